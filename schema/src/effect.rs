@@ -1,0 +1,80 @@
+//! What goes out after an append: it may go out twice, and its id makes twice harmless.
+
+use crate::{EventId, Id, LaneId, LotId, Moment, Money};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Something to tell the outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// To a lane's device, on `lane.<lot>.<lane>`.
+    Lane(LaneCommand),
+    /// To a payment channel, on `refund.<channel>`.
+    Refund(RefundCall),
+}
+
+impl Effect {
+    /// The subject it goes out on.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Lane(command) => format!("lane.{}.{}", command.lot, command.lane),
+            Self::Refund(call) => format!("refund.{}", call.channel),
+        }
+    }
+}
+
+/// What a barrier shall do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Open.
+    Open,
+    /// Stay closed.
+    Refuse,
+    /// Stay closed and say what is missing: money, or a person.
+    Ask,
+}
+
+/// An order to one lane. A device drops one whose id it has handled, and never fires one that has expired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneCommand {
+    /// Derived; the same whenever the same command is sent again.
+    pub id: Id,
+    /// The lot.
+    pub lot: LotId,
+    /// The lane.
+    pub lane: LaneId,
+    /// The device's event that this answers; none where something else (a payment) moved the barrier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<EventId>,
+    /// What to do.
+    pub verdict: Verdict,
+    /// Why, as a word that a device may translate.
+    pub reason: Arc<str>,
+    /// What to pay, where that is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Money>,
+    /// The order to pay, where that is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Id>,
+    /// Past this moment it must not fire.
+    pub expires_at: Moment,
+}
+
+/// A refund that a channel shall make. The same id refunds once, however often it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundCall {
+    /// Our id of the refund (`out_refund_no`).
+    pub refund: Id,
+    /// The order.
+    pub order: Id,
+    /// The channel.
+    pub channel: Arc<str>,
+    /// The channel's transaction that is refunded.
+    pub transaction: Arc<str>,
+    /// How much of it.
+    pub amount: Money,
+    /// How often it has been asked for, this time included.
+    pub tries: u32,
+}

@@ -1,0 +1,404 @@
+//! Entities: what is folded from a journal, kept in memory while it is open and saved as a row.
+
+use crate::{
+    Credential, Effect, Id, LotId, Moment, Money, Partition, Token,
+    id::{self, Province},
+    journal::{Departure, Entry, Journal, Quote, Source, Stay},
+    money::Currency,
+    time::{DAY, Day},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The tables of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Table {
+    /// Lots with their occupied spaces.
+    Lots,
+    /// Stays.
+    Sessions,
+    /// Exits that wait for their entry.
+    Waiting,
+    /// Bills.
+    Orders,
+    /// Money per order.
+    Payments,
+    /// Ledger rows.
+    Ledger,
+    /// Settlement windows.
+    Windows,
+    /// Answers of `entry`.
+    SessionAnswers,
+    /// Answers of `pricing`.
+    OrderAnswers,
+    /// Answers of `payment`.
+    PaymentAnswers,
+    /// Answers of `settlement`.
+    LedgerAnswers,
+}
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Lots,
+        Self::Sessions,
+        Self::Waiting,
+        Self::Orders,
+        Self::Payments,
+        Self::Ledger,
+        Self::Windows,
+        Self::SessionAnswers,
+        Self::OrderAnswers,
+        Self::PaymentAnswers,
+        Self::LedgerAnswers,
+    ];
+
+    /// Its name in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lots => "lots",
+            Self::Sessions => "sessions",
+            Self::Waiting => "waiting",
+            Self::Orders => "orders",
+            Self::Payments => "payments",
+            Self::Ledger => "ledger",
+            Self::Windows => "windows",
+            Self::SessionAnswers => "session_answers",
+            Self::OrderAnswers => "order_answers",
+            Self::PaymentAnswers => "payment_answers",
+            Self::LedgerAnswers => "ledger_answers",
+        }
+    }
+
+    /// The journal whose fold its rows are.
+    pub const fn journal(self) -> Journal {
+        match self {
+            Self::Lots | Self::Sessions | Self::Waiting | Self::SessionAnswers => Journal::Session,
+            Self::Orders | Self::OrderAnswers => Journal::Order,
+            Self::Payments | Self::PaymentAnswers => Journal::Payment,
+            Self::Ledger | Self::Windows | Self::LedgerAnswers => Journal::Ledger,
+        }
+    }
+
+    /// The table of the answers of a journal's processor.
+    pub const fn answers(journal: Journal) -> Self {
+        match journal {
+            Journal::Session => Self::SessionAnswers,
+            Journal::Order => Self::OrderAnswers,
+            Journal::Payment => Self::PaymentAnswers,
+            Journal::Ledger => Self::LedgerAnswers,
+        }
+    }
+}
+
+/// The key of a row: a table, its partition (province, day, bucket) and the id within.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The table.
+    pub table: Table,
+    /// The province; 0 where the key must follow from the input alone.
+    pub province: Province,
+    /// The day under which the row lies; 0 where it has none.
+    pub day: Day,
+    /// The partition of the lot.
+    pub bucket: Partition,
+    /// The id: of a session, order …, of a lot, or an answer's key.
+    pub id: Token<32>,
+}
+
+impl Key {
+    /// The key of the row that an id of ours names; none where the id is not one.
+    pub fn of(table: Table, id: Id) -> Option<Self> {
+        let place = id::place(id.as_str())?;
+        Some(Self { table, province: place.province, day: place.day, bucket: place.partition, id })
+    }
+
+    /// The key of a lot's row.
+    pub fn lot(province: Province, lot: LotId) -> Self {
+        Self { table: Table::Lots, province, day: Day(0), bucket: Partition::of_lot(lot.as_str()), id: lot }
+    }
+
+    /// The key of a lot's settlement window.
+    pub fn window(province: Province, lot: LotId, day: Day) -> Self {
+        Self { table: Table::Windows, day, ..Self::lot(province, lot) }
+    }
+
+    /// The key of an answer: it follows from the input alone.
+    ///
+    /// `inbox` is the stream's name, `event` the input's key there (at most 20 characters), `time` the input's own time.
+    pub fn answer(journal: Journal, bucket: Partition, inbox: &str, event: &str, time: Moment) -> Self {
+        let id = format!("{inbox}-{event}").parse().expect("a stream's name and 20 characters are a token");
+        Self { table: Table::answers(journal), province: Province(0), day: time.utc_day(), bucket, id }
+    }
+}
+
+/// By what an open entity is found when its id is not known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Handle {
+    /// The session of a car that is inside a lot.
+    Inside(LotId, Credential),
+    /// The exit of a car that waits for its entry.
+    Waiting(LotId, Credential),
+}
+
+/// What is known of one thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "entity", rename_all = "snake_case")]
+pub enum Entity {
+    /// A lot.
+    Lot(Lot),
+    /// A stay.
+    Session(Session),
+    /// An exit that waits, or waited.
+    Waiting(Waiting),
+    /// A bill.
+    Order(Order),
+    /// The money of an order.
+    Payment(Payment),
+    /// A ledger row.
+    Posting(Posting),
+    /// A settlement window.
+    Window(Window),
+    /// An answer.
+    Answer(Answer),
+}
+
+impl Entity {
+    /// Whether it can still change by itself or be found by a handle: such an entity never leaves memory.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Lot(_) => true,
+            Self::Session(session) => session.stage != Stage::Closed,
+            Self::Waiting(waiting) => waiting.released_by.is_none(),
+            Self::Order(order) => order.paid.is_none() && !order.quote.as_ref().is_some_and(|q| q.total.is_zero()),
+            Self::Payment(payment) => payment.is_open(),
+            Self::Posting(_) | Self::Window(_) | Self::Answer(_) => false,
+        }
+    }
+
+    /// How long a saved and closed one stays in memory behind the partition's newest event, in microseconds from [`Entity::touched`].
+    pub const fn lingers(&self) -> i64 {
+        match self {
+            Self::Answer(_) | Self::Window(_) => Answer::WINDOW,
+            _ => 0,
+        }
+    }
+
+    /// The handle under which it is found while it is open.
+    pub fn handle(&self) -> Option<Handle> {
+        match self {
+            Self::Session(session) if session.stage != Stage::Closed => Some(Handle::Inside(session.stay.lot, session.stay.credential.clone())),
+            Self::Waiting(waiting) if waiting.released_by.is_none() => Some(Handle::Waiting(waiting.lot, waiting.credential.clone())),
+            _ => None,
+        }
+    }
+
+    /// When it wants a tick, if it does.
+    pub fn due_at(&self) -> Option<Moment> {
+        match self {
+            Self::Payment(payment) => payment.receipts.values().filter_map(|r| r.due_at()).min(),
+            _ => None,
+        }
+    }
+}
+
+/// A lot: how many spaces are taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lot {
+    /// Its name.
+    pub lot: LotId,
+    /// Spaces held by open sessions.
+    pub occupied: i64,
+}
+
+/// How far a stay has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The car is inside.
+    Open,
+    /// The car stands at an exit.
+    Leaving,
+    /// The car has left.
+    Closed,
+}
+
+/// One stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Who, where, since when.
+    pub stay: Stay,
+    /// How far.
+    pub stage: Stage,
+    /// The exit, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub departure: Option<Departure>,
+    /// How often a price was asked for.
+    pub sequence: u32,
+    /// The order that was settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Id>,
+    /// What was paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid: Option<Money>,
+}
+
+/// An exit without a known entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Its id.
+    pub waiting: Id,
+    /// The lot.
+    pub lot: LotId,
+    /// Its province.
+    pub province: Province,
+    /// Who.
+    pub credential: Credential,
+    /// The exit.
+    pub departure: Departure,
+    /// The session that its entry opened, once that came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_by: Option<Id>,
+}
+
+/// A bill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Its id.
+    pub order: Id,
+    /// The stay.
+    pub stay: Stay,
+    /// The exit.
+    pub departure: Departure,
+    /// The price; none where it could not be priced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<Quote>,
+    /// What paid it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid: Option<(Money, Source)>,
+}
+
+/// The money of one order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payment {
+    /// The order.
+    pub order: Id,
+    /// The lot, once the order is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lot: Option<LotId>,
+    /// The settlement window's day, once the order is known.
+    pub day: Day,
+    /// What is due, once the order is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Money>,
+    /// The money that came, by `channel/transaction`.
+    pub receipts: BTreeMap<String, Receipt>,
+}
+
+impl Payment {
+    /// The key of a source among the receipts.
+    pub fn receipt_key(source: &Source) -> String {
+        format!("{}/{}", source.channel, source.transaction)
+    }
+
+    /// Whether the order waits for money, or holds money that is not its own.
+    pub fn is_open(&self) -> bool {
+        let unpaid = self.due.is_some() && !self.receipts.values().any(|r| r.fate == Fate::Applied);
+        unpaid || self.receipts.values().any(|r| matches!(r.fate, Fate::Held | Fate::Refunding { .. }))
+    }
+}
+
+/// Money that a channel captured, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The money.
+    pub source: Source,
+    /// How much.
+    pub amount: Money,
+    /// When it was first recorded here: among equals the first durable one counts.
+    pub came_at: Moment,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+impl Receipt {
+    /// When its refund is to be asked for again.
+    pub const fn due_at(&self) -> Option<Moment> {
+        match self.fate {
+            Fate::Refunding { due_at, .. } => Some(due_at),
+            Fate::Held | Fate::Applied | Fate::Refunded { .. } => None,
+        }
+    }
+}
+
+/// What became of captured money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fate", rename_all = "snake_case")]
+pub enum Fate {
+    /// Its order is not known yet.
+    Held,
+    /// It pays the order.
+    Applied,
+    /// It is on its way back.
+    Refunding {
+        /// The refund.
+        refund: Id,
+        /// How often it was asked for.
+        tries: u32,
+        /// When to ask again.
+        due_at: Moment,
+    },
+    /// It went back.
+    Refunded {
+        /// The refund.
+        refund: Id,
+    },
+}
+
+/// A ledger row: written once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posting {
+    /// Its id.
+    pub posting: Id,
+    /// The order.
+    pub order: Id,
+    /// The lot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lot: Option<LotId>,
+    /// The settlement window's day.
+    pub day: Day,
+    /// The channel.
+    pub channel: Arc<str>,
+    /// The currency.
+    pub currency: Currency,
+    /// The sides.
+    pub entries: Vec<Entry>,
+}
+
+/// The sums of a settlement window, by currency and account: (debits, credits) in minor units.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// How many postings.
+    pub postings: u64,
+    /// `CNY/parking_revenue` → (debits, credits).
+    pub sums: BTreeMap<String, (i64, i64)>,
+}
+
+/// What was answered to an input: enough to do its effects again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The input's own time.
+    pub time: Moment,
+    /// How many events it became.
+    pub events: u16,
+    /// What went out.
+    pub effects: Vec<Effect>,
+}
+
+impl Answer {
+    /// How long answers stay in memory: an input younger than this is known without the store.
+    pub const WINDOW: i64 = 10 * crate::time::MINUTE;
+    /// How long answers stay in the store; an input older than this is refused as too late.
+    pub const KEPT: i64 = 35_i64.saturating_mul(DAY);
+}

@@ -1,0 +1,110 @@
+//! Gate events: what a lane device saw, as it says it.
+
+use crate::{EventId, LaneId, LotId, Moment, id};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What identifies a car at a lane.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Credential {
+    /// What kind of thing was read.
+    pub kind: CredentialKind,
+    /// The text of the plate, tag or ticket, as read; 1 to 32 characters.
+    pub text: Arc<str>,
+    /// The colour class of a plate; the same text can exist in two colours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colour: Option<Colour>,
+}
+
+/// The kinds of credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialKind {
+    /// A licence plate.
+    Plate,
+    /// An ETC tag.
+    Tag,
+    /// A printed or QR ticket of an unplated car.
+    Ticket,
+}
+
+/// The colour class of a plate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Colour {
+    /// Small cars.
+    Blue,
+    /// New energy.
+    Green,
+    /// Large cars.
+    Yellow,
+    /// Police, embassy and others.
+    White,
+    /// Foreign and cross-border.
+    Black,
+}
+
+impl Credential {
+    /// The longest text of a credential, in characters.
+    pub const TEXT_MAX: usize = 32;
+
+    /// A plate in a colour.
+    pub fn plate(text: &str, colour: Colour) -> Self {
+        Self { kind: CredentialKind::Plate, text: text.into(), colour: Some(colour) }
+    }
+
+    /// The text with its middle hidden, for logs and errors.
+    pub fn masked(&self) -> String {
+        let count = self.text.chars().count();
+        self.text.chars().enumerate().map(|(i, c)| if i < 2 || i.saturating_add(2) > count { c } else { '*' }).collect()
+    }
+}
+
+/// What happened at the lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateKind {
+    /// A car asks to come in.
+    Entry,
+    /// A car asks to leave.
+    Exit,
+}
+
+impl GateKind {
+    /// The token of the subject.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Entry => "entry",
+            Self::Exit => "exit",
+        }
+    }
+}
+
+/// One observation at one lane: the payload of `gate.<lot>.<lane>.<kind>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateEvent {
+    /// The device's id of this event: the same when it is sent again.
+    pub id: EventId,
+    /// The lot.
+    pub lot: LotId,
+    /// The lane.
+    pub lane: LaneId,
+    /// What happened.
+    pub kind: GateKind,
+    /// When the device saw it, by its own clock; microseconds since 1970 in UTC.
+    pub seen_at: Moment,
+    /// Who it was.
+    pub credential: Credential,
+}
+
+impl GateEvent {
+    /// The subject that a device publishes this event on.
+    pub fn subject(&self) -> String {
+        format!("gate.{}.{}.{}", self.lot, self.lane, self.kind.as_str())
+    }
+
+    /// What tells this event from all others of the inbox, in 22 characters.
+    pub fn key(&self) -> String {
+        id::digest(&["gate", self.lot.as_str(), self.lane.as_str(), self.id.as_str(), &self.seen_at.0.to_string()], 20)
+    }
+}

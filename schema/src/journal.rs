@@ -1,0 +1,564 @@
+//! Journal events: what a processor decided.
+//!
+//! An event carries what its readers need: nobody looks at another processor's rows.
+
+use crate::{Credential, EventId, Id, LaneId, LotId, Moment, Money, id::Province, money::Currency, time::Day};
+use serde::{Deserialize, Serialize};
+use std::{fmt, sync::Arc};
+
+/// The journals, each written by one processor alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Journal {
+    /// Stays, by `entry`.
+    Session,
+    /// Bills, by `pricing`.
+    Order,
+    /// Money in and back, by `payment`.
+    Payment,
+    /// Double-entry postings, by `settlement`.
+    Ledger,
+}
+
+impl Journal {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Session, Self::Order, Self::Payment, Self::Ledger];
+
+    /// The stream's name, which is the first token of its subjects.
+    pub const fn stream(self) -> &'static str {
+        match self {
+            Self::Session => "SESSION",
+            Self::Order => "ORDER",
+            Self::Payment => "PAYMENT",
+            Self::Ledger => "LEDGER",
+        }
+    }
+}
+
+impl fmt::Display for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.stream())
+    }
+}
+
+/// Where an input came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Inbox {
+    /// Lane devices.
+    Gate,
+    /// Payment channels.
+    Channel,
+    /// The journal of `entry`.
+    Session,
+    /// The journal of `pricing`.
+    Order,
+    /// The journal of `payment`.
+    Payment,
+    /// The loop's clock; not stored, so it has no sequence.
+    Tick,
+}
+
+impl Inbox {
+    /// The stream's name.
+    pub const fn stream(self) -> &'static str {
+        match self {
+            Self::Gate => "GATE",
+            Self::Channel => "CHANNEL",
+            Self::Session => "SESSION",
+            Self::Order => "ORDER",
+            Self::Payment => "PAYMENT",
+            Self::Tick => "TICK",
+        }
+    }
+}
+
+/// Why an event is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// The inbox of the input.
+    pub inbox: Inbox,
+    /// The input's sequence in its stream; 0 for a tick.
+    pub sequence: u64,
+    /// The input's key within the inbox: the same when it comes again.
+    pub event: Arc<str>,
+    /// The input's own time, by which its answer's row is found.
+    pub time: Moment,
+    /// The place of this event among those of the same input.
+    pub index: u16,
+}
+
+/// An event as it stands in a journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded<E = Event> {
+    /// When it was recorded: strictly increasing within a partition, and so its name there.
+    pub at: Moment,
+    /// What caused it.
+    pub cause: Cause,
+    /// What was decided.
+    pub event: E,
+}
+
+/// An event of any journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// Of SESSION.
+    Session(SessionEvent),
+    /// Of ORDER.
+    Order(OrderEvent),
+    /// Of PAYMENT.
+    Payment(PaymentEvent),
+    /// Of LEDGER.
+    Ledger(LedgerEvent),
+}
+
+impl Event {
+    /// The last token of its subject.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Session(event) => match event {
+                SessionEvent::Opened { .. } => "opened",
+                SessionEvent::Refused { .. } => "refused",
+                SessionEvent::Waiting { .. } => "waiting",
+                SessionEvent::Leaving { .. } => "leaving",
+                SessionEvent::Closed { .. } => "closed",
+                SessionEvent::Noted { .. } => "noted",
+            },
+            Self::Order(event) => match event {
+                OrderEvent::Priced { .. } => "priced",
+                OrderEvent::Unpriced { .. } => "unpriced",
+                OrderEvent::Paid { .. } => "paid",
+                OrderEvent::Noted { .. } => "noted",
+            },
+            Self::Payment(event) => match event {
+                PaymentEvent::Expected { .. } => "expected",
+                PaymentEvent::Held { .. } => "held",
+                PaymentEvent::Applied { .. } => "applied",
+                PaymentEvent::RefundRequested { .. } => "refund_requested",
+                PaymentEvent::Refunded { .. } => "refunded",
+                PaymentEvent::Noted { .. } => "noted",
+            },
+            Self::Ledger(event) => match event {
+                LedgerEvent::Posted { .. } => "posted",
+            },
+        }
+    }
+}
+
+/// A stay's place in the world: what every event of a session carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stay {
+    /// The session's id.
+    pub session: Id,
+    /// The lot.
+    pub lot: LotId,
+    /// Its province.
+    pub province: Province,
+    /// Who.
+    pub credential: Credential,
+    /// The lane of entry.
+    pub lane: LaneId,
+    /// When the car came.
+    pub entered_at: Moment,
+}
+
+/// How a car left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departure {
+    /// The lane of exit.
+    pub lane: LaneId,
+    /// When the car stood there.
+    pub left_at: Moment,
+    /// The device's event.
+    pub event: EventId,
+}
+
+/// Why an entry or exit was not granted. Closed: a new reason is a new word everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// No such lot in the reference data.
+    UnknownLot,
+    /// The lot is closed.
+    LotClosed,
+    /// This car is inside already.
+    AlreadyInside,
+    /// No space is left.
+    Full,
+    /// The event's time is ahead of the broker's: the device's clock is wrong.
+    ClockAhead,
+    /// The event is older than what is remembered.
+    TooLate,
+}
+
+impl Refusal {
+    /// The word that devices and reports see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownLot => "unknown_lot",
+            Self::LotClosed => "lot_closed",
+            Self::AlreadyInside => "already_inside",
+            Self::Full => "full",
+            Self::ClockAhead => "clock_ahead",
+            Self::TooLate => "too_late",
+        }
+    }
+}
+
+/// Why nothing was to be done. It is an answer all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    /// The same car stands at an exit again.
+    AlreadyLeaving,
+    /// An exit of this car waits for its entry already.
+    AlreadyWaiting,
+    /// What it concerns has ended.
+    AlreadyClosed,
+    /// This money is known: the channel said it again in other words.
+    AlreadyKnown,
+    /// No such thing has ever been opened here.
+    Unknown,
+    /// A refund was refused by the channel; it is asked for again when it is due.
+    RefundRefused,
+    /// What was applied is not what was due.
+    AmountDiffers,
+}
+
+/// Events of SESSION.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum SessionEvent {
+    /// A car came in: its session is open and holds a space.
+    Opened {
+        /// The stay.
+        stay: Stay,
+        /// The device's event.
+        event: EventId,
+        /// The command's end of life.
+        expires_at: Moment,
+        /// The exit that waited for this entry, if one did: `leaving` follows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        releases: Option<Id>,
+    },
+    /// A car was not let in, or its event could not be believed.
+    Refused {
+        /// The lot.
+        lot: LotId,
+        /// The lane.
+        lane: LaneId,
+        /// Its province; 0 where the lot is unknown.
+        province: Province,
+        /// Who.
+        credential: Credential,
+        /// Why.
+        reason: Refusal,
+        /// The device's event.
+        event: EventId,
+        /// When the device saw it.
+        seen_at: Moment,
+        /// The command's end of life.
+        expires_at: Moment,
+    },
+    /// A car stands at an exit and no entry of it is known: a person is asked, and the entry may still come.
+    Waiting {
+        /// The id of what waits.
+        waiting: Id,
+        /// The lot.
+        lot: LotId,
+        /// Its province.
+        province: Province,
+        /// Who.
+        credential: Credential,
+        /// The exit.
+        departure: Departure,
+        /// The command's end of life.
+        expires_at: Moment,
+    },
+    /// A car stands at an exit: its stay is to be priced.
+    Leaving {
+        /// The stay.
+        stay: Stay,
+        /// The exit.
+        departure: Departure,
+        /// The how-many-eth time this session asks for a price; part of the order's id.
+        sequence: u32,
+    },
+    /// The stay has ended and its space is free.
+    Closed {
+        /// The stay.
+        stay: Stay,
+        /// The exit.
+        departure: Departure,
+        /// The order that was settled.
+        order: Id,
+        /// What was paid.
+        paid: Money,
+        /// The command's end of life.
+        expires_at: Moment,
+    },
+    /// Nothing was to be done.
+    Noted {
+        /// Why.
+        note: Note,
+        /// The session or what waits, where one is concerned.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        concerns: Option<Id>,
+        /// Its lot.
+        lot: LotId,
+        /// Its province.
+        province: Province,
+        /// The lane to tell, with the device's event and the command's end of life.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ask: Option<(LaneId, EventId, Moment)>,
+    },
+}
+
+/// A price at a moment, line by line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    /// The rate table and its version.
+    pub rate_table: Arc<str>,
+    /// The version of the table.
+    pub version: u32,
+    /// Complete minutes of the stay; the seconds of an unfinished minute are free.
+    pub minutes: i64,
+    /// What adds up to the total.
+    pub lines: Vec<QuoteLine>,
+    /// The total.
+    pub total: Money,
+}
+
+/// One line of a quote. The lines' amounts sum to the total.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuoteLine {
+    /// Why this line is there.
+    pub what: LineKind,
+    /// First minute of the stay that it covers.
+    pub from_min: i64,
+    /// The minute before which it ends.
+    pub to_min: i64,
+    /// Started units.
+    pub units: i64,
+    /// The price of one unit, in minor units.
+    pub unit_price: i64,
+    /// What it adds, in minor units; negative for a cap.
+    pub amount: i64,
+}
+
+/// The kinds of quote line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineKind {
+    /// Within the free minutes.
+    Free,
+    /// A step of the rate table.
+    Step,
+    /// What the cap of a day takes off.
+    Cap,
+}
+
+/// Events of ORDER.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum OrderEvent {
+    /// A stay has its price. One of nothing is settled by that.
+    Priced {
+        /// The order.
+        order: Id,
+        /// The stay.
+        stay: Stay,
+        /// The exit.
+        departure: Departure,
+        /// The price.
+        quote: Quote,
+        /// Until when the displayed price stands at the lane.
+        expires_at: Moment,
+    },
+    /// A stay cannot be priced: the lane asks a person.
+    Unpriced {
+        /// The order.
+        order: Id,
+        /// The stay.
+        stay: Stay,
+        /// The exit.
+        departure: Departure,
+        /// What is missing, and where to put it.
+        reason: Arc<str>,
+        /// The command's end of life.
+        expires_at: Moment,
+    },
+    /// The order is paid.
+    Paid {
+        /// The order.
+        order: Id,
+        /// The session it settles.
+        session: Id,
+        /// The lot.
+        lot: LotId,
+        /// Its province.
+        province: Province,
+        /// What was paid.
+        amount: Money,
+        /// By which channel and transaction.
+        by: Source,
+    },
+    /// Nothing was to be done.
+    Noted {
+        /// Why.
+        note: Note,
+        /// The order.
+        order: Id,
+        /// Its province.
+        province: Province,
+    },
+}
+
+/// Where money came from: a channel and its transaction.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Source {
+    /// The channel.
+    pub channel: Arc<str>,
+    /// The channel's transaction.
+    pub transaction: Arc<str>,
+}
+
+/// Where an order's money belongs: what every PAYMENT event carries, so that the ledger needs nobody else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bill {
+    /// The order.
+    pub order: Id,
+    /// The lot; none while the order is not known here.
+    pub lot: Option<LotId>,
+    /// The lot's local day on which the car left; the order's day while it is not known.
+    pub day: Day,
+}
+
+/// Why money goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundReason {
+    /// The order was paid already.
+    Duplicate,
+    /// The amount is not what was due.
+    AmountDiffers,
+}
+
+/// Events of PAYMENT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum PaymentEvent {
+    /// An order waits for money.
+    Expected {
+        /// The order.
+        bill: Bill,
+        /// What is due.
+        due: Money,
+    },
+    /// Money came for an order that is not known here yet: it is a liability until the order comes.
+    Held {
+        /// The order.
+        bill: Bill,
+        /// The money.
+        source: Source,
+        /// How much.
+        amount: Money,
+    },
+    /// This money pays the order.
+    Applied {
+        /// The order.
+        bill: Bill,
+        /// The money.
+        source: Source,
+        /// How much.
+        amount: Money,
+        /// Whether it had been held before.
+        held: bool,
+    },
+    /// This money is to go back.
+    RefundRequested {
+        /// The order.
+        bill: Bill,
+        /// The money.
+        source: Source,
+        /// How much.
+        amount: Money,
+        /// The refund.
+        refund: Id,
+        /// Why.
+        reason: RefundReason,
+        /// How often it has been asked for, this time included.
+        tries: u32,
+        /// Whether the money had been held before.
+        held: bool,
+        /// When to ask again if no answer came.
+        due_at: Moment,
+    },
+    /// This money went back.
+    Refunded {
+        /// The order.
+        bill: Bill,
+        /// The money.
+        source: Source,
+        /// How much.
+        amount: Money,
+        /// The refund.
+        refund: Id,
+    },
+    /// Nothing was to be done.
+    Noted {
+        /// Why.
+        note: Note,
+        /// The order.
+        order: Id,
+    },
+}
+
+/// The ledger's accounts, in their first depth; each belongs to the posting's lot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Account {
+    /// What the channel has captured and owes us (an asset).
+    ChannelReceivable,
+    /// What stays have earned (revenue).
+    ParkingRevenue,
+    /// What is to go back, or has no order yet (a liability).
+    RefundLiability,
+}
+
+/// One side of a posting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The account.
+    pub account: Account,
+    /// Minor units; 0 where it is a credit.
+    pub debit: i64,
+    /// Minor units; 0 where it is a debit.
+    pub credit: i64,
+}
+
+/// Events of LEDGER.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum LedgerEvent {
+    /// A balanced posting.
+    Posted {
+        /// Its id.
+        posting: Id,
+        /// The order.
+        order: Id,
+        /// The lot; none while the order was not known.
+        lot: Option<LotId>,
+        /// The settlement window: the lot's local day.
+        day: Day,
+        /// Its province.
+        province: Province,
+        /// The channel.
+        channel: Arc<str>,
+        /// The currency of the entries.
+        currency: Currency,
+        /// The sides: debits equal credits.
+        entries: Vec<Entry>,
+    },
+}

@@ -1,0 +1,91 @@
+//! Time: moments in UTC, and the local day that a lot lives in.
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Microseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Moment(pub i64);
+
+/// A second in a [`Moment`]'s unit.
+pub const SECOND: i64 = 1_000_000;
+/// A minute in a [`Moment`]'s unit.
+pub const MINUTE: i64 = 60 * SECOND;
+/// A day of 24 hours in a [`Moment`]'s unit.
+pub const DAY: i64 = 24 * 60 * MINUTE;
+
+impl Moment {
+    /// `micros` later (earlier where negative); stops at the ends of time.
+    #[must_use]
+    pub const fn plus(self, micros: i64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
+    /// Microseconds from `earlier` to here.
+    pub const fn since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The day in UTC.
+    pub fn utc_day(self) -> Day {
+        Zone(TimeZone::UTC).day(self)
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Timestamp::from_microsecond(self.0) {
+            Ok(time) => write!(f, "{time}"),
+            Err(_) => write!(f, "{} µs", self.0),
+        }
+    }
+}
+
+/// A calendar day as the number `yymmdd` (261123 is 2026-11-23); 0 where a row has no day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Day(pub u32);
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06}", self.0)
+    }
+}
+
+/// The time zone of a lot, with its rules compiled in, so that every machine has the same days.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// A zone by its IANA name (`Asia/Shanghai`) or as a fixed offset (`+11:00`); none where there is no such zone.
+    pub fn named(name: &str) -> Option<Self> {
+        let fixed = || jiff::fmt::temporal::DateTimeParser::new().parse_time_zone(name).ok();
+        TimeZone::get(name).ok().or_else(fixed).map(Self)
+    }
+
+    /// The local calendar day of a moment.
+    pub fn day(&self, moment: Moment) -> Day {
+        let time = Timestamp::from_microsecond(moment.0).unwrap_or(if moment.0 < 0 { Timestamp::MIN } else { Timestamp::MAX });
+        let date = self.0.to_datetime(time).date();
+        let (year, month, day) = (date.year().rem_euclid(100).unsigned_abs(), date.month().unsigned_abs(), date.day().unsigned_abs());
+        Day(u32::from(year).saturating_mul(10_000).saturating_add(u32::from(month).saturating_mul(100)).saturating_add(u32::from(day)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_the_lots_local_day() {
+        // 2026-11-23T16:30:00Z is half past midnight of the next day in Shanghai.
+        let moment = Moment(1_795_451_400 * SECOND);
+        assert_eq!(moment.utc_day(), Day(261_123));
+        for (zone, day) in [("Asia/Shanghai", 261_124), ("America/Los_Angeles", 261_123), ("+11:00", 261_124)] {
+            assert_eq!(Zone::named(zone).map(|z| z.day(moment)), Some(Day(day)), "{zone}");
+        }
+        assert_eq!(Zone::named("Mars/Olympus"), None);
+    }
+}
