@@ -7,8 +7,13 @@
 //!
 //! Not here: what a row means (`rules`), when it is saved (`boomgate`). The store decides nothing.
 
+#[cfg(test)]
+mod conformance;
 mod error;
 mod port;
+mod sqlite;
+mod tables;
 
 pub use error::{Error, Kind};
 pub use port::{Answer, Mark, Part, Row, Store};
+pub use sqlite::Sqlite;

@@ -1,0 +1,154 @@
+//! Rows to save: at least one of every table, with every optional part there and not there.
+
+use crate::Row;
+use schema::{
+    Credential, Currency, Day, Effect, Entity, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, RefundCall, Table, Verdict,
+    entity::{Answer, Fate, Lot, Order, Payment, Posting, Receipt, Session, Stage, Waiting, Window},
+    gate::Colour,
+    id::{self, Kind, Place, Province},
+    journal::{Account, Departure, Entry, LineKind, Quote, QuoteLine, Source, Stay},
+};
+use std::collections::BTreeMap;
+
+/// The day of the samples.
+pub(crate) const DAY: Day = Day(261_123);
+
+const FEN: Money = Money::new(1_205, Currency::Cny);
+
+/// One row of every table, and more, in some place.
+pub(crate) fn samples() -> Vec<Row> {
+    at_place(Province(44), Partition(7), 1)
+}
+
+fn token<const N: usize>(text: &str) -> schema::Token<N> {
+    text.parse().expect("a literal that is a token")
+}
+
+fn stay(province: Province, name: &str) -> Stay {
+    Stay {
+        session: token(name),
+        lot: token("lot-1"),
+        province,
+        credential: Credential::plate("粤B12345", Colour::Green),
+        lane: token("in-1"),
+        entered_at: Moment(1_795_451_400_000_000),
+    }
+}
+
+fn departure() -> Departure {
+    Departure { lane: token("out-1"), left_at: Moment(1_795_455_000_000_000), event: token("device-event-1") }
+}
+
+fn source(transaction: &str) -> Source {
+    Source { channel: "wechat".into(), transaction: transaction.into() }
+}
+
+/// A session's row under the name as its id; closed sessions have everything, open ones nothing yet.
+pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64, open: bool) -> Row {
+    let session = Session {
+        stay: stay(province, name),
+        stage: if open { Stage::Open } else { Stage::Closed },
+        departure: (!open).then(departure),
+        sequence: u32::try_from(at % 1_000).unwrap_or_default(),
+        order: (!open).then(|| token("order-1")),
+        paid: (!open).then_some(FEN),
+    };
+    let key = Key { table: Table::Sessions, province, day: DAY, bucket, id: token(name) };
+    Row { key, at: Moment(at), entity: Entity::Session(session) }
+}
+
+/// One row of every table, and more.
+pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec<Row> {
+    let place = Place { province, day: DAY, partition };
+    let lot: LotId = token("lot-1");
+    let order = id::derive(Kind::Order, place, &["session", "1"]);
+    let refund = id::derive(Kind::Refund, place, &["refund"]);
+    let waiting = |name: &str, released_by| {
+        let waiting = Waiting {
+            waiting: token(name),
+            lot,
+            province,
+            credential: Credential::plate("粤B12345", Colour::Blue),
+            departure: departure(),
+            released_by,
+        };
+        (Table::Waiting, name.to_owned(), Entity::Waiting(waiting))
+    };
+    let bill = |name: &str, quote: Option<Quote>, paid: Option<(Money, Source)>| {
+        let bill = Order { order: token(name), stay: stay(province, "session-1"), departure: departure(), quote, paid };
+        (Table::Orders, name.to_owned(), Entity::Order(bill))
+    };
+    let line = QuoteLine { what: LineKind::Cap, from_min: 0, to_min: 600, units: 3, unit_price: 500, amount: -295 };
+    let quote = |total: i64| Quote {
+        rate_table: "centre".into(),
+        version: 3,
+        minutes: 61,
+        lines: vec![QuoteLine { what: LineKind::Step, amount: total + 295, ..line.clone() }, line.clone()],
+        total: Money::new(total, Currency::Cny),
+    };
+    let payment = |name: &str, fates: Vec<Fate>| {
+        let receipt = |(n, fate)| {
+            let source = source(&format!("4200{n}"));
+            (Payment::receipt_key(&source), Receipt { source, amount: FEN, came_at: Moment(at), fate })
+        };
+        let payment = Payment {
+            order: token(name),
+            lot: (!fates.is_empty()).then_some(lot),
+            day: DAY,
+            due: (!fates.is_empty()).then_some(FEN),
+            receipts: fates.into_iter().enumerate().map(receipt).collect(),
+        };
+        (Table::Payments, name.to_owned(), Entity::Payment(payment))
+    };
+    let posting = |name: &str, lot| {
+        let entries = vec![
+            Entry { account: Account::ChannelReceivable, debit: 1_205, credit: 0 },
+            Entry { account: Account::ParkingRevenue, debit: 0, credit: 1_205 },
+        ];
+        let posting = Posting { posting: token(name), order, lot, day: DAY, channel: "alipay".into(), currency: Currency::Jpy, entries };
+        (Table::Ledger, name.to_owned(), Entity::Posting(posting))
+    };
+    let command = LaneCommand {
+        id: id::derive(Kind::Command, place, &["command"]),
+        lot,
+        lane: token("out-1"),
+        answers: Some(token("device-event-1")),
+        verdict: Verdict::Ask,
+        reason: "pay \"first\", 请付款".into(),
+        due: Some(FEN),
+        order: Some(order),
+        expires_at: Moment(i64::MAX),
+    };
+    let call = RefundCall { refund, order, channel: "wechat".into(), transaction: "42000".into(), amount: FEN, tries: 2 };
+    let answers = Journal::ALL.map(|journal| {
+        let effects = match journal {
+            Journal::Session => vec![Effect::Lane(command.clone())],
+            Journal::Order => vec![Effect::Lane(LaneCommand { answers: None, due: None, order: None, ..command.clone() })],
+            Journal::Payment => vec![Effect::Refund(call.clone())],
+            Journal::Ledger => vec![],
+        };
+        (Table::answers(journal), "GATE-0123456789".to_owned(), Entity::Answer(Answer { time: Moment(at), events: 2, effects }))
+    });
+    let sums = BTreeMap::from([("CNY/parking_revenue".to_owned(), (0, 1_205)), ("JPY/channel_receivable".to_owned(), (i64::MAX, i64::MIN))]);
+    let refunding = Fate::Refunding { refund, tries: 1, due_at: Moment(9) };
+    let entities = [
+        (Table::Lots, "lot-1".to_owned(), Entity::Lot(Lot { lot, occupied: -1 })),
+        waiting("waiting-1", None),
+        waiting("waiting-2", Some(token("session-1"))),
+        bill("order-1", None, None),
+        bill("order-2", Some(quote(1_205)), None),
+        bill("order-3", Some(quote(0)), None),
+        bill("order-4", Some(quote(1_205)), Some((FEN, source("42000")))),
+        payment("order-1", vec![]),
+        payment("order-2", vec![Fate::Applied, Fate::Held, refunding, Fate::Refunded { refund }]),
+        payment("order-3", vec![Fate::Applied]),
+        posting("posting-1", Some(lot)),
+        posting("posting-2", None),
+        (Table::Windows, "lot-1".to_owned(), Entity::Window(Window { postings: u64::MAX, sums })),
+    ];
+    let rows = entities.into_iter().chain(answers).map(|(table, name, entity)| {
+        let key = Key { table, province, day: DAY, bucket: partition, id: token(&name) };
+        Row { key, at: Moment(at), entity }
+    });
+    [session(province, partition, "session-1", at, true), session(province, partition, "session-2", at, false)].into_iter().chain(rows).collect()
+}

@@ -1,0 +1,238 @@
+//! The embedded store: one SQLite file that people can open.
+//!
+//! Invariants
+//! 1. It keeps the port's promises   (`sqlite::tests::file`, `sqlite::tests::in_memory`: the conformance suite).
+//! 2. Saves that wait together are one transaction, and each is answered after its fsync   (`tests::many_savers_share_a_transaction`).
+//! 3. No call holds up the runtime's thread   (`tests::a_locked_store_is_unavailable_and_comes_back`, which runs on a single thread).
+//! 4. Locked or full, it is away, and comes back by itself   (`tests::a_locked_store_is_unavailable_and_comes_back`, `tests::a_full_disk_is_unavailable_and_comes_back`).
+//! 5. In memory nothing runs on another thread, so a simulation sees the same order each time   (`tests::in_memory_is_done_at_the_first_poll`).
+//!
+//! One thread writes, one reads by key and one reads for auditors, so that a long scan holds up no lane.
+//!
+//! Not here: which files are ours (`sqlite::file`), the SQL (`sqlite::rows`).
+
+mod file;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use crate::{Answer, Error, Mark, Part, Row, Store, tables::Cells};
+use futures_util::FutureExt;
+use rusqlite::{Connection, TransactionBehavior};
+use schema::{Journal, Key, Partition, Table};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::JoinHandle,
+};
+use tokio::sync::oneshot;
+
+/// Rows in one transaction: enough to share an fsync, few enough that the first of them does not wait long for it.
+const GROUP_ROWS_MAX: usize = 4_096;
+
+/// A store in one SQLite file, or in memory.
+pub struct Sqlite(Place);
+
+enum Place {
+    Memory(Mutex<Connection>),
+    // Dropped in this order: the writer closes last and folds the log into the file.
+    File { by_key: Thread<Read>, auditor: Thread<Read>, writer: Thread<Write> },
+}
+
+/// Something to write, and whom to tell.
+struct Write {
+    what: What,
+    done: oneshot::Sender<Result<(), Error>>,
+}
+
+enum What {
+    Rows(Vec<Cells>),
+    Marks(Vec<Mark>),
+}
+
+type Read = Box<dyn FnOnce(&Connection) + Send>;
+
+impl Sqlite {
+    /// Opens the store in a file, or makes it where there is nothing; ready at once.
+    ///
+    /// It waits for the disk: call it where that is allowed.
+    ///
+    /// # Errors
+    /// `Newer` or `Damaged` where the file is not one of this release (nothing is changed), `Unavailable` where it is locked or out of reach.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let writer = file::open(path)?;
+        let (by_key, auditor) = (file::open_reader(path)?, file::open_reader(path)?);
+        Ok(Self(Place::File {
+            writer: Thread::spawn("store-write", move |jobs| write_all(writer, &jobs))?,
+            by_key: Thread::spawn("store-read", move |jobs| read_all(&by_key, &jobs))?,
+            auditor: Thread::spawn("store-audit", move |jobs| read_all(&auditor, &jobs))?,
+        }))
+    }
+
+    /// A store in memory, for tests and simulation: all is done inside the call, on the caller's thread.
+    pub fn in_memory() -> Self {
+        Self(Place::Memory(Mutex::new(file::in_memory())))
+    }
+
+    fn write(&self, what: What) -> Answer<'_, ()> {
+        async move {
+            match &self.0 {
+                Place::Memory(connection) => {
+                    let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+                    commit(&mut connection, [&what]).map_err(|e| rows::error(what.doing(), e))
+                }
+                Place::File { writer, .. } => {
+                    let (done, answer) = oneshot::channel();
+                    writer.send(Write { what, done });
+                    answer.await.expect("the writer answers all that it took, or has panicked")
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn read<T, F>(&self, doing: &'static str, audits: bool, query: F) -> Answer<'_, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        async move {
+            // One transaction: all that one call gives is of one moment.
+            let run = move |connection: &Connection| {
+                let snapshot = connection.unchecked_transaction()?;
+                let found = query(&snapshot)?;
+                snapshot.commit()?;
+                Ok(found)
+            };
+            match &self.0 {
+                Place::Memory(connection) => run(&connection.lock().unwrap_or_else(PoisonError::into_inner)),
+                Place::File { by_key, auditor, .. } => {
+                    let (done, answer) = oneshot::channel();
+                    let reader = if audits { auditor } else { by_key };
+                    // Who asked may have left; then nobody needs the answer.
+                    reader.send(Box::new(move |connection| drop(done.send(run(connection)))));
+                    answer.await.expect("a reader answers all that it took, or has panicked")
+                }
+            }
+            .map_err(|e| rows::error(doing, e))
+        }
+        .boxed()
+    }
+}
+
+impl Store for Sqlite {
+    fn save(&self, rows: Vec<Row>) -> Answer<'_, ()> {
+        self.write(What::Rows(rows.iter().map(Cells::of).collect()))
+    }
+
+    fn mark(&self, marks: Vec<Mark>) -> Answer<'_, ()> {
+        self.write(What::Marks(marks))
+    }
+
+    fn marks(&self, journal: Journal, partitions: Vec<Partition>) -> Answer<'_, Vec<Option<Mark>>> {
+        self.read("reading marks", false, move |connection| rows::marks(connection, journal, &partitions))
+    }
+
+    fn load(&self, keys: Vec<Key>) -> Answer<'_, Vec<Option<Row>>> {
+        self.read("reading rows by key", false, move |connection| rows::load(connection, &keys))
+    }
+
+    fn open(&self, journal: Journal, partitions: Vec<Partition>) -> Answer<'_, Vec<Row>> {
+        self.read("reading open rows", false, move |connection| rows::open(connection, journal, &partitions))
+    }
+
+    fn parts(&self, table: Table) -> Answer<'_, Vec<Part>> {
+        self.read("listing the parts of a table", true, move |connection| rows::parts(connection, table))
+    }
+
+    fn scan(&self, part: Part) -> Answer<'_, Vec<Row>> {
+        self.read("reading a part of a table", true, move |connection| rows::scan(connection, part))
+    }
+}
+
+impl What {
+    fn count(&self) -> usize {
+        match self {
+            Self::Rows(rows) => rows.len(),
+            Self::Marks(marks) => marks.len(),
+        }
+    }
+
+    const fn doing(&self) -> &'static str {
+        match self {
+            Self::Rows(_) => "saving rows",
+            Self::Marks(_) => "moving marks",
+        }
+    }
+}
+
+/// Writes all or nothing.
+fn commit<'a>(connection: &mut Connection, all: impl IntoIterator<Item = &'a What>) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for what in all {
+        match what {
+            What::Rows(cells) => rows::save(&transaction, cells)?,
+            What::Marks(marks) => rows::mark(&transaction, marks)?,
+        }
+    }
+    transaction.commit()
+}
+
+/// The writer: takes all that waits, up to a bound, and commits it at once.
+fn write_all(mut connection: Connection, jobs: &mpsc::Receiver<Write>) {
+    while let Ok(first) = jobs.recv() {
+        let mut count = first.what.count();
+        let mut group = vec![first];
+        while count < GROUP_ROWS_MAX
+            && let Ok(next) = jobs.try_recv()
+        {
+            count += next.what.count();
+            group.push(next);
+        }
+        let done = commit(&mut connection, group.iter().map(|write| &write.what)).map_err(Arc::new);
+        for write in group {
+            let answer = done.as_ref().map(|()| ()).map_err(|e| Error::caused(rows::kind(e), write.what.doing(), Arc::clone(e)));
+            // Who asked may have left; what was written stays written.
+            drop(write.done.send(answer));
+        }
+    }
+}
+
+fn read_all(connection: &Connection, jobs: &mpsc::Receiver<Read>) {
+    while let Ok(query) = jobs.recv() {
+        query(connection);
+    }
+}
+
+/// A thread that works until its owner is dropped, which waits for it: then the file is closed.
+struct Thread<Job> {
+    jobs: Option<mpsc::Sender<Job>>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl<Job: Send + 'static> Thread<Job> {
+    fn spawn(name: &str, work: impl FnOnce(mpsc::Receiver<Job>) + Send + 'static) -> Result<Self, Error> {
+        let (jobs, waiting) = mpsc::channel();
+        let handle = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || work(waiting))
+            .map_err(|e| Error::caused(crate::Kind::Unavailable, "starting a thread of the store", e))?;
+        Ok(Self { jobs: Some(jobs), handle: Some(handle) })
+    }
+
+    fn send(&self, job: Job) {
+        let jobs = self.jobs.as_ref().expect("taken only when dropped");
+        assert!(jobs.send(job).is_ok(), "the thread ends after its owner, or has panicked");
+    }
+}
+
+impl<Job> Drop for Thread<Job> {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(handle) = self.handle.take()
+            && handle.join().is_err()
+        {
+            tracing::error!("a thread of the store has panicked");
+        }
+    }
+}

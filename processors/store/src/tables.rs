@@ -1,0 +1,229 @@
+//! What people can ask of the rows: the columns of every table, declared once for SQLite and CQL.
+//!
+//! Every table has a key (`province`, `day`, `bucket`, `id`), a version (`at`, microseconds), `open` and `body`, the whole entity as JSON.
+//! What follows these are copies of what lies in the body, so that a query need not open it. Money is in minor units.
+//!
+//! Invariants
+//! 1. Each entity gives one value per column of its table   (`tests::every_entity_gives_a_value_for_every_column`).
+//! 2. The CQL files declare these columns and no others   (`tests::the_cql_files_declare_these_columns`).
+//! 3. There is no null: what is not known is an empty text or 0   (`Value` has none; in CQL a null would be a tombstone).
+//!
+//! Not here: the SQL and CQL around them (`sqlite`, `cql`).
+
+use crate::Row;
+use schema::{Entity, Id, Table, entity::Fate, entity::Stage};
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Text; empty where nothing is known.
+    Text,
+    /// 64 bits: minor units, microseconds since 1970 in UTC, counts; 0 where nothing is known.
+    Number,
+}
+
+/// A column's name and what it holds.
+pub(crate) type Column = (&'static str, Kind);
+
+/// The value of a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// Of [`Kind::Text`].
+    Text(String),
+    /// Of [`Kind::Number`].
+    Number(i64),
+}
+
+/// The columns of a table behind the common ones.
+pub(crate) const fn columns(table: Table) -> &'static [Column] {
+    use Kind::{Number, Text};
+    match table {
+        Table::Lots => &[("lot", Text), ("occupied", Number)],
+        Table::Sessions => &[
+            ("lot", Text),
+            ("plate", Text),
+            ("stage", Text),
+            ("entered_at", Number),
+            ("left_at", Number),
+            ("paid_minor", Number),
+            ("currency", Text),
+            ("order_id", Text),
+        ],
+        Table::Waiting => &[("lot", Text), ("plate", Text), ("left_at", Number), ("session_id", Text)],
+        Table::Orders => &[
+            ("lot", Text),
+            ("session_id", Text),
+            ("total_minor", Number),
+            ("paid_minor", Number),
+            ("currency", Text),
+            ("rate_table", Text),
+            ("channel", Text),
+        ],
+        Table::Payments => &[
+            ("lot", Text),
+            ("settled_day", Number),
+            ("due_minor", Number),
+            ("received_minor", Number),
+            ("applied_minor", Number),
+            ("refunded_minor", Number),
+            ("open_minor", Number),
+            ("currency", Text),
+        ],
+        Table::Ledger => {
+            &[("lot", Text), ("channel", Text), ("order_id", Text), ("currency", Text), ("debit_minor", Number), ("credit_minor", Number)]
+        }
+        Table::Windows => &[("postings", Number)],
+        Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers => &[("input_at", Number), ("events", Number)],
+    }
+}
+
+/// The names of all columns of a table, in the order in which [`Cells`] come.
+pub(crate) fn names(table: Table) -> Vec<&'static str> {
+    let common = ["province", "day", "bucket", "id", "at", "open", "body"];
+    common.into_iter().chain(columns(table).iter().map(|(name, _)| *name)).collect()
+}
+
+/// Whether a table has rows that can be open. The others need no index of open rows.
+pub(crate) const fn opens(table: Table) -> bool {
+    match table {
+        Table::Lots | Table::Sessions | Table::Waiting | Table::Orders | Table::Payments => true,
+        Table::Ledger | Table::Windows | Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers => false,
+    }
+}
+
+/// The tables of a journal.
+pub(crate) fn of(journal: schema::Journal) -> impl Iterator<Item = Table> {
+    Table::ALL.into_iter().filter(move |table| table.journal() == journal)
+}
+
+/// A row as it is written.
+#[derive(Clone, Debug)]
+pub(crate) struct Cells {
+    /// Its key.
+    pub key: schema::Key,
+    /// Its version.
+    pub at: i64,
+    /// Whether its entity is open.
+    pub open: bool,
+    /// The entity as JSON.
+    pub body: String,
+    /// The values of [`columns`].
+    pub values: Vec<Value>,
+}
+
+impl Cells {
+    /// The cells of a row. Its entity must belong to its table.
+    pub(crate) fn of(row: &Row) -> Self {
+        let open = row.entity.is_open();
+        assert!(!open || opens(row.key.table), "an open row in {}, which has none: say so in tables::opens", row.key.table.name());
+        let body = serde_json::to_string(&row.entity).expect("an entity has text keys and finite numbers, so it is JSON");
+        Self { key: row.key, at: row.at.0, open, body, values: values(row.key.table, &row.entity) }
+    }
+}
+
+fn text(value: impl ToString) -> Value {
+    Value::Text(value.to_string())
+}
+
+fn id(value: Option<Id>) -> Value {
+    Value::Text(value.map(|id| id.to_string()).unwrap_or_default())
+}
+
+fn currency(money: Option<schema::Money>) -> Value {
+    Value::Text(money.map(|m| currency_code(m.currency).to_owned()).unwrap_or_default())
+}
+
+const fn currency_code(currency: schema::Currency) -> &'static str {
+    match currency {
+        schema::Currency::Cny => "CNY",
+        schema::Currency::Jpy => "JPY",
+        schema::Currency::Aud => "AUD",
+        schema::Currency::Usd => "USD",
+        schema::Currency::Eur => "EUR",
+    }
+}
+
+/// The values of a table's columns. What is summed here saturates: the body has the parts.
+fn values(table: Table, entity: &Entity) -> Vec<Value> {
+    use Value::Number;
+    let sum = |amounts: &mut dyn Iterator<Item = i64>| Number(amounts.fold(0, i64::saturating_add));
+    match (table, entity) {
+        (Table::Lots, Entity::Lot(lot)) => vec![text(lot.lot), Number(lot.occupied)],
+        (Table::Sessions, Entity::Session(session)) => vec![
+            text(session.stay.lot),
+            text(&session.stay.credential.text),
+            text(match session.stage {
+                Stage::Open => "open",
+                Stage::Leaving => "leaving",
+                Stage::Closed => "closed",
+            }),
+            Number(session.stay.entered_at.0),
+            Number(session.departure.as_ref().map_or(0, |d| d.left_at.0)),
+            Number(session.paid.map_or(0, |m| m.minor)),
+            currency(session.paid),
+            id(session.order),
+        ],
+        (Table::Waiting, Entity::Waiting(waiting)) => {
+            vec![text(waiting.lot), text(&waiting.credential.text), Number(waiting.departure.left_at.0), id(waiting.released_by)]
+        }
+        (Table::Orders, Entity::Order(order)) => {
+            let total = order.quote.as_ref().map(|q| q.total);
+            let paid = order.paid.as_ref().map(|(money, _)| *money);
+            vec![
+                text(order.stay.lot),
+                text(order.stay.session),
+                Number(total.map_or(0, |m| m.minor)),
+                Number(paid.map_or(0, |m| m.minor)),
+                currency(paid.or(total)),
+                text(order.quote.as_ref().map_or("", |q| &*q.rate_table)),
+                text(order.paid.as_ref().map_or("", |(_, source)| &*source.channel)),
+            ]
+        }
+        (Table::Payments, Entity::Payment(payment)) => {
+            let with = |wanted: fn(&Fate) -> bool| sum(&mut payment.receipts.values().filter(|r| wanted(&r.fate)).map(|r| r.amount.minor));
+            vec![
+                id(payment.lot),
+                Number(payment.day.0.into()),
+                Number(payment.due.map_or(0, |m| m.minor)),
+                with(|_| true),
+                with(|fate| matches!(fate, Fate::Applied)),
+                with(|fate| matches!(fate, Fate::Refunded { .. })),
+                with(|fate| matches!(fate, Fate::Held | Fate::Refunding { .. })),
+                currency(payment.due.or_else(|| payment.receipts.values().next().map(|r| r.amount))),
+            ]
+        }
+        (Table::Ledger, Entity::Posting(posting)) => vec![
+            id(posting.lot),
+            text(&posting.channel),
+            text(posting.order),
+            text(currency_code(posting.currency)),
+            sum(&mut posting.entries.iter().map(|e| e.debit)),
+            sum(&mut posting.entries.iter().map(|e| e.credit)),
+        ],
+        (Table::Windows, Entity::Window(window)) => vec![Number(i64::try_from(window.postings).unwrap_or(i64::MAX))],
+        (Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers, Entity::Answer(answer)) => {
+            vec![Number(answer.time.0), Number(answer.events.into())]
+        }
+        (table, entity) => panic!("a row of {} cannot hold {entity:?}", table.name()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::samples;
+
+    #[test]
+    fn every_entity_gives_a_value_for_every_column() {
+        let rows = samples();
+        for table in Table::ALL {
+            assert!(rows.iter().any(|row| row.key.table == table), "no sample of {}", table.name());
+        }
+        for row in rows {
+            let cells = Cells::of(&row);
+            let kinds: Vec<Kind> = cells.values.iter().map(|v| if matches!(v, Value::Text(_)) { Kind::Text } else { Kind::Number }).collect();
+            let declared: Vec<Kind> = columns(row.key.table).iter().map(|(_, kind)| *kind).collect();
+            assert_eq!(kinds, declared, "{}", row.key.table.name());
+        }
+    }
+}
