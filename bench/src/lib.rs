@@ -1,1 +1,13 @@
-//! placeholder
+//! The world outside of boomgate: a seeded city, its drivers and payment channels, recorded stays, load, and the oracle.
+//!
+//! Invariants
+//! 1. This crate knows the words and the roads alone, never the rules: the oracle cannot borrow what it judges   (`Cargo.toml`).
+//! 2. The same seed gives the same city, and over the in-memory bus the same run   (`city::tests::the_same_seed_gives_the_same_city`).
+//!
+//! Not here: faults (the simulation in `boomgate` makes them), rows (`boomgate verify` compares them).
+
+pub mod logs;
+pub mod oracle;
+
+pub use logs::Logs;
+pub use oracle::{Verdict, judge};

@@ -1,0 +1,321 @@
+//! The oracle: says from the logs alone whether a system decided what it should have.
+//!
+//! It takes the inputs of each partition in the order in which its journal answered them and works out again, slowly and obviously,
+//! what each should have become.
+//!
+//! Invariants
+//! 1. A right log is judged equal, and each of a list of mutations is found   (`tests::a_right_log_is_equal`, `tests::each_mutation_is_found`).
+//! 2. Nothing is borrowed from the rules: this crate does not know them   (`Cargo.toml`).
+//!
+//! Not here: whether rows equal the fold of their journal (`boomgate verify`).
+
+mod answers;
+mod bills;
+mod counts;
+mod identity;
+mod money;
+mod postings;
+mod price;
+mod stays;
+
+pub use counts::{Counts, Taking};
+pub use identity::Sums;
+pub use price::slow_price;
+
+use crate::logs::Logs;
+use answers::{Group, Groups, Inputs, gather};
+use bills::Bills;
+use money::Purses;
+use postings::Books;
+use schema::{
+    Event, Inbox, Journal, LotId, Partition,
+    journal::{LedgerEvent, OrderEvent, PaymentEvent, SessionEvent},
+    reference::{Declared, LotReference, NotWhole, Reference},
+};
+use serde::Serialize;
+use stays::Stays;
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
+
+/// What a judgement says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Verdict {
+    /// The first differences, in words; at most [`Verdict::DIFFERENCES_MAX`].
+    pub differences: Vec<String>,
+    /// How many there are in all.
+    pub difference_count: u64,
+    /// Readable inputs that nobody has answered yet; differences too in a system at rest.
+    pub unanswered: u64,
+    /// What was counted on the way.
+    pub counts: Counts,
+}
+
+impl Verdict {
+    /// How many differences are told in words.
+    pub const DIFFERENCES_MAX: usize = 50;
+
+    /// Whether everything is as it should be.
+    pub fn is_equal(&self) -> bool {
+        self.difference_count == 0
+    }
+
+    /// `equal`, or the first difference.
+    pub fn word(&self) -> &str {
+        self.differences.first().map_or("equal", String::as_str)
+    }
+}
+
+/// Collects differences.
+#[derive(Default)]
+struct Findings {
+    told: Vec<String>,
+    count: u64,
+}
+
+impl Findings {
+    fn found(&mut self, what: String) {
+        self.count += 1;
+        if self.told.len() < Verdict::DIFFERENCES_MAX {
+            self.told.push(what);
+        }
+    }
+}
+
+/// What the world declares.
+struct World<'a> {
+    reference: &'a Reference,
+    late_max: i64,
+}
+
+impl World<'_> {
+    fn lot(&self, lot: &LotId) -> Option<&Arc<LotReference>> {
+        self.reference.lot(lot)
+    }
+}
+
+/// Judges the logs of a system that ran with this reference data.
+///
+/// `late_max` is how old a gate event may be, in microseconds (35 days where nothing else is set). In a system `at_rest` nothing may be
+/// unanswered. Refuses reference data that is not whole.
+pub fn judge(declared: &Declared, late_max: i64, logs: &Logs, at_rest: bool) -> Result<Verdict, NotWhole> {
+    let reference = Reference::resolve(declared.clone())?;
+    let world = World { reference: &reference, late_max };
+    let inputs = Inputs::of(logs);
+    let mut findings = Findings::default();
+    for missing in &logs.missing {
+        findings.found(missing.clone());
+    }
+    let mut counts = Counts::of(logs);
+    let mut answered = Answered::default();
+
+    let sessions = gather(Journal::Session, logs.journal(Journal::Session), &mut findings);
+    for (partition, groups) in &sessions {
+        let mut stays = Stays::new(&world, *partition);
+        judge_sessions(&mut stays, *partition, groups, &inputs, at_rest, &mut findings);
+        counts.add_present(stays.counts());
+    }
+    answered.take(Journal::Session, &sessions);
+
+    let orders = gather(Journal::Order, logs.journal(Journal::Order), &mut findings);
+    for (partition, groups) in &orders {
+        let mut bills = Bills::new(&world, *partition);
+        for group in groups.iter().take_while(|group| at_rest || !inputs.is_later(group)) {
+            let expected = match (group.inbox, inputs.event(group, *partition)) {
+                (Inbox::Session, Some(Event::Session(event))) => bills.session(event),
+                (Inbox::Payment, Some(Event::Payment(event))) => bills.payment(event),
+                _ => Vec::new(),
+            };
+            compare(Journal::Order, group, &expected, as_order, bills::normal, &mut findings);
+        }
+    }
+    answered.take(Journal::Order, &orders);
+
+    let payments = gather(Journal::Payment, logs.journal(Journal::Payment), &mut findings);
+    for (partition, groups) in &payments {
+        judge_payments(*partition, groups, &inputs, at_rest, &mut findings);
+    }
+    answered.take(Journal::Payment, &payments);
+
+    let ledger = gather(Journal::Ledger, logs.journal(Journal::Ledger), &mut findings);
+    for (partition, groups) in &ledger {
+        for group in groups.iter().take_while(|group| at_rest || !inputs.is_later(group)) {
+            let actual: Vec<&LedgerEvent> = group.lines.iter().filter_map(|line| as_ledger(&line.recorded.event)).collect();
+            let expected = match (group.inbox, inputs.event(group, *partition)) {
+                (Inbox::Payment, Some(Event::Payment(event))) => postings::payment(*partition, event, &actual),
+                _ => Vec::new(),
+            };
+            let expected: Vec<LedgerEvent> = expected.iter().map(postings::normal).collect();
+            compare(Journal::Ledger, group, &expected, as_ledger, postings::normal, &mut findings);
+        }
+    }
+    answered.take(Journal::Ledger, &ledger);
+
+    let books = Books::add_up(logs.journal(Journal::Ledger), &mut findings);
+    counts.sums = identity::check(&payments, &inputs, logs.journal(Journal::Payment), &books, at_rest, &mut findings);
+    let unanswered = answered.check(logs, &inputs, at_rest, &mut counts, &mut findings);
+    Ok(Verdict { differences: findings.told, difference_count: findings.count, unanswered, counts })
+}
+
+fn judge_sessions(stays: &mut Stays, partition: Partition, groups: &[Group], inputs: &Inputs, at_rest: bool, findings: &mut Findings) {
+    for group in groups.iter().take_while(|group| at_rest || !inputs.is_later(group)) {
+        let actual: Vec<&SessionEvent> = group.lines.iter().filter_map(|line| as_session(&line.recorded.event)).collect();
+        let expected = match group.inbox {
+            Inbox::Gate => match inputs.gate.get(&group.sequence) {
+                Some((stored_at, Ok((home, key, event)))) if *home == partition && key == group.event => stays.gate(event, *stored_at, &actual),
+                _ => Vec::new(),
+            },
+            Inbox::Order => match inputs.event(group, partition) {
+                Some(Event::Order(event)) => stays.order(event),
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        };
+        compare(Journal::Session, group, &expected, as_session, stays::normal, findings);
+    }
+}
+
+fn judge_payments(partition: Partition, groups: &[Group], inputs: &Inputs, at_rest: bool, findings: &mut Findings) {
+    let mut purses = Purses::default();
+    for group in groups.iter().take_while(|group| at_rest || !inputs.is_later(group)) {
+        let mut expected = Vec::new();
+        match group.inbox {
+            Inbox::Channel => {
+                if let Some(Ok((home, key, event))) = inputs.channel.get(&group.sequence)
+                    && (*home, key.as_str()) == (partition, group.event)
+                {
+                    expected = purses.channel(event);
+                }
+            }
+            Inbox::Order => {
+                if let Some(Event::Order(event)) = inputs.event(group, partition) {
+                    expected = purses.order(event);
+                }
+            }
+            Inbox::Tick => {
+                for line in &group.lines {
+                    let Some(actual) = as_payment(&line.recorded.event) else { continue };
+                    match purses.tick(line.recorded.at, actual) {
+                        Ok(event) => expected.push(event),
+                        Err(why) => findings.found(format!("{}: {why}", group.name(Journal::Payment))),
+                    }
+                }
+            }
+            _ => {}
+        }
+        compare(Journal::Payment, group, &expected, as_payment, money::normal, findings);
+        for actual in group.lines.iter().filter_map(|line| as_payment(&line.recorded.event)) {
+            purses.take_due(actual);
+        }
+    }
+}
+
+fn compare<E: PartialEq + Debug>(
+    journal: Journal,
+    group: &Group,
+    expected: &[E],
+    pick: impl Fn(&Event) -> Option<&E>,
+    normal: impl Fn(&E) -> E,
+    findings: &mut Findings,
+) {
+    let actual: Vec<E> = group.lines.iter().filter_map(|line| pick(&line.recorded.event)).map(normal).collect();
+    if expected.is_empty() {
+        findings.found(format!("{}: nothing should have come of it, but it became {actual:?}", group.name(journal)));
+    } else if actual != expected {
+        findings.found(format!("{}: it should have become {expected:?}, but became {actual:?}", group.name(journal)));
+    }
+}
+
+fn as_session(event: &Event) -> Option<&SessionEvent> {
+    if let Event::Session(event) = event { Some(event) } else { None }
+}
+
+fn as_order(event: &Event) -> Option<&OrderEvent> {
+    if let Event::Order(event) = event { Some(event) } else { None }
+}
+
+fn as_payment(event: &Event) -> Option<&PaymentEvent> {
+    if let Event::Payment(event) = event { Some(event) } else { None }
+}
+
+fn as_ledger(event: &Event) -> Option<&LedgerEvent> {
+    if let Event::Ledger(event) = event { Some(event) } else { None }
+}
+
+/// Which inputs each journal answers.
+#[derive(Default)]
+struct Answered {
+    keys: BTreeSet<(Journal, Partition, Inbox, String)>,
+}
+
+impl Answered {
+    fn take(&mut self, journal: Journal, groups: &Groups) {
+        for (partition, groups) in groups {
+            self.keys.extend(groups.iter().map(|group| (journal, *partition, group.inbox, group.event.to_string())));
+        }
+    }
+
+    fn has(&self, journal: Journal, partition: Partition, inbox: Inbox, key: &str) -> bool {
+        self.keys.contains(&(journal, partition, inbox, key.to_string()))
+    }
+
+    /// Each input is answered, or dead for a reason, or the same as one that is answered.
+    fn check(&self, logs: &Logs, inputs: &Inputs, at_rest: bool, counts: &mut Counts, findings: &mut Findings) -> u64 {
+        let mut unanswered = 0;
+        let mut silent = |what: String, findings: &mut Findings| {
+            unanswered += 1;
+            if at_rest {
+                findings.found(what);
+            }
+        };
+        let dead: BTreeSet<(&str, u64)> = logs.dead.iter().filter_map(|letter| Some((letter.stream.as_str(), letter.sequence?))).collect();
+        counts.dead_letters = dead.len() as u64;
+        let mut seen = BTreeSet::new();
+        let gate = inputs.gate.iter().map(|(sequence, (_, read))| {
+            (Inbox::Gate, Journal::Session, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
+        });
+        let channel = inputs.channel.iter().map(|(sequence, read)| {
+            (Inbox::Channel, Journal::Payment, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
+        });
+        for (inbox, journal, sequence, read) in gate.chain(channel) {
+            let (stream, is_dead) = (inbox.stream(), dead.contains(&(inbox.stream(), sequence)));
+            match read {
+                Err(_) if is_dead => {}
+                Err(why) => silent(format!("{stream} {sequence} ({why}) is not among the dead letters"), findings),
+                Ok(_) if is_dead => findings.found(format!("{stream} {sequence} is a dead letter, and nothing is wrong with it")),
+                Ok((partition, key)) => {
+                    if !self.has(journal, partition, inbox, key) {
+                        silent(format!("{stream} {sequence} ({key}) is not answered"), findings);
+                    }
+                    counts.duplicates += u64::from(!seen.insert((inbox, key.clone())));
+                }
+            }
+        }
+        for ((inbox, sequence), line) in &inputs.lines {
+            let Some(partition) = line.partition() else { continue };
+            let key = line.recorded.at.0.to_string();
+            for journal in readers(&line.recorded.event) {
+                if !self.has(*journal, partition, *inbox, &key) {
+                    silent(format!("{} {sequence} ({}) is not answered by {journal}", inbox.stream(), line.recorded.event.kind()), findings);
+                }
+            }
+        }
+        unanswered
+    }
+}
+
+/// The journals that must answer an event of a journal.
+fn readers(event: &Event) -> &'static [Journal] {
+    match event {
+        Event::Session(SessionEvent::Leaving { .. }) => &[Journal::Order],
+        Event::Order(OrderEvent::Priced { quote, .. }) if quote.total.is_zero() => &[Journal::Session],
+        Event::Order(OrderEvent::Priced { .. }) => &[Journal::Payment],
+        Event::Order(OrderEvent::Paid { .. }) => &[Journal::Session],
+        Event::Payment(PaymentEvent::Applied { .. }) => &[Journal::Order, Journal::Ledger],
+        Event::Payment(PaymentEvent::Held { .. } | PaymentEvent::Refunded { .. } | PaymentEvent::RefundRequested { tries: 1, held: false, .. }) => {
+            &[Journal::Ledger]
+        }
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests;

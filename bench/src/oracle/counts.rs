@@ -1,0 +1,151 @@
+//! What the logs add up to: the numbers of every report.
+//!
+//! Invariants
+//! 1. Revenue is what was applied, by the lot and the local day on which the car left   (`oracle::tests::a_right_log_is_equal`).
+
+use super::identity::Sums;
+use crate::logs::Logs;
+use schema::{
+    Currency, Event, Journal, LotId, Money,
+    id::{self, Province},
+    journal::{LedgerEvent, Note, OrderEvent, PaymentEvent, Refusal, SessionEvent},
+    time::Day,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What a lot took on one of its days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Taking {
+    /// The lot.
+    pub lot: LotId,
+    /// The local day on which the cars left.
+    pub day: Day,
+    /// How much.
+    pub money: Money,
+}
+
+/// The totals of a system.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Messages of GATE.
+    pub gate_messages: u64,
+    /// Messages of CHANNEL.
+    pub channel_messages: u64,
+    /// Messages of both that said what another had said already.
+    pub duplicates: u64,
+    /// Inputs that became dead letters.
+    pub dead_letters: u64,
+    /// Events of all journals.
+    pub journal_events: u64,
+    /// Sessions that were opened.
+    pub sessions_opened: u64,
+    /// Of these, the ones whose exit had come first.
+    pub sessions_released: u64,
+    /// Sessions that were closed.
+    pub sessions_closed: u64,
+    /// Sessions not closed at the end.
+    pub inside: u64,
+    /// Of these, the ones that stand at an exit.
+    pub leaving: u64,
+    /// Exits that still wait for their entry.
+    pub waiting: u64,
+    /// Gate events that were refused, by reason.
+    pub refused: BTreeMap<Refusal, u64>,
+    /// Inputs to which nothing was to be done, by reason.
+    pub noted: BTreeMap<Note, u64>,
+    /// Orders with a price above zero.
+    pub orders_priced: u64,
+    /// Orders with a price of zero.
+    pub orders_free: u64,
+    /// Orders without a rate table.
+    pub orders_unpriced: u64,
+    /// Orders that are paid.
+    pub orders_paid: u64,
+    /// Payments that came before their order.
+    pub payments_held: u64,
+    /// Payments that count.
+    pub payments_applied: u64,
+    /// Refunds that were asked for, each once.
+    pub refunds_requested: u64,
+    /// Refunds that were asked for again.
+    pub refunds_repeated: u64,
+    /// Refunds that were made.
+    pub refunds_made: u64,
+    /// Postings of the ledger.
+    pub postings: u64,
+    /// Revenue in minor units, by `province currency`.
+    pub revenue_by_province: BTreeMap<String, i64>,
+    /// Revenue by lot and local day, in their order.
+    pub takings: Vec<Taking>,
+    /// Promise 3's sums, by currency.
+    pub sums: BTreeMap<Currency, Sums>,
+}
+
+impl Counts {
+    /// Counts everything that needs no judgement.
+    pub(super) fn of(logs: &Logs) -> Self {
+        let mut counts = Self { gate_messages: logs.gate.len() as u64, channel_messages: logs.channel.len() as u64, ..Self::default() };
+        let mut takings: BTreeMap<(LotId, Day, Currency), i64> = BTreeMap::new();
+        for line in Journal::ALL.iter().flat_map(|journal| logs.journal(*journal)) {
+            counts.journal_events += 1;
+            match &line.recorded.event {
+                Event::Session(event) => counts.session(event),
+                Event::Order(event) => counts.order(event),
+                Event::Payment(event) => counts.payment(event, &mut takings),
+                Event::Ledger(LedgerEvent::Posted { .. }) => counts.postings += 1,
+            }
+        }
+        counts.takings = takings.into_iter().map(|((lot, day, currency), minor)| Taking { lot, day, money: Money::new(minor, currency) }).collect();
+        counts
+    }
+
+    fn session(&mut self, event: &SessionEvent) {
+        match event {
+            SessionEvent::Opened { releases, .. } => {
+                self.sessions_opened += 1;
+                self.sessions_released += u64::from(releases.is_some());
+            }
+            SessionEvent::Refused { reason, .. } => *self.refused.entry(*reason).or_default() += 1,
+            SessionEvent::Closed { .. } => self.sessions_closed += 1,
+            SessionEvent::Noted { note, .. } => *self.noted.entry(*note).or_default() += 1,
+            SessionEvent::Waiting { .. } | SessionEvent::Leaving { .. } => {}
+        }
+    }
+
+    fn order(&mut self, event: &OrderEvent) {
+        match event {
+            OrderEvent::Priced { quote, .. } if quote.total.is_zero() => self.orders_free += 1,
+            OrderEvent::Priced { .. } => self.orders_priced += 1,
+            OrderEvent::Unpriced { .. } => self.orders_unpriced += 1,
+            OrderEvent::Paid { .. } => self.orders_paid += 1,
+            OrderEvent::Noted { note, .. } => *self.noted.entry(*note).or_default() += 1,
+        }
+    }
+
+    fn payment(&mut self, event: &PaymentEvent, takings: &mut BTreeMap<(LotId, Day, Currency), i64>) {
+        match event {
+            PaymentEvent::Applied { bill, amount, .. } => {
+                self.payments_applied += 1;
+                let province = id::place(bill.order.as_str()).map_or(Province(0), |place| place.province);
+                *self.revenue_by_province.entry(format!("{province} {:?}", amount.currency)).or_default() += amount.minor;
+                if let Some(lot) = bill.lot {
+                    *takings.entry((lot, bill.day, amount.currency)).or_default() += amount.minor;
+                }
+            }
+            PaymentEvent::Held { .. } => self.payments_held += 1,
+            PaymentEvent::RefundRequested { tries: 1, .. } => self.refunds_requested += 1,
+            PaymentEvent::RefundRequested { .. } => self.refunds_repeated += 1,
+            PaymentEvent::Refunded { .. } => self.refunds_made += 1,
+            PaymentEvent::Noted { note, .. } => *self.noted.entry(*note).or_default() += 1,
+            PaymentEvent::Expected { .. } => {}
+        }
+    }
+
+    /// Adds who is inside, leaving and waiting in one partition.
+    pub(super) fn add_present(&mut self, (inside, leaving, waiting): (u64, u64, u64)) {
+        self.inside += inside;
+        self.leaving += leaving;
+        self.waiting += waiting;
+    }
+}

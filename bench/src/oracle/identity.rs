@@ -1,0 +1,113 @@
+//! Promise 3, across the logs: captured = applied + refunded + open liability, for each order and in all.
+//!
+//! Invariants
+//! 1. What was captured is counted from the inbox, what became of it from the journal, what is owed from the ledger: three
+//!    sources that cannot cover for each other   (`oracle::tests::each_mutation_is_found`).
+
+use super::{
+    Findings,
+    answers::{Groups, Inputs},
+    postings::Books,
+};
+use crate::logs::Line;
+use schema::{
+    ChannelFact, Currency, Event, Id, Inbox, Money,
+    journal::{Account, PaymentEvent, Source},
+};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The sums of promise 3 in one currency, in minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sums {
+    /// What channels captured.
+    pub captured: i64,
+    /// What pays orders.
+    pub applied: i64,
+    /// What went back.
+    pub refunded: i64,
+    /// What is held or on its way back.
+    pub liability: i64,
+}
+
+type BySum = BTreeMap<(Id, Currency), Sums>;
+
+/// Counts and compares; gives the sums by currency.
+pub fn check(groups: &Groups, inputs: &Inputs, lines: &[Line], books: &Books, at_rest: bool, findings: &mut Findings) -> BTreeMap<Currency, Sums> {
+    let mut orders: BySum = BTreeMap::new();
+    captured(groups, inputs, &mut orders);
+    spent(lines, &mut orders, findings);
+    let mut all: BTreeMap<Currency, Sums> = BTreeMap::new();
+    for ((order, currency), sums) in &orders {
+        if sums.captured != sums.applied + sums.refunded + sums.liability || sums.liability < 0 {
+            findings.found(format!("order {order}: captured is not applied + refunded + liability: {sums:?} {currency:?}"));
+        }
+        if at_rest {
+            let balance = |account| books.orders.get(&(*order, account, *currency)).copied().unwrap_or(0);
+            let (owed, earned) = (-balance(Account::RefundLiability), -balance(Account::ParkingRevenue));
+            let kept = balance(Account::ChannelReceivable);
+            if (owed, earned, kept) != (sums.liability, sums.applied, sums.captured - sums.refunded) {
+                findings.found(format!("order {order}: the ledger owes {owed}, earned {earned}, keeps {kept}; the payments say {sums:?}"));
+            }
+        }
+        let total = all.entry(*currency).or_default();
+        total.captured += sums.captured;
+        total.applied += sums.applied;
+        total.refunded += sums.refunded;
+        total.liability += sums.liability;
+    }
+    let known: BTreeSet<&Id> = orders.keys().map(|(order, _)| order).collect();
+    for (order, _, _) in books.orders.keys() {
+        if at_rest && !known.contains(order) {
+            findings.found(format!("the ledger has postings of order {order}, for which nothing was captured"));
+        }
+    }
+    all
+}
+
+fn captured(groups: &Groups, inputs: &Inputs, orders: &mut BySum) {
+    let mut known: BTreeSet<(Id, Source)> = BTreeSet::new();
+    for group in groups.values().flatten().filter(|group| group.inbox == Inbox::Channel) {
+        let Some(Ok((_, _, event))) = inputs.channel.get(&group.sequence) else { continue };
+        if let (Some(order), ChannelFact::Succeeded { transaction, amount, .. }) = (event.order(), &event.fact)
+            && known.insert((order, Source { channel: event.channel.clone(), transaction: transaction.clone() }))
+        {
+            orders.entry((order, amount.currency)).or_default().captured += amount.minor;
+        }
+    }
+}
+
+fn spent(lines: &[Line], orders: &mut BySum, findings: &mut Findings) {
+    let mut applied: BTreeSet<Id> = BTreeSet::new();
+    let mut refunded: BTreeSet<(Id, Source)> = BTreeSet::new();
+    for line in lines {
+        let Event::Payment(event) = &line.recorded.event else { continue };
+        let mut sums = |order: Id, amount: &Money, change: &dyn Fn(&mut Sums, i64)| {
+            change(orders.entry((order, amount.currency)).or_default(), amount.minor);
+        };
+        match event {
+            PaymentEvent::Held { bill, amount, .. } | PaymentEvent::RefundRequested { bill, amount, tries: 1, held: false, .. } => {
+                sums(bill.order, amount, &|sums, minor| sums.liability += minor);
+            }
+            PaymentEvent::Applied { bill, amount, held, .. } => {
+                if !applied.insert(bill.order) {
+                    findings.found(format!("PAYMENT {}: order {} has a second payment", line.sequence, bill.order));
+                }
+                sums(bill.order, amount, &|sums, minor| {
+                    sums.applied += minor;
+                    sums.liability -= if *held { minor } else { 0 };
+                });
+            }
+            PaymentEvent::Refunded { bill, source, amount, .. } => {
+                if !refunded.insert((bill.order, source.clone())) {
+                    findings.found(format!("PAYMENT {}: {source:?} of order {} is refunded twice", line.sequence, bill.order));
+                }
+                sums(bill.order, amount, &|sums, minor| {
+                    sums.refunded += minor;
+                    sums.liability -= minor;
+                });
+            }
+            PaymentEvent::Expected { .. } | PaymentEvent::RefundRequested { .. } | PaymentEvent::Noted { .. } => {}
+        }
+    }
+}

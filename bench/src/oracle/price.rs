@@ -1,0 +1,72 @@
+//! What a stay costs, counted minute by minute.
+//!
+//! Invariants
+//! 1. The examples of the tariff's words hold   (`tests::a_stay_costs_what_the_words_say`).
+//!
+//! Not here: the lines that explain a price (`rules` makes them; the oracle only adds them up).
+
+use schema::{Moment, Money, reference::RateTable, time::MINUTE};
+use std::collections::BTreeMap;
+
+/// Minutes of 24 hours.
+const DAY_MIN: i64 = 1_440;
+
+/// The complete minutes from one moment to another.
+pub fn minutes(entered_at: Moment, left_at: Moment) -> i64 {
+    left_at.since(entered_at).div_euclid(MINUTE)
+}
+
+/// The price of a stay: walks over its minutes one by one.
+pub fn slow_price(table: &RateTable, entered_at: Moment, left_at: Moment) -> Money {
+    let minutes = minutes(entered_at, left_at);
+    if minutes <= table.free_min {
+        return Money::new(0, table.currency);
+    }
+    // How many minutes of the stay fall into each step of each 24 hours.
+    let mut stayed: BTreeMap<(i64, usize), i64> = BTreeMap::new();
+    for minute in 0..minutes {
+        let (day, within) = (minute / DAY_MIN, minute % DAY_MIN);
+        let step = table.steps.iter().position(|step| step.to_min.is_none_or(|to| within < to));
+        *stayed.entry((day, step.expect("the last step of a table has no end"))).or_default() += 1;
+    }
+    let mut days: BTreeMap<i64, i64> = BTreeMap::new();
+    for ((day, step), minutes) in stayed {
+        let step = &table.steps[step];
+        let whole = minutes / step.unit_min;
+        let started = i64::from(minutes % step.unit_min != 0);
+        *days.entry(day).or_default() += (whole + started) * step.price;
+    }
+    let total = days.into_values().map(|day| table.cap_per_24h.map_or(day, |cap| day.min(cap))).sum();
+    Money::new(total, table.currency)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::{Currency, reference::Step};
+
+    #[test]
+    fn a_stay_costs_what_the_words_say() {
+        // 15 minutes are free; to 2 h each 30 min cost 3.00, from there each hour 5.00; at most 40.00 in 24 h.
+        let steps = vec![Step { to_min: Some(120), unit_min: 30, price: 300 }, Step { to_min: None, unit_min: 60, price: 500 }];
+        let table = RateTable { id: "t".into(), version: 1, currency: Currency::Cny, free_min: 15, steps, cap_per_24h: Some(4_000) };
+        for (minutes, seconds, price) in [
+            (0, 0, 0),
+            (15, 59, 0),
+            (16, 0, 300),
+            (30, 0, 300),
+            (31, 0, 600),
+            (120, 0, 1_200),
+            (121, 0, 1_700),
+            (180, 59, 1_700),
+            (181, 0, 2_200),
+            (600, 0, 4_000),
+            (1_440, 0, 4_000),
+            (1_441, 0, 4_300),
+            (2_880, 1, 8_000),
+        ] {
+            let left = Moment(0).plus(minutes * MINUTE + seconds * schema::time::SECOND);
+            assert_eq!(slow_price(&table, Moment(0), left).minor, price, "{minutes} min {seconds} s");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What SESSION should say: a naive car park of one partition.
+//!
+//! Invariants
+//! 1. A lost, doubled or changed event of a stay is a difference   (`oracle::tests::each_mutation_is_found`).
+
+use super::World;
+use schema::{
+    Credential, GateEvent, GateKind, Id, LotId, Moment, Money, Partition,
+    id::{self, Kind, Place, Province},
+    journal::{Departure, Note, OrderEvent, Refusal, SessionEvent, Stay},
+    time::MINUTE,
+};
+use std::collections::BTreeMap;
+
+/// How far a device's clock may run ahead of the broker's.
+const AHEAD_MAX: i64 = 5 * MINUTE;
+
+/// The end of a command's life is not judged here: it is put to this everywhere before events are compared.
+const NO_END: Moment = Moment(0);
+
+type Car = (LotId, Credential);
+
+/// One partition: who is inside, who has gone, who waits.
+pub struct Stays<'a> {
+    world: &'a World<'a>,
+    partition: Partition,
+    inside: BTreeMap<Car, (Stay, Option<Departure>)>,
+    gone: BTreeMap<Id, Stay>,
+    waiting: BTreeMap<Car, (Id, Departure)>,
+}
+
+impl<'a> Stays<'a> {
+    /// An empty one.
+    pub fn new(world: &'a World<'a>, partition: Partition) -> Self {
+        Self { world, partition, inside: BTreeMap::new(), gone: BTreeMap::new(), waiting: BTreeMap::new() }
+    }
+
+    /// How many are inside, how many of these stand at an exit, and how many exits wait.
+    pub fn counts(&self) -> (u64, u64, u64) {
+        let leaving = self.inside.values().filter(|(_, departure)| departure.is_some()).count();
+        (self.inside.len() as u64, leaving as u64, self.waiting.len() as u64)
+    }
+
+    /// What a gate event becomes. `actual` lends the id of what waits, which is a name and no decision.
+    pub fn gate(&mut self, event: &GateEvent, stored_at: Moment, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
+        let province = self.world.lot(&event.lot).map_or(Province(0), |lot| lot.declared.province);
+        let refused = |reason| {
+            vec![SessionEvent::Refused {
+                lot: event.lot,
+                lane: event.lane,
+                province,
+                credential: event.credential.clone(),
+                reason,
+                event: event.id,
+                seen_at: event.seen_at,
+                expires_at: NO_END,
+            }]
+        };
+        let Some(lot) = self.world.lot(&event.lot) else { return refused(Refusal::UnknownLot) };
+        if event.seen_at > stored_at.plus(AHEAD_MAX) {
+            return refused(Refusal::ClockAhead);
+        }
+        if event.seen_at < stored_at.plus(self.world.late_max.saturating_neg()) {
+            return refused(Refusal::TooLate);
+        }
+        let car: Car = (event.lot, event.credential.clone());
+        if event.kind == GateKind::Exit {
+            return self.exit(event, province, car, actual);
+        }
+        if self.inside.contains_key(&car) {
+            return refused(Refusal::AlreadyInside);
+        }
+        let place = Place { province, day: lot.zone.day(event.seen_at), partition: self.partition };
+        let parts = [event.lot.as_str(), event.lane.as_str(), event.id.as_str(), &event.seen_at.0.to_string()];
+        let session = id::derive(Kind::Session, place, &parts);
+        let stay = Stay { session, lot: event.lot, province, credential: event.credential.clone(), lane: event.lane, entered_at: event.seen_at };
+        let opened = |releases| SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases };
+        if self.waiting.get(&car).is_some_and(|(_, departure)| departure.left_at >= event.seen_at) {
+            let (waiting, departure) = self.waiting.remove(&car).expect("it was there a line above");
+            self.inside.insert(car, (stay.clone(), Some(departure.clone())));
+            return vec![opened(Some(waiting)), SessionEvent::Leaving { stay: stay.clone(), departure, sequence: 1 }];
+        }
+        if !lot.declared.open {
+            return refused(Refusal::LotClosed);
+        }
+        let occupied = self.inside.keys().filter(|(lot, _)| *lot == event.lot).count();
+        if i64::try_from(occupied).unwrap_or(i64::MAX) >= lot.declared.capacity {
+            return refused(Refusal::Full);
+        }
+        let events = vec![opened(None)];
+        self.inside.insert(car, (stay, None));
+        events
+    }
+
+    fn exit(&mut self, event: &GateEvent, province: Province, car: Car, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
+        let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id };
+        let noted = |note, concerns| {
+            let ask = Some((event.lane, event.id, NO_END));
+            vec![SessionEvent::Noted { note, concerns: Some(concerns), lot: event.lot, province, ask }]
+        };
+        match self.inside.get_mut(&car) {
+            Some((stay, leaving @ None)) if event.seen_at >= stay.entered_at => {
+                *leaving = Some(departure.clone());
+                return vec![SessionEvent::Leaving { stay: stay.clone(), departure, sequence: 1 }];
+            }
+            Some((stay, Some(_))) => return noted(Note::AlreadyLeaving, stay.session),
+            _ => {}
+        }
+        if let Some((waiting, _)) = self.waiting.get(&car) {
+            return noted(Note::AlreadyWaiting, *waiting);
+        }
+        // Nothing else derives from this id, so its own is taken if it lies where it must.
+        let lent = actual.iter().find_map(|event| if let SessionEvent::Waiting { waiting, .. } = event { Some(*waiting) } else { None });
+        let lies_here = |id: &Id| id.as_str().starts_with('W') && id::place(id.as_str()).is_some_and(|place| place.partition == self.partition);
+        let waiting = lent.filter(lies_here).unwrap_or_else(|| "W".parse().expect("a letter is a token"));
+        self.waiting.insert(car.clone(), (waiting, departure.clone()));
+        vec![SessionEvent::Waiting { waiting, lot: car.0, province, credential: car.1, departure, expires_at: NO_END }]
+    }
+
+    /// What an event of ORDER becomes.
+    pub fn order(&mut self, event: &OrderEvent) -> Vec<SessionEvent> {
+        match event {
+            OrderEvent::Priced { order, stay, quote, .. } if quote.total.is_zero() => {
+                self.close(stay.session, *order, quote.total, stay.lot, stay.province)
+            }
+            OrderEvent::Paid { order, session, lot, province, amount, .. } => self.close(*session, *order, *amount, *lot, *province),
+            OrderEvent::Priced { .. } | OrderEvent::Unpriced { .. } | OrderEvent::Noted { .. } => Vec::new(),
+        }
+    }
+
+    fn close(&mut self, session: Id, order: Id, paid: Money, lot: LotId, province: Province) -> Vec<SessionEvent> {
+        let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot, province, ask: None }];
+        if self.gone.contains_key(&session) {
+            return noted(Note::AlreadyClosed, Some(session));
+        }
+        let car = self.inside.iter().find(|(_, (stay, departure))| stay.session == session && departure.is_some()).map(|(car, _)| car.clone());
+        let Some((stay, Some(departure))) = car.and_then(|car| self.inside.remove(&car)) else { return noted(Note::Unknown, None) };
+        self.gone.insert(session, stay.clone());
+        vec![SessionEvent::Closed { stay, departure, order, paid, expires_at: NO_END }]
+    }
+}
+
+/// An event without what is not judged.
+pub fn normal(event: &SessionEvent) -> SessionEvent {
+    let mut event = event.clone();
+    match &mut event {
+        SessionEvent::Opened { expires_at, .. }
+        | SessionEvent::Refused { expires_at, .. }
+        | SessionEvent::Waiting { expires_at, .. }
+        | SessionEvent::Closed { expires_at, .. } => *expires_at = NO_END,
+        SessionEvent::Noted { note, concerns, ask, .. } => {
+            if let Some((_, _, end)) = ask {
+                *end = NO_END;
+            }
+            if *note == Note::Unknown {
+                *concerns = None;
+            }
+            if matches!(note, Note::Unknown | Note::AlreadyClosed) {
+                *ask = None;
+            }
+        }
+        SessionEvent::Leaving { .. } => {}
+    }
+    event
+}

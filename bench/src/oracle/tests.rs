@@ -1,0 +1,420 @@
+//! A tiny log made by hand, and what must not go unnoticed in it.
+
+use super::*;
+use crate::logs::{Dead, Line};
+use schema::{
+    Cause, ChannelEvent, ChannelFact, Credential, Currency, GateEvent, GateKind, Id, Moment, Money, Recorded,
+    gate::Colour,
+    id::{self, Kind, Place, Province},
+    journal::{Account, Bill, Departure, Entry, Note, Quote, RefundReason, Refusal, Source, Stay},
+    reference::{LotDeclared, RateTable, Step},
+    time::{DAY, MINUTE, SECOND},
+    wire::{self, Format},
+};
+use std::collections::BTreeMap;
+use streams::Stored;
+
+/// 2026-11-23T02:00:00Z, ten in the morning in Shanghai.
+const TEN: Moment = Moment(1_795_399_200 * SECOND);
+const LATE_MAX: i64 = 35 * DAY;
+
+fn declared() -> Declared {
+    let rates = RateTable {
+        id: "town".into(),
+        version: 3,
+        currency: Currency::Cny,
+        free_min: 15,
+        steps: vec![Step { to_min: None, unit_min: 60, price: 500 }],
+        cap_per_24h: Some(4_000),
+    };
+    let lot = LotDeclared {
+        lot: "north".parse().expect("a token"),
+        province: Province(44),
+        zone: "Asia/Shanghai".into(),
+        capacity: 1,
+        open: true,
+        rate_table: Some("town".into()),
+        lanes: vec!["in".parse().expect("a token"), "out".parse().expect("a token")],
+    };
+    Declared { lots: vec![lot], rate_tables: vec![rates] }
+}
+
+/// Writes a log line by line.
+#[derive(Default)]
+struct Scribe {
+    logs: Logs,
+}
+
+impl Scribe {
+    fn gate(&mut self, event: &GateEvent, stored_at: Moment) -> u64 {
+        let sequence = self.logs.gate.len() as u64 + 1;
+        let partition = Partition::of_lot(event.lot.as_str());
+        let subject = format!("GATE.{partition}.{}.{}.{}", event.lot, event.lane, event.kind.as_str());
+        let payload = wire::encode(Format::Json, event).into();
+        self.logs.gate.push(Stored { subject, sequence, time: stored_at, payload, headers: BTreeMap::new() });
+        sequence
+    }
+
+    fn channel(&mut self, event: &ChannelEvent) -> u64 {
+        let sequence = self.logs.channel.len() as u64 + 1;
+        let payload = wire::encode(Format::Json, event).into();
+        let subject = event.subject().expect("an order of ours");
+        self.logs.channel.push(Stored { subject, sequence, time: event.happened_at, payload, headers: BTreeMap::new() });
+        sequence
+    }
+
+    /// The events that an input becomes; gives the cause by which the next processor cites each.
+    fn journal(
+        &mut self,
+        journal: Journal,
+        partition: Partition,
+        (inbox, input, key): (Inbox, u64, String),
+        events: Vec<Event>,
+    ) -> Vec<(Inbox, u64, String)> {
+        let own = match journal {
+            Journal::Session => Inbox::Session,
+            Journal::Order => Inbox::Order,
+            Journal::Payment | Journal::Ledger => Inbox::Payment,
+        };
+        let lines = self.logs.journals.entry(journal).or_default();
+        let mut cited = Vec::new();
+        for (index, event) in (0..).zip(events) {
+            let sequence = lines.len() as u64 + 1;
+            let at = TEN.plus(DAY).plus(i64::try_from(sequence).expect("few lines"));
+            let subject = format!("{journal}.44.{partition}.{}", event.kind());
+            let cause = Cause { inbox, sequence: input, event: key.as_str().into(), time: at, index };
+            lines.push(Line { sequence, subject, recorded: Recorded { at, cause, event } });
+            cited.push((own, sequence, at.0.to_string()));
+        }
+        cited
+    }
+}
+
+fn seen(kind: GateKind, id: &str, lot: &str, plate: &str, minutes: i64) -> GateEvent {
+    let lane = if kind == GateKind::Entry { "in" } else { "out" };
+    GateEvent {
+        id: id.parse().expect("a token"),
+        lot: lot.parse().expect("a token"),
+        lane: lane.parse().expect("a token"),
+        kind,
+        seen_at: TEN.plus(minutes * MINUTE),
+        credential: Credential::plate(plate, Colour::Blue),
+    }
+}
+
+fn stay_of(event: &GateEvent) -> Stay {
+    let place = Place { province: Province(44), day: schema::Day(261_123), partition: Partition::of_lot(event.lot.as_str()) };
+    let parts = [event.lot.as_str(), event.lane.as_str(), event.id.as_str(), &event.seen_at.0.to_string()];
+    let session = id::derive(Kind::Session, place, &parts);
+    Stay { session, lot: event.lot, province: Province(44), credential: event.credential.clone(), lane: event.lane, entered_at: event.seen_at }
+}
+
+fn departure_of(event: &GateEvent) -> Departure {
+    Departure { lane: event.lane, left_at: event.seen_at, event: event.id }
+}
+
+fn order_of(stay: &Stay) -> Id {
+    let place = id::place(stay.session.as_str()).expect("an id of ours");
+    id::derive(Kind::Order, place, &[stay.session.as_str(), "1"])
+}
+
+fn succeeded(order: Id, channel: &str, amount: i64) -> ChannelEvent {
+    let amount = Money::new(amount, Currency::Cny);
+    let fact = ChannelFact::Succeeded { attempt: id::attempt(order, 1), transaction: format!("{channel}-1").into(), amount };
+    ChannelEvent { channel: channel.into(), happened_at: TEN, fact }
+}
+
+fn refund_of(order: Id, source: &Source) -> Id {
+    let place = id::place(order.as_str()).expect("an id of ours");
+    id::derive(Kind::Refund, place, &[order.as_str(), &source.channel, &source.transaction, "1"])
+}
+
+fn posted(bill: &Bill, channel: &str, number: u32, debit: Account, credit: Account) -> Event {
+    let place = id::place(bill.order.as_str()).expect("an id of ours");
+    Event::Ledger(LedgerEvent::Posted {
+        posting: id::derive(Kind::Posting, place, &[&number.to_string()]),
+        order: bill.order,
+        lot: bill.lot,
+        day: bill.day,
+        province: Province(44),
+        channel: channel.into(),
+        currency: Currency::Cny,
+        entries: vec![Entry { account: debit, debit: 1_500, credit: 0 }, Entry { account: credit, debit: 0, credit: 1_500 }],
+    })
+}
+
+/// Two stays: one of 2 h 5 min, paid twice, and one of 10 min whose exit came first; a car that found no space, one at a lot that
+/// is not, and a message that nobody can read.
+fn right() -> Logs {
+    use Account::{ChannelReceivable, ParkingRevenue, RefundLiability};
+    let mut scribe = Scribe::default();
+    let home = Partition::of_lot("north");
+    let end = TEN.plus(DAY);
+    let entry = seen(GateKind::Entry, "e1", "north", "粤B11111", 0);
+    let exit = seen(GateKind::Exit, "e2", "north", "粤B11111", 125);
+    let stay = stay_of(&entry);
+    let order = order_of(&stay);
+    let bill = Bill { order, lot: Some(stay.lot), day: schema::Day(261_123) };
+
+    let sequence = scribe.gate(&entry, entry.seen_at);
+    let opened = Event::Session(SessionEvent::Opened { stay: stay.clone(), event: entry.id, expires_at: end, releases: None });
+    scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, entry.key()), vec![opened]);
+    // The same entry again is the same entry.
+    scribe.gate(&entry, entry.seen_at.plus(SECOND));
+
+    for (id, lot, plate, reason, province) in [("e3", "north", "粤B33333", Refusal::Full, 44), ("e4", "nowhere", "粤B44444", Refusal::UnknownLot, 0)]
+    {
+        let event = seen(GateKind::Entry, id, lot, plate, 3);
+        let sequence = scribe.gate(&event, event.seen_at);
+        let refused = SessionEvent::Refused {
+            lot: event.lot,
+            lane: event.lane,
+            province: Province(province),
+            credential: event.credential.clone(),
+            reason,
+            event: event.id,
+            seen_at: event.seen_at,
+            expires_at: end,
+        };
+        scribe.journal(Journal::Session, Partition::of_lot(lot), (Inbox::Gate, sequence, event.key()), vec![Event::Session(refused)]);
+    }
+
+    let sequence = scribe.gate(&exit, exit.seen_at);
+    let leaving = Event::Session(SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1 });
+    let cause = scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, exit.key()), vec![leaving]).remove(0);
+    let quote = Quote { rate_table: "town".into(), version: 3, minutes: 125, lines: Vec::new(), total: Money::new(1_500, Currency::Cny) };
+    let step =
+        schema::journal::QuoteLine { what: schema::journal::LineKind::Step, from_min: 0, to_min: 125, units: 3, unit_price: 500, amount: 1_500 };
+    let quote = Quote { lines: vec![step], ..quote };
+    let priced = Event::Order(OrderEvent::Priced { order, stay: stay.clone(), departure: departure_of(&exit), quote, expires_at: end });
+    let due = Money::new(1_500, Currency::Cny);
+
+    // The antenna was faster than the price: its money is held. Then the driver pays again by phone.
+    let etc = succeeded(order, "etc", 1_500);
+    let sequence = scribe.channel(&etc);
+    let held_bill = Bill { lot: None, ..bill.clone() };
+    let source = Source { channel: "etc".into(), transaction: "etc-1".into() };
+    let held = Event::Payment(PaymentEvent::Held { bill: held_bill.clone(), source: source.clone(), amount: due });
+    let cited = scribe.journal(Journal::Payment, home, (Inbox::Channel, sequence, etc.key()), vec![held]).remove(0);
+    scribe.journal(Journal::Ledger, home, cited, vec![posted(&held_bill, "etc", 1, ChannelReceivable, RefundLiability)]);
+
+    let priced = scribe.journal(Journal::Order, home, cause, vec![priced]).remove(0);
+    let expected = Event::Payment(PaymentEvent::Expected { bill: bill.clone(), due });
+    let applied = Event::Payment(PaymentEvent::Applied { bill: bill.clone(), source: source.clone(), amount: due, held: true });
+    let applied = scribe.journal(Journal::Payment, home, priced, vec![expected, applied]).remove(1);
+    scribe.journal(Journal::Ledger, home, applied.clone(), vec![posted(&bill, "etc", 2, RefundLiability, ParkingRevenue)]);
+    let paid = OrderEvent::Paid { order, session: stay.session, lot: stay.lot, province: Province(44), amount: due, by: source };
+    let paid = scribe.journal(Journal::Order, home, applied, vec![Event::Order(paid)]).remove(0);
+
+    let phone = succeeded(order, "wechat", 1_500);
+    let source = Source { channel: "wechat".into(), transaction: "wechat-1".into() };
+    let refund = refund_of(order, &source);
+    let sequence = scribe.channel(&phone);
+    let requested = |tries| {
+        Event::Payment(PaymentEvent::RefundRequested {
+            bill: bill.clone(),
+            source: source.clone(),
+            amount: due,
+            refund,
+            reason: RefundReason::Duplicate,
+            tries,
+            held: false,
+            due_at: TEN,
+        })
+    };
+    let cited = scribe.journal(Journal::Payment, home, (Inbox::Channel, sequence, phone.key()), vec![requested(1)]).remove(0);
+    scribe.journal(Journal::Ledger, home, cited, vec![posted(&bill, "wechat", 3, ChannelReceivable, RefundLiability)]);
+    scribe.journal(Journal::Payment, home, (Inbox::Tick, 0, "tick".into()), vec![requested(2)]);
+    for (succeeded, tries) in [(false, 1), (true, 2)] {
+        let fact = ChannelFact::RefundAnswered { refund, order, succeeded, tries };
+        let answered = ChannelEvent { channel: "wechat".into(), happened_at: TEN, fact };
+        let sequence = scribe.channel(&answered);
+        let event = if succeeded {
+            PaymentEvent::Refunded { bill: bill.clone(), source: source.clone(), amount: due, refund }
+        } else {
+            PaymentEvent::Noted { note: Note::RefundRefused, order }
+        };
+        let cited = scribe.journal(Journal::Payment, home, (Inbox::Channel, sequence, answered.key()), vec![Event::Payment(event)]).remove(0);
+        if succeeded {
+            scribe.journal(Journal::Ledger, home, cited, vec![posted(&bill, "wechat", 4, RefundLiability, ChannelReceivable)]);
+        }
+    }
+    let closed =
+        SessionEvent::Closed { stay: stay.clone(), departure: departure_of(&exit), order, paid: Money::new(1_500, Currency::Cny), expires_at: end };
+    scribe.journal(Journal::Session, home, paid, vec![Event::Session(closed)]);
+
+    second_stay(&mut scribe, home, end);
+
+    let unreadable = Stored { subject: "GATE.9.north.in.entry".into(), sequence: 0, time: TEN, payload: "?".into(), headers: BTreeMap::new() };
+    let sequence = scribe.logs.gate.len() as u64 + 1;
+    scribe.logs.gate.push(Stored { sequence, ..unreadable });
+    scribe.logs.dead.push(Dead { stream: "GATE".into(), sequence: Some(sequence), reason: "malformed".into() });
+    scribe.logs
+}
+
+/// Ten minutes, and the exit came before its entry; a second read of the plate at the exit changes nothing.
+fn second_stay(scribe: &mut Scribe, home: Partition, end: Moment) {
+    let entry = seen(GateKind::Entry, "e5", "north", "粤B22222", 200);
+    let exit = seen(GateKind::Exit, "e6", "north", "粤B22222", 210);
+    let again = seen(GateKind::Exit, "e7", "north", "粤B22222", 211);
+    let stay = stay_of(&entry);
+    let order = order_of(&stay);
+    let place = id::place(stay.session.as_str()).expect("an id of ours");
+    let waiting = id::derive(Kind::Waiting, place, &["any"]);
+
+    let sequence = scribe.gate(&exit, exit.seen_at);
+    let waits = SessionEvent::Waiting {
+        waiting,
+        lot: exit.lot,
+        province: Province(44),
+        credential: exit.credential.clone(),
+        departure: departure_of(&exit),
+        expires_at: end,
+    };
+    scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, exit.key()), vec![Event::Session(waits)]);
+    let sequence = scribe.gate(&again, again.seen_at);
+    let noted = SessionEvent::Noted {
+        note: Note::AlreadyWaiting,
+        concerns: Some(waiting),
+        lot: exit.lot,
+        province: Province(44),
+        ask: Some((again.lane, again.id, end)),
+    };
+    scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, again.key()), vec![Event::Session(noted)]);
+    let sequence = scribe.gate(&entry, exit.seen_at.plus(MINUTE));
+    let opened = SessionEvent::Opened { stay: stay.clone(), event: entry.id, expires_at: end, releases: Some(waiting) };
+    let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1 };
+    let events = vec![Event::Session(opened), Event::Session(leaving)];
+    let cited = scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, entry.key()), events).remove(1);
+    let total = Money::new(0, Currency::Cny);
+    let quote = Quote { rate_table: "town".into(), version: 3, minutes: 10, lines: Vec::new(), total };
+    let priced = OrderEvent::Priced { order, stay: stay.clone(), departure: departure_of(&exit), quote, expires_at: end };
+    let cited = scribe.journal(Journal::Order, home, cited, vec![Event::Order(priced)]).remove(0);
+    let closed = SessionEvent::Closed { stay, departure: departure_of(&exit), order, paid: total, expires_at: end };
+    scribe.journal(Journal::Session, home, cited, vec![Event::Session(closed)]);
+}
+
+fn verdict(logs: &Logs, at_rest: bool) -> Verdict {
+    judge(&declared(), LATE_MAX, logs, at_rest).expect("the reference is whole")
+}
+
+#[test]
+fn a_right_log_is_equal() {
+    let verdict = verdict(&right(), true);
+    assert_eq!(verdict.differences, Vec::<String>::new());
+    let counts = verdict.counts;
+    assert_eq!((counts.sessions_opened, counts.sessions_released, counts.sessions_closed, counts.inside), (2, 1, 2, 0));
+    assert_eq!(
+        (counts.payments_applied, counts.payments_held, counts.refunds_requested, counts.refunds_repeated, counts.refunds_made),
+        (1, 1, 1, 1, 1)
+    );
+    assert_eq!((counts.gate_messages, counts.duplicates, counts.dead_letters, counts.postings), (9, 1, 1, 4));
+    assert_eq!(counts.refused, BTreeMap::from([(Refusal::UnknownLot, 1), (Refusal::Full, 1)]));
+    let taking = Taking { lot: "north".parse().expect("a token"), day: schema::Day(261_123), money: Money::new(1_500, Currency::Cny) };
+    assert_eq!(counts.takings, [taking]);
+    assert_eq!(counts.revenue_by_province, BTreeMap::from([("44 Cny".into(), 1_500)]));
+    assert_eq!(counts.sums[&Currency::Cny], Sums { captured: 3_000, applied: 1_500, refunded: 1_500, liability: 0 });
+}
+
+#[test]
+fn a_log_that_was_cut_short_is_unanswered_and_wrong_only_at_rest() {
+    let mut logs = right();
+    logs.journals.get_mut(&Journal::Ledger).expect("there are postings").pop();
+    let running = verdict(&logs, false);
+    assert_eq!((running.difference_count, running.unanswered), (0, 1), "{:?}", running.differences);
+    assert!(!verdict(&logs, true).is_equal());
+}
+
+fn lines(logs: &mut Logs, journal: Journal) -> &mut Vec<Line> {
+    logs.journals.get_mut(&journal).expect("the right log has lines in every journal")
+}
+
+fn at<'a>(logs: &'a mut Logs, journal: Journal, kind: &str) -> &'a mut Line {
+    lines(logs, journal).iter_mut().find(|line| line.recorded.event.kind() == kind).expect("the right log has one")
+}
+
+fn drop_line(logs: &mut Logs, journal: Journal, kind: &str) {
+    let gone = lines(logs, journal).iter().rposition(|line| line.recorded.event.kind() == kind).expect("the right log has one");
+    lines(logs, journal).remove(gone);
+}
+
+/// Says a line again at the end of its journal.
+fn repeat(logs: &mut Logs, journal: Journal, kind: &str, sequence: u64) {
+    let mut again = at(logs, journal, kind).clone();
+    let last = lines(logs, journal).last().expect("the right log has lines").clone();
+    again.sequence = last.sequence + 1;
+    again.recorded.at = last.recorded.at.plus(1);
+    if sequence > 0 {
+        again.recorded.cause.sequence = sequence;
+        again.recorded.cause.event = "another".into();
+    }
+    lines(logs, journal).push(again);
+}
+
+type Mutation = (&'static str, fn(&mut Logs));
+
+#[test]
+fn each_mutation_is_found() {
+    let mutations: &[Mutation] = &[
+        ("a session's opening is lost", |logs| drop_line(logs, Journal::Session, "opened")),
+        ("the second event of an input is lost", |logs| drop_line(logs, Journal::Session, "leaving")),
+        ("a closing is lost", |logs| drop_line(logs, Journal::Session, "closed")),
+        ("a price is lost", |logs| drop_line(logs, Journal::Order, "priced")),
+        ("a posting is lost", |logs| drop_line(logs, Journal::Ledger, "posted")),
+        ("a refund is lost", |logs| drop_line(logs, Journal::Payment, "refunded")),
+        ("a refund is never asked for", |logs| lines(logs, Journal::Payment).retain(|line| line.recorded.event.kind() != "refund_requested")),
+        ("an answer is given twice", |logs| repeat(logs, Journal::Session, "opened", 0)),
+        ("a posting is made twice", |logs| repeat(logs, Journal::Ledger, "posted", 0)),
+        ("an order has two payments", |logs| repeat(logs, Journal::Payment, "applied", 2)),
+        ("money is refunded twice", |logs| repeat(logs, Journal::Payment, "refunded", 4)),
+        ("a price is wrong", |logs| {
+            if let Event::Order(OrderEvent::Priced { quote, .. }) = &mut at(logs, Journal::Order, "priced").recorded.event {
+                quote.total.minor += 1;
+            }
+        }),
+        ("lines do not add up", |logs| {
+            if let Event::Order(OrderEvent::Priced { quote, .. }) = &mut at(logs, Journal::Order, "priced").recorded.event {
+                quote.lines[0].units += 1;
+            }
+        }),
+        ("a posting does not balance", |logs| {
+            let Event::Ledger(LedgerEvent::Posted { entries, .. }) = &mut at(logs, Journal::Ledger, "posted").recorded.event else { return };
+            entries[0].debit += 1;
+        }),
+        ("a posting lies in another window", |logs| {
+            let Event::Ledger(LedgerEvent::Posted { day, .. }) = &mut at(logs, Journal::Ledger, "posted").recorded.event else { return };
+            day.0 += 1;
+        }),
+        ("a car is refused for another reason", |logs| {
+            if let Event::Session(SessionEvent::Refused { reason, .. }) = &mut at(logs, Journal::Session, "refused").recorded.event {
+                *reason = Refusal::LotClosed;
+            }
+        }),
+        ("a session has another id", |logs| {
+            if let Event::Session(SessionEvent::Opened { stay, .. }) = &mut at(logs, Journal::Session, "opened").recorded.event {
+                stay.session = "S4426112307SE85PbTwoLFzFY9q".parse().expect("a token");
+            }
+        }),
+        ("time stands still", |logs| {
+            let first = lines(logs, Journal::Session)[0].recorded.at;
+            lines(logs, Journal::Session)[1].recorded.at = first;
+        }),
+        ("an index is skipped", |logs| at(logs, Journal::Payment, "applied").recorded.cause.index = 2),
+        ("an event lies in another partition", |logs| at(logs, Journal::Order, "priced").subject = "ORDER.44.1.priced".into()),
+        ("a subject names another type", |logs| at(logs, Journal::Order, "priced").subject = "ORDER.44.1.paid".into()),
+        ("a dead letter is lost", |logs| logs.dead.clear()),
+        ("a good message is a dead letter", |logs| logs.dead[0].sequence = Some(1)),
+        ("an answer to nothing", |logs| at(logs, Journal::Session, "waiting").recorded.cause.sequence = 99),
+        ("a refund is asked for before it is due", |logs| {
+            if let Event::Payment(PaymentEvent::RefundRequested { due_at, .. }) = &mut at(logs, Journal::Payment, "refund_requested").recorded.event {
+                *due_at = TEN.plus(9 * DAY);
+            }
+        }),
+        ("part of a log is not there", |logs| logs.missing.push("GATE begins at 7".into())),
+    ];
+    for (what, mutate) in mutations {
+        let mut logs = right();
+        mutate(&mut logs);
+        assert!(!verdict(&logs, true).is_equal(), "not found: {what}");
+    }
+}
