@@ -177,10 +177,10 @@ impl Entity {
         }
     }
 
-    /// How long a saved and closed one stays in memory behind the partition's newest event, in microseconds from [`Entity::touched`].
+    /// How long a saved and closed one stays in memory behind the partition's newest event, in microseconds.
     pub const fn lingers(&self) -> i64 {
         match self {
-            Self::Answer(_) | Self::Window(_) => Answer::WINDOW,
+            Self::Answer(_) | Self::Window(_) => Answer::WINDOW.saturating_add(Answer::AHEAD_MAX),
             _ => 0,
         }
     }
@@ -197,7 +197,7 @@ impl Entity {
     /// When it wants a tick, if it does.
     pub fn due_at(&self) -> Option<Moment> {
         match self {
-            Self::Payment(payment) => payment.receipts.values().filter_map(|r| r.due_at()).min(),
+            Self::Payment(payment) => payment.receipts.values().filter_map(Receipt::due_at).min(),
             _ => None,
         }
     }
@@ -399,6 +399,8 @@ pub struct Answer {
 impl Answer {
     /// How long answers stay in memory: an input younger than this is known without the store.
     pub const WINDOW: i64 = 10 * crate::time::MINUTE;
+    /// How far an input's own time may be ahead of the broker's before it is not believed.
+    pub const AHEAD_MAX: i64 = 5 * crate::time::MINUTE;
     /// How long answers stay in the store; an input older than this is refused as too late.
     pub const KEPT: i64 = 35_i64.saturating_mul(DAY);
 }

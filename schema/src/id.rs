@@ -34,7 +34,8 @@ impl Partition {
     /// The partition of a lot: FNV-1a (32 bits) of its id, mod 64, as nats-server's `partition(64,1)` computes it.
     pub fn of_lot(lot: &str) -> Self {
         let hash = lot.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        Self(u8::try_from(hash % u32::from(Self::COUNT)).unwrap_or_default())
+        const { assert!(Self::COUNT == 64) };
+        Self(hash.to_le_bytes()[0] & 0x3f)
     }
 
     /// All of them, in order.

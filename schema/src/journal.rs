@@ -2,7 +2,7 @@
 //!
 //! An event carries what its readers need: nobody looks at another processor's rows.
 
-use crate::{Credential, EventId, Id, LaneId, LotId, Moment, Money, id::Province, money::Currency, time::Day};
+use crate::{Credential, EventId, Id, LaneId, LotId, Moment, Money, id::{self, Province}, money::Currency, time::Day};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
@@ -142,6 +142,32 @@ impl Event {
             Self::Ledger(event) => match event {
                 LedgerEvent::Posted { .. } => "posted",
             },
+        }
+    }
+}
+
+impl Event {
+    /// The province under which it travels.
+    pub fn province(&self) -> Province {
+        let of = |id: &Id| id::place(id.as_str()).map(|place| place.province).unwrap_or_default();
+        match self {
+            Self::Session(event) => match event {
+                SessionEvent::Opened { stay, .. } | SessionEvent::Leaving { stay, .. } | SessionEvent::Closed { stay, .. } => stay.province,
+                SessionEvent::Refused { province, .. } | SessionEvent::Waiting { province, .. } | SessionEvent::Noted { province, .. } => *province,
+            },
+            Self::Order(event) => match event {
+                OrderEvent::Priced { stay, .. } | OrderEvent::Unpriced { stay, .. } => stay.province,
+                OrderEvent::Paid { province, .. } | OrderEvent::Noted { province, .. } => *province,
+            },
+            Self::Payment(event) => match event {
+                PaymentEvent::Expected { bill, .. }
+                | PaymentEvent::Held { bill, .. }
+                | PaymentEvent::Applied { bill, .. }
+                | PaymentEvent::RefundRequested { bill, .. }
+                | PaymentEvent::Refunded { bill, .. } => of(&bill.order),
+                PaymentEvent::Noted { order, .. } => of(order),
+            },
+            Self::Ledger(LedgerEvent::Posted { province, .. }) => *province,
         }
     }
 }

@@ -115,3 +115,6 @@ pub fn decode_recorded(journal: crate::Journal, content_type: Option<&str>, byte
         Journal::Ledger => read(content_type, bytes, Event::Ledger),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! Who comes in and who leaves: gate events and settled orders become sessions.
+//!
+//! Invariants
+//! 1. A car is inside a lot at most once   (`tests::a_car_inside_is_not_let_in_again`).
+//! 2. A lot's last space has one winner   (`tests::the_last_space_has_one_winner`).
+//! 3. An exit that comes before its entry ends with the same session and times   (`tests::an_exit_before_its_entry_ends_the_same`).
+//! 4. A space is freed once for each that was taken   (`tests::a_space_is_freed_once`).
+//!
+//! Not here: what a stay costs (`pricing`).
+
+use crate::{Body, Facts, Input, Rules, Touch, View, command};
+use schema::{
+    Credential, Effect, Entity, Event, GateEvent, GateKind, Handle, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, Recorded, Table, Verdict,
+    entity::{Answer, Lot, Session, Stage, Waiting},
+    id::{self, Kind, Place, Province},
+    journal::{Departure, Note, OrderEvent, Refusal, SessionEvent, Stay},
+    reference::LotReference,
+};
+
+/// The processor `entry`.
+pub const RULES: Rules = Rules { name: "entry", journal: Journal::Session, concerns, needs, decide, touches, evolve, effects };
+
+fn concerns(body: &Body) -> bool {
+    match body {
+        Body::Gate(_) => true,
+        Body::Journal(recorded) => match &recorded.event {
+            Event::Order(OrderEvent::Priced { quote, .. }) => quote.total.is_zero(),
+            Event::Order(OrderEvent::Paid { .. }) => true,
+            Event::Order(OrderEvent::Unpriced { .. } | OrderEvent::Noted { .. }) | Event::Session(_) | Event::Payment(_) | Event::Ledger(_) => false,
+        },
+        Body::Channel(_) | Body::Tick(_) => false,
+    }
+}
+
+/// An open session is found by its handle; one that an order names may have been closed.
+fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
+    settled(input).and_then(|settled| Key::of(Table::Sessions, settled.session)).into_iter().collect()
+}
+
+fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
+    let events = match &input.body {
+        Body::Gate(event) => gate(view, facts, input, event),
+        Body::Journal(_) | Body::Channel(_) | Body::Tick(_) => settled(input).map(|settled| vec![close(view, facts, input, &settled)]).unwrap_or_default(),
+    };
+    events.into_iter().map(Event::Session).collect()
+}
+
+fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec<SessionEvent> {
+    let expires_at = event.seen_at.plus(facts.limits.command_life);
+    let refuse = |province: Province, reason: Refusal| {
+        let GateEvent { lot, lane, credential, id, seen_at, .. } = event.clone();
+        vec![SessionEvent::Refused { lot, lane, province, credential, reason, event: id, seen_at, expires_at }]
+    };
+    let Some(lot) = facts.reference.lot(&event.lot) else { return refuse(Province(0), Refusal::UnknownLot) };
+    let province = lot.declared.province;
+    if event.seen_at.since(input.received_at) > Answer::AHEAD_MAX {
+        return refuse(province, Refusal::ClockAhead);
+    }
+    if input.received_at.since(event.seen_at) > facts.limits.late_max {
+        return refuse(province, Refusal::TooLate);
+    }
+    let inside = match view.find(&Handle::Inside(event.lot, event.credential.clone())) {
+        Some(Entity::Session(session)) => Some(session),
+        _ => None,
+    };
+    let waiting = match view.find(&Handle::Waiting(event.lot, event.credential.clone())) {
+        Some(Entity::Waiting(waiting)) => Some(waiting),
+        _ => None,
+    };
+    match event.kind {
+        GateKind::Entry => match (inside, waiting) {
+            (Some(_), _) => refuse(province, Refusal::AlreadyInside),
+            (None, Some(exit)) if exit.departure.left_at >= event.seen_at => {
+                let stay = stay(lot, event);
+                let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1 };
+                vec![SessionEvent::Opened { stay, event: event.id, expires_at, releases: Some(exit.waiting) }, leaving]
+            }
+            (None, _) => match admit(view, lot) {
+                Err(reason) => refuse(province, reason),
+                Ok(()) => vec![SessionEvent::Opened { stay: stay(lot, event), event: event.id, expires_at, releases: None }],
+            },
+        },
+        GateKind::Exit => {
+            let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id };
+            let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns: Some(concerns), lot: event.lot, province, ask: Some((event.lane, event.id, expires_at)) }];
+            match (inside, waiting) {
+                (Some(session), _) if session.stage == Stage::Leaving => noted(Note::AlreadyLeaving, session.stay.session),
+                (Some(session), _) if event.seen_at >= session.stay.entered_at => {
+                    vec![SessionEvent::Leaving { stay: session.stay.clone(), departure, sequence: session.sequence.saturating_add(1) }]
+                }
+                (_, Some(waiting)) => noted(Note::AlreadyWaiting, waiting.waiting),
+                (_, None) => {
+                    let waiting = derive(Kind::Waiting, lot, event);
+                    vec![SessionEvent::Waiting { waiting, lot: event.lot, province, credential: event.credential.clone(), departure, expires_at }]
+                }
+            }
+        }
+    }
+}
+
+/// Whether a lot takes one more car.
+fn admit(view: &dyn View, lot: &LotReference) -> Result<(), Refusal> {
+    let occupied = match view.get(&Key::lot(lot.declared.province, lot.declared.lot)) {
+        Some(Entity::Lot(lot)) => lot.occupied,
+        _ => 0,
+    };
+    match (lot.declared.open, occupied >= lot.declared.capacity) {
+        (false, _) => Err(Refusal::LotClosed),
+        (true, true) => Err(Refusal::Full),
+        (true, false) => Ok(()),
+    }
+}
+
+fn stay(lot: &LotReference, event: &GateEvent) -> Stay {
+    Stay {
+        session: derive(Kind::Session, lot, event),
+        lot: event.lot,
+        province: lot.declared.province,
+        credential: event.credential.clone(),
+        lane: event.lane,
+        entered_at: event.seen_at,
+    }
+}
+
+fn derive(kind: Kind, lot: &LotReference, event: &GateEvent) -> Id {
+    let place = Place { province: lot.declared.province, day: lot.zone.day(event.seen_at), partition: Partition::of_lot(event.lot.as_str()) };
+    id::derive(kind, place, &[event.lot.as_str(), event.lane.as_str(), event.id.as_str(), &event.seen_at.0.to_string()])
+}
+
+/// An order that asks for nothing any more.
+struct Settled {
+    order: Id,
+    session: Id,
+    lot: LotId,
+    province: Province,
+    paid: Money,
+}
+
+fn settled(input: &Input) -> Option<Settled> {
+    let Body::Journal(recorded) = &input.body else { return None };
+    match &recorded.event {
+        Event::Order(OrderEvent::Priced { order, stay, quote, .. }) if quote.total.is_zero() => {
+            Some(Settled { order: *order, session: stay.session, lot: stay.lot, province: stay.province, paid: quote.total })
+        }
+        Event::Order(OrderEvent::Paid { order, session, lot, province, amount, .. }) => {
+            Some(Settled { order: *order, session: *session, lot: *lot, province: *province, paid: *amount })
+        }
+        Event::Order(_) | Event::Session(_) | Event::Payment(_) | Event::Ledger(_) => None,
+    }
+}
+
+fn close(view: &dyn View, facts: &Facts, input: &Input, settled: &Settled) -> SessionEvent {
+    let Settled { order, session, lot, province, paid } = *settled;
+    let noted = |note| SessionEvent::Noted { note, concerns: Some(session), lot, province, ask: None };
+    match Key::of(Table::Sessions, session).and_then(|key| view.get(&key)) {
+        Some(Entity::Session(Session { stage: Stage::Closed, .. })) => noted(Note::AlreadyClosed),
+        Some(Entity::Session(Session { stay, departure: Some(departure), .. })) => {
+            let expires_at = input.received_at.plus(facts.limits.command_life);
+            SessionEvent::Closed { stay: stay.clone(), departure: departure.clone(), order, paid, expires_at }
+        }
+        _ => noted(Note::Unknown),
+    }
+}
+
+fn touches(event: &Event) -> Vec<Touch> {
+    let Event::Session(event) = event else { return Vec::new() };
+    let row = |table, id, born| Key::of(table, id).map(|key| Touch { key, born });
+    let lot = |stay: &Stay| Some(Touch { key: Key::lot(stay.province, stay.lot), born: true });
+    let touched = match event {
+        SessionEvent::Opened { stay, releases, .. } => {
+            [row(Table::Sessions, stay.session, true), lot(stay), releases.and_then(|exit| row(Table::Waiting, exit, false))]
+        }
+        SessionEvent::Waiting { waiting, .. } => [row(Table::Waiting, *waiting, true), None, None],
+        SessionEvent::Leaving { stay, .. } => [row(Table::Sessions, stay.session, false), None, None],
+        SessionEvent::Closed { stay, .. } => [row(Table::Sessions, stay.session, false), lot(stay), None],
+        SessionEvent::Refused { .. } | SessionEvent::Noted { .. } => [None, None, None],
+    };
+    touched.into_iter().flatten().collect()
+}
+
+fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
+    let Event::Session(event) = &recorded.event else { unreachable!("SESSION holds its own events alone") };
+    match (key.table, event, entity) {
+        (Table::Lots, SessionEvent::Opened { .. } | SessionEvent::Closed { .. }, lot) => {
+            let occupied = match lot {
+                Some(Entity::Lot(lot)) => lot.occupied,
+                _ => 0,
+            };
+            let step = if matches!(event, SessionEvent::Opened { .. }) { 1 } else { -1 };
+            Entity::Lot(Lot { lot: key.id, occupied: occupied.saturating_add(step) })
+        }
+        (Table::Sessions, SessionEvent::Opened { stay, .. }, _) => {
+            Entity::Session(Session { stay: stay.clone(), stage: Stage::Open, departure: None, sequence: 0, order: None, paid: None })
+        }
+        (Table::Sessions, SessionEvent::Leaving { departure, sequence, .. }, Some(Entity::Session(session))) => {
+            Entity::Session(Session { stage: Stage::Leaving, departure: Some(departure.clone()), sequence: *sequence, ..session })
+        }
+        (Table::Sessions, SessionEvent::Closed { order, paid, .. }, Some(Entity::Session(session))) => {
+            Entity::Session(Session { stage: Stage::Closed, order: Some(*order), paid: Some(*paid), ..session })
+        }
+        (Table::Waiting, SessionEvent::Waiting { waiting, lot, province, credential, departure, .. }, _) => Entity::Waiting(Waiting {
+            waiting: *waiting,
+            lot: *lot,
+            province: *province,
+            credential: credential.clone(),
+            departure: departure.clone(),
+            released_by: None,
+        }),
+        (Table::Waiting, SessionEvent::Opened { stay, .. }, Some(Entity::Waiting(waiting))) => Entity::Waiting(Waiting { released_by: Some(stay.session), ..waiting }),
+        (table, event, entity) => unreachable!("{event:?} does not concern {entity:?} of {table:?}"),
+    }
+}
+
+fn effects(recorded: &Recorded) -> Vec<Effect> {
+    let Event::Session(event) = &recorded.event else { return Vec::new() };
+    let at = |subject, lot, lane, answers, verdict, reason: &str, expires_at: Moment| {
+        command(recorded, subject, |id| LaneCommand { id, lot, lane, answers: Some(answers), verdict, reason: reason.into(), due: None, order: None, expires_at })
+    };
+    match event {
+        SessionEvent::Opened { stay, event, expires_at, .. } => at(stay.session, stay.lot, stay.lane, *event, Verdict::Open, "welcome", *expires_at),
+        SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at } => {
+            let verdict = if *reason == Refusal::ClockAhead { Verdict::Ask } else { Verdict::Refuse };
+            at(refused(*province, *lot, credential, *seen_at), *lot, *lane, *event, verdict, reason.as_str(), *expires_at)
+        }
+        SessionEvent::Waiting { waiting, lot, departure, expires_at, .. } => {
+            at(*waiting, *lot, departure.lane, departure.event, Verdict::Ask, "no_entry_known", *expires_at)
+        }
+        SessionEvent::Closed { stay, departure, expires_at, .. } => at(stay.session, stay.lot, departure.lane, departure.event, Verdict::Open, "goodbye", *expires_at),
+        SessionEvent::Noted { note, concerns: Some(concerns), lot, ask: Some((lane, event, expires_at)), .. } => {
+            let reason = if *note == Note::AlreadyLeaving { "pay_first" } else { "no_entry_known" };
+            at(*concerns, *lot, *lane, *event, Verdict::Ask, reason, *expires_at)
+        }
+        SessionEvent::Leaving { .. } | SessionEvent::Noted { .. } => Vec::new(),
+    }
+}
+
+/// What a refusal's command is about: nothing was opened, so it names the event itself.
+fn refused(province: Province, lot: LotId, credential: &Credential, seen_at: Moment) -> Id {
+    let place = Place { province, day: seen_at.utc_day(), partition: Partition::of_lot(lot.as_str()) };
+    id::derive(Kind::Session, place, &[lot.as_str(), &credential.text, &seen_at.0.to_string()])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+use super::*;
+use crate::trial::{Trial, at, gate};
+use schema::{Currency, Inbox, Recorded, journal::OrderEvent};
+
+/// Tells what a day at the lot becomes, one word per event: `in CAR MINUTE`, `out CAR MINUTE`, `paid CAR`.
+fn day(lot: &str, script: &str) -> (Trial, String) {
+    let mut trial = Trial::new(&RULES);
+    let mut told = Vec::new();
+    for line in script.split(',').map(str::trim) {
+        let mut words = line.split(' ');
+        let (verb, car, minute) = (words.next(), words.next().expect("a car"), words.next().map_or(0, |m| m.parse().expect("a minute")));
+        let events = match verb {
+            Some("in") => trial.gate(gate(GateKind::Entry, lot, car, minute)),
+            Some("out") => trial.gate(gate(GateKind::Exit, lot, car, minute)),
+            Some("paid") => {
+                let paid = paid(&trial, car);
+                trial.journal(Inbox::Order, &paid)
+            }
+            other => panic!("no verb {other:?}"),
+        };
+        told.push(events.iter().map(word).collect::<Vec<_>>().join("+"));
+    }
+    (trial, told.join(", "))
+}
+
+fn word(event: &Event) -> String {
+    match event {
+        Event::Session(SessionEvent::Refused { reason, .. }) => reason.as_str().to_owned(),
+        Event::Session(SessionEvent::Noted { note, .. }) => format!("{note:?}"),
+        other => other.kind().to_owned(),
+    }
+}
+
+/// ORDER(paid) for the newest session of a car.
+fn paid(trial: &Trial, car: &str) -> Recorded {
+    let of = |recorded: &&Recorded| matches!(&recorded.event, Event::Session(SessionEvent::Leaving { stay, .. }) if &*stay.credential.text == car);
+    let leaving = trial.journal.iter().rev().find(of).expect("the car is leaving");
+    let Event::Session(SessionEvent::Leaving { stay, .. }) = &leaving.event else { unreachable!("found by this shape") };
+    let order = id::derive(Kind::Order, id::place(stay.session.as_str()).expect("an id"), &[stay.session.as_str(), "1"]);
+    let by = schema::journal::Source { channel: "wechat".into(), transaction: "1".into() };
+    let amount = Money::new(500, Currency::Cny);
+    let event = OrderEvent::Paid { order, session: stay.session, lot: stay.lot, province: stay.province, amount, by };
+    Recorded { event: Event::Order(event), ..leaving.clone() }
+}
+
+#[test]
+fn a_day_at_a_lot_of_two_spaces() {
+    for (script, told) in [
+        ("in A 1, out A 90, paid A", "opened, leaving, closed"),
+        ("in A 1, in A 2", "opened, already_inside"),
+        ("in A 1, in B 2, in C 3", "opened, opened, full"),
+        ("in A 1, in B 2, out A 3, paid A, in C 4", "opened, opened, leaving, closed, opened"),
+        ("in A 1, in B 2, out A 3, in C 4", "opened, opened, leaving, full"),
+        ("in A 1, out A 9, out A 10", "opened, leaving, AlreadyLeaving"),
+        ("out A 9", "waiting"),
+        ("out A 9, out A 10", "waiting, AlreadyWaiting"),
+        ("out A 9, in A 1", "waiting, opened+leaving"),
+        ("out A 9, in A 10", "waiting, opened"),
+        ("out A 9, in A 10, out A 20", "waiting, opened, leaving"),
+        ("in A 10, out A 9", "opened, waiting"),
+        ("in A 1, out A 9, paid A, paid A", "opened, leaving, closed, AlreadyClosed"),
+        ("in B 1, in C 2, out A 9, in A 1", "opened, opened, waiting, opened+leaving"),
+    ] {
+        assert_eq!(day("small", script).1, told, "{script}");
+    }
+}
+
+#[test]
+fn other_lots_answer_for_themselves() {
+    for (lot, script, told) in [("shut", "in A 1", "lot_closed"), ("nowhere", "in A 1", "unknown_lot"), ("nowhere", "out A 1", "unknown_lot"), ("shut", "out A 5, in A 1", "waiting, opened+leaving")] {
+        assert_eq!(day(lot, script).1, told, "{lot}: {script}");
+    }
+}
+
+#[test]
+fn a_car_inside_is_not_let_in_again() {
+    let (trial, _) = day("small", "in A 1, in A 2, in A 3");
+    assert_eq!(trial.journal.iter().filter(|recorded| recorded.event.kind() == "opened").count(), 1);
+}
+
+#[test]
+fn the_last_space_has_one_winner() {
+    let (_, told) = day("small", "in A 1, in B 1, in C 1, in D 1");
+    assert_eq!(told, "opened, opened, full, full");
+}
+
+#[test]
+fn an_exit_before_its_entry_ends_the_same() {
+    let session = |script| {
+        let (trial, _) = day("small", script);
+        trial.entities.into_values().find(|entity| matches!(entity, Entity::Session(_))).expect("a session")
+    };
+    assert_eq!(session("in A 1, out A 90, paid A"), session("out A 90, in A 1, paid A"));
+}
+
+#[test]
+fn a_space_is_freed_once() {
+    let (trial, _) = day("small", "in A 1, in B 2, out A 9, paid A, paid A, out A 12");
+    let lot = trial.entities.into_values().find_map(|entity| if let Entity::Lot(lot) = entity { Some(lot.occupied) } else { None });
+    assert_eq!(lot, Some(1));
+}
+
+#[test]
+fn an_event_from_next_year_or_from_last_year_is_not_believed() {
+    for (seen, now, told) in [(6, 0, "clock_ahead"), (5, 0, "opened"), (-60 * 24 * 35, 0, "opened"), (-60 * 24 * 35 - 1, 0, "too_late"), (60 * 24 * 365, 0, "clock_ahead")] {
+        let mut trial = Trial::new(&RULES);
+        trial.now = at(now);
+        let event = gate(GateKind::Entry, "small", "A", seen);
+        let events = trial.input(Inbox::Gate, &event.key(), event.seen_at, Body::Gate(event.clone()));
+        assert_eq!(events.iter().map(word).collect::<Vec<_>>(), [told], "{seen} minutes");
+    }
+}
+
+#[test]
+fn every_gate_event_is_told_to_its_lane_with_an_expiry() {
+    let (trial, _) = day("small", "in A 1, in A 2, out B 3, out B 4, out A 5, out A 6, paid A");
+    let commands: Vec<_> = trial.effects().into_iter().filter_map(|effect| if let Effect::Lane(command) = effect { Some(command) } else { None }).collect();
+    let told: Vec<_> = commands.iter().map(|command| (command.verdict, &*command.reason)).collect();
+    let ask = |reason| (Verdict::Ask, reason);
+    let expected = [
+        (Verdict::Open, "welcome"),
+        (Verdict::Refuse, "already_inside"),
+        ask("no_entry_known"),
+        ask("no_entry_known"),
+        ask("pay_first"),
+        (Verdict::Open, "goodbye"),
+    ];
+    assert_eq!(told, expected);
+    let ids: std::collections::BTreeSet<_> = commands.iter().map(|command| command.id).collect();
+    assert_eq!(ids.len(), commands.len(), "each command has its own id");
+    assert!(commands.iter().all(|command| command.expires_at > at(1)));
+}

@@ -1,0 +1,121 @@
+//! What a stay costs and whether that is paid: sessions that leave become orders.
+//!
+//! Invariants
+//! 1. A stay asks for one price, and is paid once   (`tests::an_order_is_paid_once`).
+//! 2. What has no rate table is asked of a person, never guessed   (`tests::a_lot_without_a_rate_table_is_asked`).
+//!
+//! Not here: the arithmetic (`quote`), which success pays (`payment`).
+
+use crate::{Body, Facts, Input, Rules, Touch, View, command, quote::quote};
+use schema::{
+    Effect, Entity, Event, Journal, Key, LaneCommand, Partition, Recorded, Table, Verdict,
+    entity::Order,
+    id::{self, Kind, Place},
+    journal::{Departure, Note, OrderEvent, PaymentEvent, SessionEvent, Stay},
+};
+
+/// The processor `pricing`.
+pub const RULES: Rules = Rules { name: "pricing", journal: Journal::Order, concerns, needs, decide, touches, evolve, effects };
+
+fn concerns(body: &Body) -> bool {
+    let Body::Journal(recorded) = body else { return false };
+    matches!(&recorded.event, Event::Session(SessionEvent::Leaving { .. }) | Event::Payment(PaymentEvent::Applied { .. }))
+}
+
+/// A new order is new: the session that leaves says so. One that is paid again may have been closed.
+fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
+    let Body::Journal(recorded) = &input.body else { return Vec::new() };
+    match &recorded.event {
+        Event::Payment(PaymentEvent::Applied { bill, .. }) => Key::of(Table::Orders, bill.order).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
+    let Body::Journal(recorded) = &input.body else { return Vec::new() };
+    let event = match &recorded.event {
+        Event::Session(SessionEvent::Leaving { stay, departure, sequence }) => price(facts, stay, departure, *sequence),
+        Event::Payment(PaymentEvent::Applied { bill, source, amount, .. }) => {
+            let key = Key::of(Table::Orders, bill.order);
+            let province = key.map(|key| key.province).unwrap_or_default();
+            match key.and_then(|key| view.get(&key)) {
+                Some(Entity::Order(Order { paid: None, stay, .. })) => {
+                    OrderEvent::Paid { order: bill.order, session: stay.session, lot: stay.lot, province, amount: *amount, by: source.clone() }
+                }
+                Some(_) => OrderEvent::Noted { note: Note::AlreadyKnown, order: bill.order, province },
+                None => OrderEvent::Noted { note: Note::Unknown, order: bill.order, province },
+            }
+        }
+        _ => return Vec::new(),
+    };
+    vec![Event::Order(event)]
+}
+
+fn price(facts: &Facts, stay: &Stay, departure: &Departure, sequence: u32) -> OrderEvent {
+    let lot = facts.reference.lot(&stay.lot);
+    let day = lot.map_or_else(|| departure.left_at.utc_day(), |lot| lot.zone.day(departure.left_at));
+    let place = Place { province: stay.province, day, partition: Partition::of_lot(stay.lot.as_str()) };
+    let order = id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()]);
+    let (stay, departure) = (stay.clone(), departure.clone());
+    let expires_at = departure.left_at.plus(facts.limits.command_life);
+    match lot.and_then(|lot| lot.rates.as_ref()) {
+        Some(rates) => OrderEvent::Priced { order, quote: quote(rates, stay.entered_at, departure.left_at), stay, departure, expires_at },
+        None => OrderEvent::Unpriced { order, reason: format!("lot {} has no rate table: give it one in the reference data", stay.lot).into(), stay, departure, expires_at },
+    }
+}
+
+fn touches(event: &Event) -> Vec<Touch> {
+    let Event::Order(event) = event else { return Vec::new() };
+    let (order, born) = match event {
+        OrderEvent::Priced { order, .. } | OrderEvent::Unpriced { order, .. } => (order, true),
+        OrderEvent::Paid { order, .. } => (order, false),
+        OrderEvent::Noted { .. } => return Vec::new(),
+    };
+    Key::of(Table::Orders, *order).map(|key| Touch { key, born }).into_iter().collect()
+}
+
+fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
+    let Event::Order(event) = &recorded.event else { unreachable!("ORDER holds its own events alone") };
+    match (event, entity) {
+        (OrderEvent::Priced { order, stay, departure, quote, .. }, _) => {
+            Entity::Order(Order { order: *order, stay: stay.clone(), departure: departure.clone(), quote: Some(quote.clone()), paid: None })
+        }
+        (OrderEvent::Unpriced { order, stay, departure, .. }, _) => {
+            Entity::Order(Order { order: *order, stay: stay.clone(), departure: departure.clone(), quote: None, paid: None })
+        }
+        (OrderEvent::Paid { amount, by, .. }, Some(Entity::Order(order))) => Entity::Order(Order { paid: Some((*amount, by.clone())), ..order }),
+        (event, entity) => unreachable!("{event:?} does not concern {entity:?} at {key:?}"),
+    }
+}
+
+fn effects(recorded: &Recorded) -> Vec<Effect> {
+    let Event::Order(event) = &recorded.event else { return Vec::new() };
+    match event {
+        OrderEvent::Priced { order, stay, departure, quote, expires_at } if !quote.total.is_zero() => command(recorded, *order, |id| LaneCommand {
+            id,
+            lot: stay.lot,
+            lane: departure.lane,
+            answers: Some(departure.event),
+            verdict: Verdict::Ask,
+            reason: "pay".into(),
+            due: Some(quote.total),
+            order: Some(*order),
+            expires_at: *expires_at,
+        }),
+        OrderEvent::Unpriced { order, stay, departure, expires_at, .. } => command(recorded, *order, |id| LaneCommand {
+            id,
+            lot: stay.lot,
+            lane: departure.lane,
+            answers: Some(departure.event),
+            verdict: Verdict::Ask,
+            reason: "no_rate_table".into(),
+            due: None,
+            order: Some(*order),
+            expires_at: *expires_at,
+        }),
+        OrderEvent::Priced { .. } | OrderEvent::Paid { .. } | OrderEvent::Noted { .. } => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

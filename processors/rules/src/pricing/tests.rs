@@ -1,0 +1,66 @@
+use super::*;
+use crate::trial::{Trial, at, gate};
+use schema::{Currency, GateKind, Inbox, Money, journal::Source};
+
+fn leaving(lot: &str, from: i64, to: i64) -> Recorded {
+    let mut entry = Trial::new(&crate::entry::RULES);
+    entry.gate(gate(GateKind::Entry, lot, "A", from));
+    entry.gate(gate(GateKind::Exit, lot, "A", to));
+    entry.journal.pop().expect("the car is leaving")
+}
+
+fn applied(order: schema::Id, amount: i64) -> Recorded {
+    let bill = schema::journal::Bill { order, lot: None, day: schema::Day(0) };
+    let source = Source { channel: "wechat".into(), transaction: "1".into() };
+    let event = PaymentEvent::Applied { bill, source, amount: Money::new(amount, Currency::Cny), held: false };
+    Recorded { event: Event::Payment(event), ..leaving("small", 0, 1) }
+}
+
+fn order(events: &[Event]) -> schema::Id {
+    match events {
+        [Event::Order(OrderEvent::Priced { order, .. } | OrderEvent::Unpriced { order, .. })] => *order,
+        other => panic!("one price, not {other:?}"),
+    }
+}
+
+#[test]
+fn a_stay_is_priced_by_its_lots_table_and_asked_for_at_the_lane() {
+    for (to, fen, asks) in [(15, 0, 0), (16, 500, 1), (90, 1000, 1), (1530, 3000, 1)] {
+        let mut trial = Trial::new(&RULES);
+        let events = trial.journal(Inbox::Session, &leaving("small", 0, to));
+        assert!(matches!(&events[..], [Event::Order(OrderEvent::Priced { quote, .. })] if quote.total.minor == fen), "{to} minutes: {events:?}");
+        assert_eq!(trial.effects().len(), asks, "{to} minutes");
+    }
+}
+
+#[test]
+fn an_order_is_born_on_the_local_day_of_leaving() {
+    let mut trial = Trial::new(&RULES);
+    // The trial starts at 08:00 in Shanghai: 16 hours later it is the next day there.
+    let id = order(&trial.journal(Inbox::Session, &leaving("small", 0, 16 * 60)));
+    assert_eq!(id::place(id.as_str()).map(|place| place.day), Some(schema::Day(261_124)));
+}
+
+#[test]
+fn an_order_is_paid_once() {
+    let mut trial = Trial::new(&RULES);
+    let id = order(&trial.journal(Inbox::Session, &leaving("small", 0, 90)));
+    let kinds: Vec<_> = (0..2).flat_map(|_| trial.journal(Inbox::Payment, &applied(id, 1000))).map(|event| event.kind()).collect();
+    assert_eq!(kinds, ["paid", "noted"]);
+}
+
+#[test]
+fn money_for_no_order_of_ours_is_noted() {
+    let mut trial = Trial::new(&RULES);
+    let unknown = id::derive(Kind::Order, Place { province: schema::id::Province(44), day: at(0).utc_day(), partition: Partition(1) }, &["x"]);
+    let events = trial.journal(Inbox::Payment, &applied(unknown, 1000));
+    assert!(matches!(&events[..], [Event::Order(OrderEvent::Noted { note: Note::Unknown, .. })]), "{events:?}");
+}
+
+#[test]
+fn a_lot_without_a_rate_table_is_asked() {
+    let mut trial = Trial::new(&RULES);
+    let events = trial.journal(Inbox::Session, &leaving("bare", 0, 90));
+    assert!(matches!(&events[..], [Event::Order(OrderEvent::Unpriced { .. })]), "{events:?}");
+    assert!(matches!(&trial.effects()[..], [Effect::Lane(LaneCommand { verdict: Verdict::Ask, due: None, .. })]));
+}

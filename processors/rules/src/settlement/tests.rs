@@ -1,0 +1,69 @@
+use super::*;
+use crate::trial::{Trial, at};
+use schema::{Cause, Currency, Day, Id, Inbox, Partition, id::Province, journal::RefundReason};
+
+fn order() -> Id {
+    id::derive(Kind::Order, Place { province: Province(44), day: Day(261_123), partition: Partition(7) }, &["x"])
+}
+
+fn recorded(event: PaymentEvent, minute: i64) -> Recorded {
+    let cause = Cause { inbox: Inbox::Channel, sequence: 1, event: "k".into(), time: at(minute), index: 0 };
+    Recorded { at: at(minute), cause, event: Event::Payment(event) }
+}
+
+fn bill() -> Bill {
+    Bill { order: order(), lot: Some("small".parse().expect("a name")), day: Day(261_123) }
+}
+
+fn source() -> Source {
+    Source { channel: "etc".into(), transaction: "2".into() }
+}
+
+const AMOUNT: Money = Money::new(1000, Currency::Cny);
+
+fn requested(tries: u32, held: bool) -> PaymentEvent {
+    let refund = id::derive(Kind::Refund, id::place(order().as_str()).expect("an id"), &["r"]);
+    PaymentEvent::RefundRequested { bill: bill(), source: source(), amount: AMOUNT, refund, reason: RefundReason::Duplicate, tries, held, due_at: at(1) }
+}
+
+fn refunded() -> PaymentEvent {
+    let refund = id::derive(Kind::Refund, id::place(order().as_str()).expect("an id"), &["r"]);
+    PaymentEvent::Refunded { bill: bill(), source: source(), amount: AMOUNT, refund }
+}
+
+fn window(trial: &Trial) -> Window {
+    let windows: Vec<_> = trial.entities.values().filter_map(|entity| if let Entity::Window(window) = entity { Some(window) } else { None }).collect();
+    windows.into_iter().next().cloned().unwrap_or_default()
+}
+
+#[test]
+fn every_posting_balances() {
+    let mut trial = Trial::new(&RULES);
+    let applied = |held| PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held };
+    let held = PaymentEvent::Held { bill: bill(), source: source(), amount: AMOUNT };
+    for (minute, event) in (0..).zip([held, applied(false), applied(true), requested(1, false), refunded()]) {
+        let events = trial.journal(Inbox::Payment, &recorded(event, minute));
+        let [Event::Ledger(LedgerEvent::Posted { entries, .. })] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(entries.iter().map(|entry| entry.debit).sum::<i64>(), entries.iter().map(|entry| entry.credit).sum::<i64>());
+    }
+    let sums = window(&trial).sums;
+    assert_eq!(sums.values().map(|(debit, _)| debit).sum::<i64>(), sums.values().map(|(_, credit)| credit).sum::<i64>());
+    assert_eq!(window(&trial).postings, 5);
+}
+
+#[test]
+fn a_refund_ends_where_it_began() {
+    let mut trial = Trial::new(&RULES);
+    trial.journal(Inbox::Payment, &recorded(requested(1, false), 0));
+    trial.journal(Inbox::Payment, &recorded(refunded(), 1));
+    let net: Vec<i64> = window(&trial).sums.values().map(|(debit, credit)| debit - credit).collect();
+    assert!(net.iter().all(|net| *net == 0), "{net:?}");
+}
+
+#[test]
+fn asking_again_and_what_was_held_are_not_posted_again() {
+    let mut trial = Trial::new(&RULES);
+    for event in [requested(2, false), requested(1, true)] {
+        assert_eq!(trial.journal(Inbox::Payment, &recorded(event, 0)), []);
+    }
+}

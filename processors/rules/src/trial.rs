@@ -1,0 +1,119 @@
+//! A place to try rules in tests: entities in a map, inputs one after the other, no loop and no store.
+
+use crate::{Body, Facts, Input, Limits, Rules, View};
+use schema::{
+    Cause, Currency, Effect, Entity, Event, GateEvent, GateKind, Handle, Inbox, Key, Moment, Recorded, Reference,
+    gate::{Colour, Credential},
+    reference::{Declared, LotDeclared, RateTable, Step},
+    time::MINUTE,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A moment `minutes` after the start of the trial, which is 2026-11-23T00:00:00Z.
+pub fn at(minutes: i64) -> Moment {
+    Moment(1_795_392_000_000_000).plus(minutes.saturating_mul(MINUTE))
+}
+
+/// Two lots of one operator: `small` with two spaces and 5 yuan an hour after 15 free minutes, `bare` without a rate table.
+pub fn reference() -> Reference {
+    let rates = RateTable {
+        id: "hourly".into(),
+        version: 1,
+        currency: Currency::Cny,
+        free_min: 15,
+        steps: vec![Step { to_min: None, unit_min: 60, price: 500 }],
+        cap_per_24h: Some(2000),
+    };
+    let lot = |name: &str, capacity, open, rate_table: Option<&str>| LotDeclared {
+        lot: name.parse().expect("a name"),
+        province: schema::id::Province(44),
+        zone: "Asia/Shanghai".into(),
+        capacity,
+        open,
+        rate_table: rate_table.map(Into::into),
+        lanes: vec!["in".parse().expect("a name"), "out".parse().expect("a name")],
+    };
+    let lots = vec![lot("small", 2, true, Some("hourly")), lot("bare", 2, true, None), lot("shut", 2, false, Some("hourly"))];
+    Reference::resolve(Declared { lots, rate_tables: vec![rates] }).expect("the trial's own reference data")
+}
+
+/// A gate event of a car at a lot, `minutes` after the start.
+pub fn gate(kind: GateKind, lot: &str, car: &str, minutes: i64) -> GateEvent {
+    GateEvent {
+        id: format!("{car}-{}-{minutes}", kind.as_str()).parse().expect("a name"),
+        lot: lot.parse().expect("a name"),
+        lane: if kind == GateKind::Entry { "in" } else { "out" }.parse().expect("a name"),
+        kind,
+        seen_at: at(minutes),
+        credential: Credential::plate(car, Colour::Blue),
+    }
+}
+
+/// One processor with what it knows.
+pub struct Trial {
+    rules: &'static Rules,
+    reference: Reference,
+    /// The entities.
+    pub entities: BTreeMap<Key, Entity>,
+    /// What was recorded.
+    pub journal: Vec<Recorded>,
+    /// The broker's time of the next input.
+    pub now: Moment,
+}
+
+impl View for Trial {
+    fn get(&self, key: &Key) -> Option<&Entity> {
+        self.entities.get(key)
+    }
+
+    fn find(&self, handle: &Handle) -> Option<&Entity> {
+        self.entities.values().find(|entity| entity.handle().as_ref() == Some(handle))
+    }
+}
+
+impl Trial {
+    /// A processor that knows nothing yet.
+    pub fn new(rules: &'static Rules) -> Self {
+        Self { rules, reference: reference(), entities: BTreeMap::new(), journal: Vec::new(), now: at(0) }
+    }
+
+    /// Decides and folds a gate event, seen as it is received.
+    pub fn gate(&mut self, event: GateEvent) -> Vec<Event> {
+        self.now = self.now.max(event.seen_at);
+        let (key, time) = (event.key(), event.seen_at);
+        self.input(Inbox::Gate, &key, time, Body::Gate(event))
+    }
+
+    /// Decides and folds an event of another journal.
+    pub fn journal(&mut self, inbox: Inbox, recorded: &Recorded) -> Vec<Event> {
+        self.now = self.now.max(recorded.at);
+        self.input(inbox, &recorded.at.0.to_string(), recorded.at, Body::Journal(Box::new(recorded.clone())))
+    }
+
+    /// Decides and folds an input.
+    pub fn input(&mut self, inbox: Inbox, key: &str, time: Moment, body: Body) -> Vec<Event> {
+        if !(self.rules.concerns)(&body) {
+            return Vec::new();
+        }
+        let input = Input { inbox, sequence: 1, key: key.into(), time, received_at: self.now, body };
+        let limits = Limits::default();
+        let facts = Facts { reference: &self.reference, limits: &limits };
+        let events = (self.rules.decide)(self, &facts, &input);
+        for (index, event) in (0..).zip(&events) {
+            let at = self.journal.last().map_or(self.now, |last| self.now.max(last.at.plus(1)));
+            let cause = Cause { inbox, sequence: 1, event: Arc::from(key), time, index };
+            let recorded = Recorded { at, cause, event: event.clone() };
+            for touch in (self.rules.touches)(event) {
+                let entity = (self.rules.evolve)(&touch.key, self.entities.get(&touch.key).cloned(), &recorded);
+                self.entities.insert(touch.key, entity);
+            }
+            self.journal.push(recorded);
+        }
+        events
+    }
+
+    /// The effects of all that was recorded.
+    pub fn effects(&self) -> Vec<Effect> {
+        self.journal.iter().flat_map(|recorded| (self.rules.effects)(recorded)).collect()
+    }
+}

@@ -1,0 +1,182 @@
+use super::*;
+use crate::{
+    Cause, ChannelEvent, ChannelFact, Currency, Day, Event, GateEvent, GateKind, Id, Inbox, Journal, LaneCommand, Moment, Money, Partition, Recorded, RefundCall,
+    Verdict,
+    gate::{Colour, Credential},
+    id::{self, Kind, Place, Province},
+    journal::{
+        Account, Bill, Departure, Entry, LedgerEvent, LineKind, Note, OrderEvent, PaymentEvent, Quote, QuoteLine, Refusal, RefundReason, SessionEvent, Source, Stay,
+    },
+};
+use std::{fmt::Debug, fs, path::PathBuf};
+
+const AT: Moment = Moment(1_795_392_000_000_000);
+
+fn name<const N: usize>(text: &str) -> crate::Token<N> {
+    text.parse().expect("a name")
+}
+
+fn id(kind: Kind, part: &str) -> Id {
+    id::derive(kind, Place { province: Province(44), day: Day(261_123), partition: Partition(7) }, &[part])
+}
+
+fn stay() -> Stay {
+    let credential = Credential::plate("粤B12345", Colour::Blue);
+    Stay { session: id(Kind::Session, "s"), lot: name("lot-1"), province: Province(44), credential, lane: name("in"), entered_at: AT }
+}
+
+fn departure() -> Departure {
+    Departure { lane: name("out"), left_at: AT.plus(5_400_000_000), event: name("e2") }
+}
+
+fn bill() -> Bill {
+    Bill { order: id(Kind::Order, "o"), lot: Some(name("lot-1")), day: Day(261_123) }
+}
+
+fn source() -> Source {
+    Source { channel: "wechat".into(), transaction: "4200001".into() }
+}
+
+const FEE: Money = Money::new(1_000, Currency::Cny);
+
+fn session_events() -> Vec<SessionEvent> {
+    let (lot, lane, province) = (name("lot-1"), name("in"), Province(44));
+    let credential = stay().credential;
+    vec![
+        SessionEvent::Opened { stay: stay(), event: name("e1"), expires_at: AT.plus(30_000_000), releases: Some(id(Kind::Waiting, "w")) },
+        SessionEvent::Refused { lot, lane, province, credential: credential.clone(), reason: Refusal::Full, event: name("e1"), seen_at: AT, expires_at: AT },
+        SessionEvent::Waiting { waiting: id(Kind::Waiting, "w"), lot, province, credential, departure: departure(), expires_at: AT },
+        SessionEvent::Leaving { stay: stay(), departure: departure(), sequence: 1 },
+        SessionEvent::Closed { stay: stay(), departure: departure(), order: id(Kind::Order, "o"), paid: FEE, expires_at: AT },
+        SessionEvent::Noted { note: Note::AlreadyLeaving, concerns: Some(id(Kind::Session, "s")), lot, province, ask: Some((lane, name("e3"), AT)) },
+    ]
+}
+
+fn order_events() -> Vec<OrderEvent> {
+    let line = QuoteLine { what: LineKind::Step, from_min: 0, to_min: 90, units: 2, unit_price: 500, amount: 1_000 };
+    let quote = Quote { rate_table: "hourly".into(), version: 1, minutes: 90, lines: vec![line], total: FEE };
+    let (order, expires_at) = (id(Kind::Order, "o"), AT);
+    vec![
+        OrderEvent::Priced { order, stay: stay(), departure: departure(), quote, expires_at },
+        OrderEvent::Unpriced { order, stay: stay(), departure: departure(), reason: "no rate table".into(), expires_at },
+        OrderEvent::Paid { order, session: id(Kind::Session, "s"), lot: name("lot-1"), province: Province(44), amount: FEE, by: source() },
+        OrderEvent::Noted { note: Note::AlreadyKnown, order, province: Province(44) },
+    ]
+}
+
+fn payment_events() -> Vec<PaymentEvent> {
+    let refund = id(Kind::Refund, "r");
+    let (reason, due_at) = (RefundReason::Duplicate, AT);
+    vec![
+        PaymentEvent::Expected { bill: bill(), due: FEE },
+        PaymentEvent::Held { bill: Bill { lot: None, ..bill() }, source: source(), amount: FEE },
+        PaymentEvent::Applied { bill: bill(), source: source(), amount: FEE, held: false },
+        PaymentEvent::RefundRequested { bill: bill(), source: source(), amount: FEE, refund, reason, tries: 1, held: false, due_at },
+        PaymentEvent::Refunded { bill: bill(), source: source(), amount: FEE, refund },
+        PaymentEvent::Noted { note: Note::Unknown, order: bill().order },
+    ]
+}
+
+fn ledger_events() -> Vec<LedgerEvent> {
+    let entries = vec![
+        Entry { account: Account::ChannelReceivable, debit: 1_000, credit: 0 },
+        Entry { account: Account::ParkingRevenue, debit: 0, credit: 1_000 },
+    ];
+    let Bill { order, lot, day } = bill();
+    vec![LedgerEvent::Posted { posting: id(Kind::Posting, "l"), order, lot, day, province: Province(44), channel: "wechat".into(), currency: Currency::Cny, entries }]
+}
+
+fn journal_events() -> Vec<(Journal, Event)> {
+    let session = session_events().into_iter().map(|event| (Journal::Session, Event::Session(event)));
+    let order = order_events().into_iter().map(|event| (Journal::Order, Event::Order(event)));
+    let payment = payment_events().into_iter().map(|event| (Journal::Payment, Event::Payment(event)));
+    let ledger = ledger_events().into_iter().map(|event| (Journal::Ledger, Event::Ledger(event)));
+    session.chain(order).chain(payment).chain(ledger).collect()
+}
+
+/// Compares a value with its golden file in both formats. With `GOLDEN=write` a file that is missing is written; none is ever changed.
+#[track_caller]
+fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(file: &str, value: &T, read: impl Fn(&str, &[u8]) -> Result<T, Error>) {
+    for (format, ending) in [(Format::Json, "json"), (Format::MessagePack, "msgpack")] {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("golden/v{VERSION}/{file}.{ending}"));
+        let bytes = encode(format, value);
+        if !path.exists() && option_env!("GOLDEN") == Some("write") {
+            fs::write(&path, &bytes).expect("the golden folder is writable");
+        }
+        let golden = fs::read(&path).unwrap_or_else(|_| panic!("no {}: GOLDEN=write cargo test -p schema writes it", path.display()));
+        assert_eq!(bytes, golden, "{} is written differently now: that is a new version", path.display());
+        assert_eq!(read(format.content_type(), &golden).as_ref(), Ok(value), "{}", path.display());
+    }
+}
+
+#[test]
+fn every_journal_event_reads_and_writes_its_golden_bytes() {
+    for (journal, event) in journal_events() {
+        let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
+        let file = format!("{}.{}", journal.stream().to_lowercase(), event.kind());
+        check(&file, &Recorded { at: AT.plus(1), cause, event }, |content_type, bytes| decode_recorded(journal, Some(content_type), bytes));
+    }
+}
+
+#[test]
+fn what_devices_and_channels_say_reads_and_writes_its_golden_bytes() {
+    for kind in [GateKind::Entry, GateKind::Exit] {
+        let credential = Credential::plate("粤B12345", Colour::Blue);
+        let event = GateEvent { id: name("e1"), lot: name("lot-1"), lane: name("in"), kind, seen_at: AT, credential };
+        check(&format!("gate.{}", kind.as_str()), &event, |content_type, bytes| decode(Some(content_type), bytes));
+    }
+    let succeeded = ChannelFact::Succeeded { attempt: id::attempt(bill().order, 1), transaction: "4200001".into(), amount: FEE };
+    let answered = ChannelFact::RefundAnswered { refund: id(Kind::Refund, "r"), order: bill().order, succeeded: true, tries: 1 };
+    for fact in [succeeded, answered] {
+        let event = ChannelEvent { channel: "wechat".into(), happened_at: AT, fact };
+        check(&format!("channel.{}", event.kind()), &event, |content_type, bytes| decode(Some(content_type), bytes));
+    }
+}
+
+#[test]
+fn what_goes_out_reads_and_writes_its_golden_bytes() {
+    let command = LaneCommand {
+        id: id(Kind::Command, "c"),
+        lot: name("lot-1"),
+        lane: name("out"),
+        answers: Some(name("e2")),
+        verdict: Verdict::Ask,
+        reason: "pay".into(),
+        due: Some(FEE),
+        order: Some(bill().order),
+        expires_at: AT,
+    };
+    check("effect.lane", &command, |content_type, bytes| decode(Some(content_type), bytes));
+    let call = RefundCall { refund: id(Kind::Refund, "r"), order: bill().order, channel: "etc".into(), transaction: "2".into(), amount: FEE, tries: 1 };
+    check("effect.refund", &call, |content_type, bytes| decode(Some(content_type), bytes));
+}
+
+#[test]
+fn a_field_of_a_later_release_is_carried_past() {
+    let text = r#"{"id":"e1","lot":"l","lane":"in","kind":"entry","seen_at":1,"credential":{"kind":"tag","text":"T1","issuer":"x"},"tyres":4}"#;
+    let event: GateEvent = decode(None, text.as_bytes()).expect("an unknown field is no error");
+    assert_eq!(event.credential.text.as_ref(), "T1");
+}
+
+#[test]
+fn an_unknown_version_is_named() {
+    for bytes in [br#"{"v":2,"id":"e1"}"#.to_vec(), rmp_serde::to_vec_named(&serde_json::json!({"v": 2, "id": "e1"})).expect("a map")] {
+        assert_eq!(decode::<GateEvent>(None, &bytes), Err(Error::UnknownVersion(2)));
+    }
+}
+
+#[test]
+fn malformed_bytes_are_refused_with_a_reason() {
+    for (content_type, bytes) in [
+        (None, &b""[..]),
+        (None, b"{"),
+        (None, b"\xc1\xff\x00"),
+        (None, b"{}"),
+        (None, br#"{"id":"e1","lot":"a.b","lane":"in","kind":"entry","seen_at":1,"credential":{"kind":"tag","text":"T1"}}"#),
+        (None, br#"{"id":"e1","lot":"l","lane":"in","kind":"entry","seen_at":"now","credential":{"kind":"tag","text":"T1"}}"#),
+        (Some("text/xml"), b"<a/>"),
+        (Some("application/json"), b"\x81"),
+    ] {
+        assert!(matches!(decode::<GateEvent>(content_type, bytes), Err(Error::Malformed(_))), "{bytes:?}");
+    }
+}
