@@ -38,7 +38,7 @@ pub(crate) async fn run(store: &dyn Store) {
 /// One of many rows of ordinary size, in all partitions.
 pub(crate) fn large(n: usize) -> Row {
     let bucket = Partition(u8::try_from(n % 64).expect("below 64"));
-    session(Province(1), bucket, &format!("S44261123{n:018}"), 1, n % 2 == 0)
+    session(Province(1), bucket, &format!("S44261123{n:018}"), 1, n.is_multiple_of(2))
 }
 
 const BUCKET: Partition = Partition(7);

@@ -9,11 +9,17 @@
 
 #[cfg(test)]
 mod conformance;
+mod cql;
 mod error;
+mod location;
 mod port;
+#[cfg(test)]
+mod production;
 mod sqlite;
 mod tables;
 
+pub use cql::{Cql, Options};
 pub use error::{Error, Kind};
+pub use location::{Location, NotALocation, open, provision};
 pub use port::{Answer, Mark, Part, Row, Store};
 pub use sqlite::Sqlite;

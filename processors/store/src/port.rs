@@ -32,7 +32,7 @@ pub struct Mark {
 }
 
 /// One partition of a table: what is read together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Part {
     /// The table.
     pub table: Table,

@@ -189,11 +189,11 @@ fn write_all(mut connection: Connection, jobs: &mpsc::Receiver<Write>) {
             count += next.what.count();
             group.push(next);
         }
-        let done = commit(&mut connection, group.iter().map(|write| &write.what)).map_err(Arc::new);
+        let failure = commit(&mut connection, group.iter().map(|write| &write.what)).err().map(Arc::new);
         for write in group {
-            let answer = done.as_ref().map(|()| ()).map_err(|e| Error::caused(rows::kind(e), write.what.doing(), Arc::clone(e)));
+            let failed = failure.as_ref().map(|e| Error::caused(rows::kind(e), write.what.doing(), Arc::clone(e)));
             // Who asked may have left; what was written stays written.
-            drop(write.done.send(answer));
+            drop(write.done.send(failed.map_or(Ok(()), Err)));
         }
     }
 }

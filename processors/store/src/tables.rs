@@ -121,12 +121,12 @@ impl Cells {
     }
 }
 
-fn text(value: impl ToString) -> Value {
-    Value::Text(value.to_string())
+fn text(value: &str) -> Value {
+    Value::Text(value.to_owned())
 }
 
-fn id(value: Option<Id>) -> Value {
-    Value::Text(value.map(|id| id.to_string()).unwrap_or_default())
+fn id(value: impl Into<Option<Id>>) -> Value {
+    Value::Text(value.into().map(|id| id.to_string()).unwrap_or_default())
 }
 
 fn currency(money: Option<schema::Money>) -> Value {
@@ -148,9 +148,9 @@ fn values(table: Table, entity: &Entity) -> Vec<Value> {
     use Value::Number;
     let sum = |amounts: &mut dyn Iterator<Item = i64>| Number(amounts.fold(0, i64::saturating_add));
     match (table, entity) {
-        (Table::Lots, Entity::Lot(lot)) => vec![text(lot.lot), Number(lot.occupied)],
+        (Table::Lots, Entity::Lot(lot)) => vec![id(lot.lot), Number(lot.occupied)],
         (Table::Sessions, Entity::Session(session)) => vec![
-            text(session.stay.lot),
+            id(session.stay.lot),
             text(&session.stay.credential.text),
             text(match session.stage {
                 Stage::Open => "open",
@@ -164,14 +164,14 @@ fn values(table: Table, entity: &Entity) -> Vec<Value> {
             id(session.order),
         ],
         (Table::Waiting, Entity::Waiting(waiting)) => {
-            vec![text(waiting.lot), text(&waiting.credential.text), Number(waiting.departure.left_at.0), id(waiting.released_by)]
+            vec![id(waiting.lot), text(&waiting.credential.text), Number(waiting.departure.left_at.0), id(waiting.released_by)]
         }
         (Table::Orders, Entity::Order(order)) => {
             let total = order.quote.as_ref().map(|q| q.total);
             let paid = order.paid.as_ref().map(|(money, _)| *money);
             vec![
-                text(order.stay.lot),
-                text(order.stay.session),
+                id(order.stay.lot),
+                id(order.stay.session),
                 Number(total.map_or(0, |m| m.minor)),
                 Number(paid.map_or(0, |m| m.minor)),
                 currency(paid.or(total)),
@@ -195,7 +195,7 @@ fn values(table: Table, entity: &Entity) -> Vec<Value> {
         (Table::Ledger, Entity::Posting(posting)) => vec![
             id(posting.lot),
             text(&posting.channel),
-            text(posting.order),
+            id(posting.order),
             text(currency_code(posting.currency)),
             sum(&mut posting.entries.iter().map(|e| e.debit)),
             sum(&mut posting.entries.iter().map(|e| e.credit)),
@@ -224,6 +224,30 @@ mod tests {
             let kinds: Vec<Kind> = cells.values.iter().map(|v| if matches!(v, Value::Text(_)) { Kind::Text } else { Kind::Number }).collect();
             let declared: Vec<Kind> = columns(row.key.table).iter().map(|(_, kind)| *kind).collect();
             assert_eq!(kinds, declared, "{}", row.key.table.name());
+        }
+    }
+
+    #[test]
+    fn the_cql_files_declare_these_columns() {
+        let cql: String = crate::cql::FILES.concat();
+        for table in Table::ALL {
+            let body = cql.split(&format!("TABLE IF NOT EXISTS {} (", table.name())).nth(1).and_then(|rest| rest.split("PRIMARY KEY").next());
+            let declared: Vec<(&str, &str)> = body
+                .unwrap_or_else(|| panic!("no table {} in schema/cql", table.name()))
+                .split(',')
+                .filter_map(|line| line.trim().split_once(' '))
+                .collect();
+            let common = [
+                ("province", "smallint"),
+                ("day", "int"),
+                ("bucket", "smallint"),
+                ("id", "text"),
+                ("at", "bigint"),
+                ("open", "boolean"),
+                ("body", "text"),
+            ];
+            let own = columns(table).iter().map(|(name, kind)| (*name, if *kind == Kind::Text { "text" } else { "bigint" }));
+            assert_eq!(declared, common.into_iter().chain(own).collect::<Vec<_>>(), "{}", table.name());
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{Error, Kind};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use std::{fs::File, io::Read, path::Path, time::Duration};
 
-/// In the header of every store: "BoGa".
+/// In the header of every store: `BoGa`.
 const APPLICATION_ID: i32 = 0x426F_4761;
 /// The layout of the tables. A release reads its own and migrates older ones.
 pub(super) const LAYOUT: i32 = 1;
