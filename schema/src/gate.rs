@@ -103,7 +103,7 @@ impl GateEvent {
         format!("gate.{}.{}.{}", self.lot, self.lane, self.kind.as_str())
     }
 
-    /// What tells this event from all others of the inbox, in 22 characters.
+    /// What tells this event from all others of the inbox, in 20 characters.
     pub fn key(&self) -> String {
         id::digest(&["gate", self.lot.as_str(), self.lane.as_str(), self.id.as_str(), &self.seen_at.0.to_string()], 20)
     }

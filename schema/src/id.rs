@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn an_id_tells_where_its_row_is() {
         let id = derive(Kind::Order, PLACE, &["session", "1"]);
-        assert_eq!(id.as_str(), "O4426112307SE85PbTwoLFzFY9q");
+        assert_eq!(id.as_str(), "O4426112307VZx3MdpKtIUVlfy7");
         assert_eq!(place(id.as_str()), Some(PLACE));
         let attempt = attempt(id, 3);
         assert_eq!(order_of(attempt.as_str()), Some(id));
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn what_is_no_id_has_no_place() {
-        for bad in ["", "O44", "o4426112307SE85PbTwoLFzFY9q", "O4426112364SE85PbTwoLFzFY9q", "粤B粤B粤B粤B粤B粤B粤B粤B粤B"] {
+        for bad in ["", "O44", "o4426112307VZx3MdpKtIUVlfy7", "O4426112364VZx3MdpKtIUVlfy7", "粤B粤B粤B粤B粤B粤B粤B粤B粤B"] {
             assert_eq!(place(bad), None, "{bad}");
         }
     }
