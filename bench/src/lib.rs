@@ -6,8 +6,10 @@
 //!
 //! Not here: faults (the simulation in `boomgate` makes them), rows (`boomgate verify` compares them).
 
+pub mod city;
 pub mod logs;
 pub mod oracle;
 
+pub use city::City;
 pub use logs::Logs;
 pub use oracle::{Verdict, judge};

@@ -1,0 +1,144 @@
+//! A city made from a seed: its lots and tariffs, and who parks where, when and how they pay.
+//!
+//! Invariants
+//! 1. The same seed gives the same city and the same plan   (`tests::the_same_seed_gives_the_same_city`).
+//! 2. An event's id tells what shall become of it, so that nobody has to remember   (`tests::an_id_tells_its_fate`).
+//! 3. A plan is in the order in which it is sent   (`tests::a_plan_is_in_order`).
+//!
+//! Not here: sending it (`world`).
+
+mod fate;
+mod lots;
+mod plan;
+
+pub use fate::{Fate, Mix, Payer};
+pub use plan::{Action, Plan, Step};
+
+use schema::{Moment, reference::Declared, time::DAY};
+
+/// What a city is made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// The seed of everything.
+    pub seed: u64,
+    /// How many lots.
+    pub lots: usize,
+    /// The first moment at which a car may come.
+    pub from: Moment,
+    /// The moment from which on no car comes.
+    pub until: Moment,
+    /// How many cars come at most.
+    pub visits_max: u64,
+    /// How many cars come in an hour of event time, on average over a day.
+    pub visits_per_hour: f64,
+    /// How long a car stays, on average, in minutes.
+    pub stay_mean_min: f64,
+    /// Whether arrivals follow the hours of a day, or come evenly.
+    pub rush_hours: bool,
+    /// Whether some lots are too small, closed or without a tariff.
+    pub odd_lots: bool,
+    /// How often what goes wrong.
+    pub mix: Mix,
+}
+
+impl Shape {
+    /// The city of the demo: 700 lots, and everything that can happen to an event happens.
+    pub fn demo(seed: u64, from: Moment) -> Self {
+        Self {
+            seed,
+            lots: 700,
+            from,
+            until: from.plus(365 * DAY),
+            visits_max: u64::MAX,
+            visits_per_hour: 900.0,
+            stay_mean_min: 90.0,
+            rush_hours: true,
+            odd_lots: true,
+            mix: Mix::demo(),
+        }
+    }
+
+    /// A town small enough for one run of a simulation: a few lots, all of them odd, and a hundred visits.
+    pub fn tiny(seed: u64, from: Moment) -> Self {
+        Self { lots: 6, visits_max: 100, visits_per_hour: 120.0, rush_hours: false, mix: Mix::rough(), ..Self::demo(seed, from) }
+    }
+}
+
+/// A city.
+#[derive(Clone, Debug)]
+pub struct City {
+    shape: Shape,
+    declared: Declared,
+}
+
+impl City {
+    /// Builds it.
+    pub fn new(shape: Shape) -> Self {
+        let declared = lots::declare(&shape);
+        Self { shape, declared }
+    }
+
+    /// What it is made from.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Its reference data.
+    pub fn declared(&self) -> &Declared {
+        &self.declared
+    }
+
+    /// Everything that its devices send, in the order in which they do; made as it is asked for.
+    pub fn plan(&self) -> Plan<'_> {
+        Plan::new(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::{Reference, time::MINUTE};
+    use std::collections::BTreeSet;
+
+    const FROM: Moment = Moment(1_795_399_200_000_000);
+
+    #[test]
+    fn the_same_seed_gives_the_same_city() {
+        let [one, same, other] = [7, 7, 8].map(|seed| City::new(Shape::tiny(seed, FROM)));
+        assert_eq!(one.declared(), same.declared());
+        let plans: [Vec<Action>; 3] = [one, same, other].each_ref().map(|city| city.plan().collect());
+        assert_eq!(plans[0], plans[1]);
+        assert_ne!(plans[0], plans[2]);
+    }
+
+    #[test]
+    fn a_city_is_whole_and_as_large_as_asked() {
+        let city = City::new(Shape::demo(1, FROM));
+        assert_eq!(city.declared().lots.len(), 700);
+        assert!(city.declared().lots.iter().all(|lot| (2..=3).contains(&lot.lanes.len())));
+        Reference::resolve(city.declared().clone()).expect("a city resolves");
+    }
+
+    #[test]
+    fn a_plan_is_in_order() {
+        let city = City::new(Shape { visits_max: 3_000, ..Shape::demo(3, FROM) });
+        let plan: Vec<Action> = city.plan().collect();
+        assert!(plan.windows(2).all(|two| two[0].send_at <= two[1].send_at));
+        assert!(plan.len() > 5_500, "{}", plan.len());
+        let hours = plan.iter().filter(|action| action.step == Step::Entry && action.send_at < FROM.plus(60 * MINUTE)).count();
+        assert!((200..1_800).contains(&hours), "{hours} cars in the first hour");
+    }
+
+    #[test]
+    fn an_id_tells_its_fate() {
+        let city = City::new(Shape { visits_max: 3_000, ..Shape::demo(3, FROM) });
+        let mut fates = BTreeSet::new();
+        let mut payers = BTreeSet::new();
+        for action in city.plan() {
+            fates.insert(Fate::of(&action.event.id).expect("an id of the plan tells its fate"));
+            payers.insert(Payer::of(&action.event.id).expect("an id of the plan tells how it is paid"));
+        }
+        assert_eq!(fates, Fate::ALL.into_iter().collect());
+        assert_eq!(payers, Payer::ALL.into_iter().collect());
+    }
+}

@@ -1,0 +1,175 @@
+//! What can happen to an event and to a payment, and how often.
+//!
+//! Invariants
+//! 1. Every fate has a word of its own, which stands in the ids   (`city::tests::an_id_tells_its_fate`).
+
+use rand::{Rng, RngExt};
+use schema::EventId;
+
+/// What happens to the events of a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// Both are sent once, at once.
+    Plain,
+    /// Each is sent again, soon after.
+    Again,
+    /// The entry is sent only after the exit.
+    LateEntry,
+    /// The exit is sent hours after the car left.
+    LateExit,
+    /// The plate is read a second time at the exit.
+    ReadTwice,
+    /// The car comes in a second time while it is inside.
+    Inside,
+    /// The entry is at a lot that nobody has declared.
+    Nowhere,
+    /// The device's clock is a year ahead.
+    Ahead,
+    /// The event was kept for two months.
+    Old,
+    /// The message is no gate event.
+    Garbage,
+    /// The message is about another lane than its subject.
+    Contradiction,
+}
+
+impl Fate {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Plain,
+        Self::Again,
+        Self::LateEntry,
+        Self::LateExit,
+        Self::ReadTwice,
+        Self::Inside,
+        Self::Nowhere,
+        Self::Ahead,
+        Self::Old,
+        Self::Garbage,
+        Self::Contradiction,
+    ];
+
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Again => "again",
+            Self::LateEntry => "late_entry",
+            Self::LateExit => "late_exit",
+            Self::ReadTwice => "read_twice",
+            Self::Inside => "inside",
+            Self::Nowhere => "nowhere",
+            Self::Ahead => "ahead",
+            Self::Old => "old",
+            Self::Garbage => "garbage",
+            Self::Contradiction => "contradiction",
+        }
+    }
+
+    /// The fate that an event's id tells.
+    pub fn of(event: &EventId) -> Option<Self> {
+        let word = event.as_str().split('-').nth(2)?;
+        Self::ALL.into_iter().find(|fate| fate.word() == word)
+    }
+}
+
+/// How a stay is paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Payer {
+    /// Once.
+    Once,
+    /// By the antenna and by phone: one too many.
+    Twice,
+    /// Once, and the channel says it three times, the last time under another attempt.
+    Repeated,
+    /// First too much, then what is due.
+    WrongAmount,
+    /// Once, and a success for a number that is not ours comes as well.
+    Stray,
+}
+
+impl Payer {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Once, Self::Twice, Self::Repeated, Self::WrongAmount, Self::Stray];
+
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::Twice => "twice",
+            Self::Repeated => "repeated",
+            Self::WrongAmount => "wrong_amount",
+            Self::Stray => "stray",
+        }
+    }
+
+    /// How the stay is paid whose exit has this id.
+    pub fn of(event: &EventId) -> Option<Self> {
+        let word = event.as_str().split('-').nth(3)?;
+        Self::ALL.into_iter().find(|payer| payer.word() == word)
+    }
+}
+
+/// How often what happens, in thousandths; what is left is plain, and paid once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mix {
+    /// Fates other than plain.
+    pub fates: Vec<(Fate, u32)>,
+    /// Payers other than once.
+    pub payers: Vec<(Payer, u32)>,
+}
+
+impl Mix {
+    /// Nothing goes wrong.
+    pub const fn smooth() -> Self {
+        Self { fates: Vec::new(), payers: Vec::new() }
+    }
+
+    /// What an ordinary bad day brings.
+    pub fn demo() -> Self {
+        let fates = vec![
+            (Fate::Again, 10),
+            (Fate::LateEntry, 10),
+            (Fate::LateExit, 5),
+            (Fate::ReadTwice, 10),
+            (Fate::Inside, 5),
+            (Fate::Nowhere, 2),
+            (Fate::Ahead, 2),
+            (Fate::Old, 2),
+            (Fate::Garbage, 2),
+            (Fate::Contradiction, 2),
+        ];
+        let payers = vec![(Payer::Twice, 30), (Payer::Repeated, 20), (Payer::WrongAmount, 5), (Payer::Stray, 2)];
+        Self { fates, payers }
+    }
+
+    /// What load is measured with: 1 % comes twice and 1 % late.
+    pub fn load() -> Self {
+        let fates = vec![(Fate::Again, 10), (Fate::LateEntry, 10), (Fate::LateExit, 10)];
+        let payers = vec![(Payer::Twice, 10), (Payer::Repeated, 10)];
+        Self { fates, payers }
+    }
+
+    /// Half of everything goes wrong.
+    pub fn rough() -> Self {
+        let fates = Fate::ALL.into_iter().filter(|fate| *fate != Fate::Plain).map(|fate| (fate, 50)).collect();
+        let payers = Payer::ALL.into_iter().filter(|payer| *payer != Payer::Once).map(|payer| (payer, 120)).collect();
+        Self { fates, payers }
+    }
+
+    /// Draws a fate and a payer.
+    pub(super) fn draw(&self, dice: &mut impl Rng) -> (Fate, Payer) {
+        (pick(&self.fates, Fate::Plain, dice), pick(&self.payers, Payer::Once, dice))
+    }
+}
+
+fn pick<T: Copy>(weights: &[(T, u32)], rest: T, dice: &mut impl Rng) -> T {
+    let mut drawn = dice.random_range(0..1_000);
+    for (value, weight) in weights {
+        if drawn < *weight {
+            return *value;
+        }
+        drawn -= weight;
+    }
+    rest
+}

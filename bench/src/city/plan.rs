@@ -1,0 +1,249 @@
+//! Who parks where and when: the visits of a city, and what its devices send because of them.
+//!
+//! Invariants
+//! 1. Actions come in the order in which they are sent   (`city::tests::a_plan_is_in_order`).
+
+use super::{City, Fate, Payer, lots};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use rand_distr::{Distribution, Exp, Zipf};
+use schema::{
+    Credential, GateEvent, GateKind, LotId, Moment,
+    gate::Colour,
+    time::{DAY, MINUTE, SECOND},
+    wire::{self, Format},
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
+use streams::Message;
+
+/// Cars that come, by the hour in Shanghai, in hundredths of the mean.
+const RUSH: [u32; 24] = [20, 12, 8, 8, 12, 30, 70, 150, 190, 150, 120, 125, 130, 120, 110, 115, 130, 165, 190, 160, 130, 105, 65, 40];
+/// The highest of [`RUSH`], as a factor.
+const RUSH_MAX: f64 = 1.9;
+/// Cars that come back: so many plates there are.
+const PLATES: u32 = 400_000;
+
+/// What a message of a plan is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// The visit's entry.
+    Entry,
+    /// The visit's exit, which only happens if the entry was not refused.
+    Exit,
+    /// The exit's plate, read a second time.
+    ReadAgain,
+    /// Something that stands for itself.
+    Alone,
+}
+
+/// One message that a device sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// When it is sent, in event time.
+    pub send_at: Moment,
+    /// The visit's number.
+    pub visit: u64,
+    /// What it is about.
+    pub step: Step,
+    /// 0 for the first time it is sent.
+    pub copy: u8,
+    /// What the device saw.
+    pub event: GateEvent,
+}
+
+impl Action {
+    /// The visit's fate.
+    pub fn fate(&self) -> Fate {
+        Fate::of(&self.event.id).unwrap_or(Fate::Plain)
+    }
+
+    /// Whether a driver stands at the lane and waits for what it says.
+    pub fn is_live(&self) -> bool {
+        let late = matches!((self.fate(), self.step), (Fate::LateEntry, Step::Entry) | (Fate::LateExit, Step::Exit));
+        self.copy == 0 && !late && self.fate() != Fate::Old
+    }
+
+    /// The message. A copy has a message id of its own: what a device repeats by itself no dedupe window shall hide.
+    pub fn message(&self) -> Message {
+        let (mut subject, mut payload) = (self.event.subject(), wire::encode(Format::MessagePack, &self.event));
+        match self.fate() {
+            Fate::Garbage => payload = b"{\"v\":1,\"id\":".to_vec(),
+            Fate::Contradiction => subject = format!("gate.{}.elsewhere.{}", self.event.lot, self.event.kind.as_str()),
+            _ => {}
+        }
+        let content_type = if self.fate() == Fate::Garbage { Format::Json } else { Format::MessagePack }.content_type();
+        let id = format!("{}-{}", self.event.key(), self.copy);
+        let headers = BTreeMap::from([(wire::CONTENT_TYPE.into(), content_type.into()), ("Nats-Msg-Id".into(), id)]);
+        Message { subject, payload: payload.into(), headers }
+    }
+}
+
+/// The actions of a city, made as they are asked for.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    city: &'a City,
+    dice: ChaCha12Rng,
+    rank: Zipf<f64>,
+    gap_us: Exp<f64>,
+    next_visit: Option<(Moment, u64)>,
+    /// What is to be sent, by time and then in the order in which it was made.
+    waiting: BinaryHeap<Reverse<(Moment, u64)>>,
+    actions: BTreeMap<u64, Action>,
+    made: u64,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(city: &'a City) -> Self {
+        let shape = &city.shape;
+        let lots = f64::from(u32::try_from(shape.lots.max(1)).unwrap_or(u32::MAX));
+        let most = shape.visits_per_hour * if shape.rush_hours { RUSH_MAX } else { 1.0 };
+        let mut plan = Self {
+            city,
+            dice: ChaCha12Rng::seed_from_u64(shape.seed ^ 0x1a2e),
+            rank: Zipf::new(lots, lots::ZIPF).expect("a city has a lot"),
+            gap_us: Exp::new(most.max(0.001) / 3_600e6).expect("a rate is above 0"),
+            next_visit: None,
+            waiting: BinaryHeap::new(),
+            actions: BTreeMap::new(),
+            made: 0,
+        };
+        plan.next_visit = plan.arrival(shape.from, 0);
+        plan
+    }
+
+    /// The next arrival of a Poisson process whose rate follows the hours: what the hour does not need is thinned out.
+    fn arrival(&mut self, after: Moment, number: u64) -> Option<(Moment, u64)> {
+        let shape = &self.city.shape;
+        let mut at = after;
+        loop {
+            at = at.plus(micros(self.gap_us.sample(&mut self.dice)) + 1);
+            if at >= shape.until || number >= shape.visits_max {
+                return None;
+            }
+            let hour = usize::try_from((at.0 + 8 * 60 * MINUTE).rem_euclid(DAY) / (60 * MINUTE)).unwrap_or(0);
+            if !shape.rush_hours || self.dice.random_range(0..190) < RUSH[hour] {
+                return Some((at, number));
+            }
+        }
+    }
+
+    fn stay_us(&mut self) -> i64 {
+        // Shoppers, commuters and those who stay the night; together the mean that was asked for.
+        let factor = match self.dice.random_range(0..100) {
+            0..70 => 0.4,
+            70..95 => 1.5,
+            _ => 6.9,
+        };
+        let mean_us = self.city.shape.stay_mean_min * 60e6 * factor;
+        let drawn = Exp::new(1.0 / mean_us.max(1.0)).expect("a mean is above 0").sample(&mut self.dice);
+        micros(drawn) + MINUTE
+    }
+
+    fn visit(&mut self, entered_at: Moment, visit: u64) {
+        let mix = self.city.shape.mix.clone();
+        let (fate, payer) = mix.draw(&mut self.dice);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank between 1 and the number of lots")]
+        let rank = (self.rank.sample(&mut self.dice) as usize).clamp(1, self.city.declared.lots.len()) - 1;
+        let lot = &self.city.declared.lots[rank];
+        let exits = lot.lanes.len() - 1;
+        let out = lot.lanes[1 + self.dice.random_range(0..exits)];
+        let credential = plate(&mut self.dice);
+        let left_at = entered_at.plus(self.stay_us());
+        let minutes = |dice: &mut ChaCha12Rng, most| dice.random_range(1..=most) * MINUTE;
+        let seen = |letter: &str, lot: LotId, lane, kind, seen_at| GateEvent {
+            id: format!("{visit}-{letter}-{}-{}", fate.word(), payer.word()).parse().expect("digits and words are a token"),
+            lot,
+            lane,
+            kind,
+            seen_at,
+            credential: credential.clone(),
+        };
+        let (id, enters) = (lot.lot, lot.lanes[0]);
+        let entry = seen("e", id, enters, GateKind::Entry, entered_at);
+        let exit = seen("x", id, out, GateKind::Exit, left_at);
+        let (mut enters_at, mut leaves_at) = (entered_at, left_at);
+        match fate {
+            Fate::Plain => {}
+            Fate::Again => {
+                for (event, at, step) in [(&entry, entered_at, Step::Entry), (&exit, left_at, Step::Exit)] {
+                    let again = at.plus(self.dice.random_range(1..=40) * SECOND);
+                    self.add(Action { send_at: again, visit, step, copy: 1, event: event.clone() });
+                }
+            }
+            Fate::LateEntry => enters_at = left_at.plus(minutes(&mut self.dice, 20)),
+            Fate::LateExit => leaves_at = left_at.plus(minutes(&mut self.dice, 240)),
+            Fate::ReadTwice => {
+                let event = seen("r", id, out, GateKind::Exit, left_at.plus(5 * SECOND));
+                self.add(Action { send_at: event.seen_at, visit, step: Step::ReadAgain, copy: 0, event });
+            }
+            Fate::Inside => {
+                let between = entered_at.plus(left_at.since(entered_at) / 2);
+                let event = seen("i", id, enters, GateKind::Entry, between);
+                self.add(Action { send_at: between, visit, step: Step::Alone, copy: 0, event });
+            }
+            Fate::Nowhere | Fate::Ahead | Fate::Old | Fate::Garbage | Fate::Contradiction => {
+                let mut event = entry;
+                match fate {
+                    Fate::Nowhere => event.lot = format!("nowhere-{}", visit % 100).parse().expect("letters and digits are a token"),
+                    Fate::Ahead => event.seen_at = entered_at.plus(365 * DAY),
+                    Fate::Old => event.seen_at = entered_at.plus(-60 * DAY),
+                    _ => {}
+                }
+                return self.add(Action { send_at: entered_at, visit, step: Step::Alone, copy: 0, event });
+            }
+        }
+        self.add(Action { send_at: enters_at, visit, step: Step::Entry, copy: 0, event: entry });
+        self.add(Action { send_at: leaves_at, visit, step: Step::Exit, copy: 0, event: exit });
+    }
+
+    fn add(&mut self, action: Action) {
+        self.made += 1;
+        self.waiting.push(Reverse((action.send_at, self.made)));
+        self.actions.insert(self.made, action);
+    }
+}
+
+impl Iterator for Plan<'_> {
+    type Item = Action;
+
+    fn next(&mut self) -> Option<Action> {
+        // A visit's actions are never sent before its car comes, so what waits longest is next once no car comes before it.
+        while let Some((at, number)) = self.next_visit {
+            if self.waiting.peek().is_some_and(|Reverse((first, _))| *first < at) {
+                break;
+            }
+            self.visit(at, number);
+            self.next_visit = self.arrival(at, number + 1);
+        }
+        let Reverse((_, made)) = self.waiting.pop()?;
+        self.actions.remove(&made)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "an interval in microseconds, far below 2^53")]
+fn micros(drawn: f64) -> i64 {
+    drawn.min(4e15) as i64
+}
+
+fn plate(dice: &mut impl Rng) -> Credential {
+    const LETTERS: &[u8; 24] = b"ABCDEFGHJKLMNPQRSTUVWXYZ";
+    let number = dice.random_range(0..PLATES);
+    let home = ['粤', '苏', '浙', '沪', '京', '川', '鄂', '陕'][number as usize % 8];
+    let letter = char::from(LETTERS[number as usize / 8 % 24]);
+    let (colour, tail) = match number % 10 {
+        0..7 => (Colour::Blue, format!("{:05}", number / 4)),
+        7..9 => (Colour::Green, format!("D{:05}", number / 4)),
+        _ => (Colour::Yellow, format!("{:05}", number / 4)),
+    };
+    Credential::plate(&format!("{home}{letter}{tail}"), colour)
+}
+
+/// The payer of an action's visit.
+impl From<&Action> for Payer {
+    fn from(action: &Action) -> Self {
+        Self::of(&action.event.id).unwrap_or(Self::Once)
+    }
+}
