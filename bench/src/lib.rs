@@ -9,7 +9,9 @@
 pub mod city;
 pub mod logs;
 pub mod oracle;
+pub mod world;
 
 pub use city::City;
 pub use logs::Logs;
 pub use oracle::{Verdict, judge};
+pub use world::{Pace, World};

@@ -155,6 +155,40 @@ pub fn judge(declared: &Declared, late_max: i64, logs: &Logs, at_rest: bool) -> 
     Ok(Verdict { differences: findings.told, difference_count: findings.count, unanswered, counts })
 }
 
+/// What a system still has to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// Inputs that nobody has answered.
+    pub unanswered: u64,
+    /// Orders with a price that are not paid.
+    pub unpaid: u64,
+    /// Refunds that were asked for and not made.
+    pub refunding: u64,
+}
+
+impl Left {
+    /// Whether anything is left.
+    pub fn any(self) -> bool {
+        self != Self::default()
+    }
+}
+
+/// What these logs leave to be done.
+pub fn left(logs: &Logs) -> Left {
+    let mut answered = Answered::default();
+    let mut findings = Findings::default();
+    for journal in Journal::ALL {
+        answered.take(journal, &gather(journal, logs.journal(journal), &mut findings));
+    }
+    let mut counts = Counts::of(logs);
+    let unanswered = answered.check(logs, &Inputs::of(logs), false, &mut counts, &mut findings);
+    Left {
+        unanswered,
+        unpaid: counts.orders_priced.saturating_sub(counts.orders_paid),
+        refunding: counts.refunds_requested.saturating_sub(counts.refunds_made),
+    }
+}
+
 fn judge_sessions(stays: &mut Stays, partition: Partition, groups: &[Group], inputs: &Inputs, at_rest: bool, findings: &mut Findings) {
     for group in groups.iter().take_while(|group| at_rest || !inputs.is_later(group)) {
         let actual: Vec<&SessionEvent> = group.lines.iter().filter_map(|line| as_session(&line.recorded.event)).collect();

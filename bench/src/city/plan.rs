@@ -60,10 +60,14 @@ impl Action {
         Fate::of(&self.event.id).unwrap_or(Fate::Plain)
     }
 
+    /// Whether it is sent long after it was seen.
+    pub fn is_late(&self) -> bool {
+        matches!((self.fate(), self.step), (Fate::LateEntry, Step::Entry) | (Fate::LateExit, Step::Exit) | (Fate::Old, _))
+    }
+
     /// Whether a driver stands at the lane and waits for what it says.
     pub fn is_live(&self) -> bool {
-        let late = matches!((self.fate(), self.step), (Fate::LateEntry, Step::Entry) | (Fate::LateExit, Step::Exit));
-        self.copy == 0 && !late && self.fate() != Fate::Old
+        self.copy == 0 && !self.is_late() && !matches!(self.fate(), Fate::Garbage | Fate::Contradiction)
     }
 
     /// The message. A copy has a message id of its own: what a device repeats by itself no dedupe window shall hide.

@@ -1,0 +1,276 @@
+//! The world as it runs: devices send what a city plans, lanes listen, drivers pay, channels refund.
+//!
+//! Invariants
+//! 1. What was not acknowledged is sent again   (`tests::what_is_not_acknowledged_is_sent_again`).
+//! 2. On one thread with paused time the same city makes the same messages in the same order: no map without order, no clock
+//!    but tokio's, no dice but the city's   (`simulation` in `boomgate`).
+//! 3. A world that has settled has nothing left that could still be answered   (`tests::a_world_settles_when_all_is_answered`).
+//!
+//! Not here: what to send (`city`), whether the answers are right (`oracle`).
+
+mod channels;
+mod lanes;
+mod sender;
+mod settle;
+mod stats;
+
+pub use lanes::Lanes;
+pub use sender::send;
+pub use settle::{Unsettled, settle};
+pub use stats::{Count, Latency, Sample, Stats, histogram, micros};
+
+use crate::city::{Action, Fate, Plan, Step};
+use schema::{Event, GateKind, Journal, Moment, RefundCall, wire};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use streams::{Bus, Error, Reader};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    task::JoinSet,
+    time::Instant,
+};
+
+/// How the world runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pace {
+    /// Seconds of event time in one second.
+    pub speed: f64,
+    /// How long a driver takes to pay.
+    pub pay_after: Duration,
+    /// How many messages may be under way before the next one waits.
+    pub under_way_max: usize,
+    /// Whether every answered event is kept, for a plot.
+    pub traced: bool,
+    /// The durable name under which orders are read.
+    pub reader: String,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { speed: 600.0, pay_after: Duration::from_millis(50), under_way_max: 2_000, traced: false, reader: "world".into() }
+    }
+}
+
+/// A running world. What it started ends when it is dropped.
+pub struct World {
+    shared: Arc<Shared>,
+    pace: Pace,
+    background: JoinSet<()>,
+}
+
+/// What all parts of the world see.
+struct Shared {
+    bus: Arc<dyn Bus>,
+    stats: Arc<Stats>,
+    lanes: Lanes,
+    start: Instant,
+    started_at: Moment,
+    /// Entries that are under way: their exits wait for them.
+    entries: Mutex<BTreeMap<u64, Arc<Notify>>>,
+}
+
+impl Shared {
+    /// The broker's time, as far as the world knows it.
+    fn now(&self) -> Moment {
+        self.started_at.plus(i64::try_from(micros(self.start.elapsed())).unwrap_or(i64::MAX))
+    }
+}
+
+impl World {
+    /// Opens the world's ears: from here on lane commands are heard, orders paid and refunds made.
+    pub async fn open(bus: Arc<dyn Bus>, pace: Pace) -> Result<Self, Error> {
+        let started_at = bus.look("GATE").await?.now;
+        let start = Instant::now();
+        let stats = Arc::new(Stats::default());
+        let lanes = Lanes::new(stats.clone(), start, started_at, pace.traced);
+        let shared = Arc::new(Shared { bus, stats, lanes, start, started_at, entries: Mutex::default() });
+        let mut background = JoinSet::new();
+        // What is told before anybody listens is lost, so the first listening starts here and not in the task.
+        let mut commands = shared.bus.listen("lane.>").await?;
+        let mut calls = shared.bus.listen("refund.>").await?;
+        let part = shared.clone();
+        background.spawn(async move {
+            loop {
+                while let Some(told) = commands.next().await {
+                    part.lanes.take(&told.payload);
+                }
+                commands = listen_again(&part.bus, "lane.>").await;
+            }
+        });
+        let part = shared.clone();
+        background.spawn(async move {
+            let mut answers = JoinSet::new();
+            loop {
+                while let Some(told) = calls.next().await {
+                    while answers.try_join_next().is_some() {}
+                    answers.spawn(answer_refund(part.clone(), told.payload));
+                }
+                calls = listen_again(&part.bus, "refund.>").await;
+            }
+        });
+        background.spawn(pay_orders(shared.clone(), pace.clone()));
+        Ok(Self { shared, pace, background })
+    }
+
+    /// What the world sees.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.shared.stats.clone()
+    }
+
+    /// The broker's time when the world was opened, and the world's own then.
+    pub fn started(&self) -> (Moment, Instant) {
+        (self.shared.started_at, self.shared.start)
+    }
+
+    /// How many live events no lane command has answered yet.
+    pub fn unheard(&self) -> usize {
+        self.shared.lanes.waiting()
+    }
+
+    /// How many of the world's own parts have ended, which none should.
+    pub fn ended(&mut self) -> usize {
+        std::iter::from_fn(|| self.background.try_join_next()).count()
+    }
+
+    /// Sends a plan at its pace, `from` being now, until it ends or `stop` says so; then waits until all that was sent is acknowledged.
+    pub async fn run(&self, plan: Plan<'_>, from: Moment, stop: &mut watch::Receiver<bool>) {
+        let begin = Instant::now();
+        let room = Arc::new(Semaphore::new(self.pace.under_way_max));
+        let mut sends = JoinSet::new();
+        for action in plan {
+            let due = begin + self.after(action.send_at.since(from));
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = tokio::time::sleep_until(due) => {}
+            }
+            let permit = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                permit = room.clone().acquire_owned() => permit.expect("nobody closes it"),
+            };
+            while sends.try_join_next().is_some() {}
+            let fired = self.fire(action, due);
+            sends.spawn(async move {
+                fired.await;
+                drop(permit);
+            });
+        }
+        while sends.join_next().await.is_some() {}
+    }
+
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an interval, far below 2^53 µs")]
+    fn after(&self, event_us: i64) -> Duration {
+        Duration::from_micros((event_us.max(0) as f64 / self.pace.speed) as u64)
+    }
+
+    /// Sends one action, which was meant to be sent at `intended`. An exit waits for its entry, and is none if that was refused.
+    pub fn fire(&self, action: Action, intended: Instant) -> impl Future<Output = ()> + Send + use<> {
+        let shared = self.shared.clone();
+        let entered = (action.step == Step::Entry && action.copy == 0).then(|| {
+            let notify = Arc::new(Notify::new());
+            shared.entries.lock().expect("nobody panics while holding it").insert(action.visit, notify.clone());
+            notify
+        });
+        async move {
+            let late_entry = action.fate() == Fate::LateEntry;
+            if matches!(action.step, Step::Exit | Step::ReadAgain) && !late_entry {
+                let before = shared.entries.lock().expect("nobody panics while holding it").get(&action.visit).cloned();
+                if let Some(before) = before {
+                    before.notified().await;
+                    before.notify_one();
+                }
+                if refused(&shared, &action) {
+                    return;
+                }
+            }
+            let stats = &shared.stats;
+            stats.gate_events.add(1);
+            stats.copies.add(u64::from(action.copy > 0));
+            stats.late.add(u64::from(action.is_late()));
+            if action.is_live() {
+                let is_entry = action.event.kind == GateKind::Entry;
+                shared.lanes.expect(action.event.lot, action.event.id, intended, is_entry);
+            }
+            send(&shared.bus, stats, action.message()).await;
+            if let Some(entered) = entered {
+                shared.entries.lock().expect("nobody panics while holding it").remove(&action.visit);
+                entered.notify_one();
+            }
+        }
+    }
+
+    /// Waits until everything that was said has been answered, paid and refunded, for at most `bound`; gives the logs.
+    pub async fn settle(&self, bound: Duration) -> Result<crate::Logs, Unsettled> {
+        let stats = &self.shared.stats;
+        settle(&self.shared.bus, bound, || stats.under_way.get()).await
+    }
+}
+
+/// Whether a car was not let in, so that it cannot leave.
+fn refused(shared: &Shared, action: &Action) -> bool {
+    let entry = action.event.id.as_str().replacen("-x-", "-e-", 1).replacen("-r-", "-e-", 1);
+    entry.parse().is_ok_and(|entry| shared.lanes.was_refused(&entry))
+}
+
+async fn listen_again(bus: &Arc<dyn Bus>, subject: &str) -> Box<dyn streams::Listening> {
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if let Ok(listening) = bus.listen(subject).await {
+            return listening;
+        }
+    }
+}
+
+async fn answer_refund(shared: Arc<Shared>, payload: bytes::Bytes) {
+    let Ok(call) = wire::decode::<RefundCall>(None, &payload) else { return };
+    let (message, succeeded) = channels::refund(&call, shared.now());
+    shared.stats.refund_calls.add(1);
+    shared.stats.refunds_refused.add(u64::from(!succeeded));
+    send(&shared.bus, &shared.stats, message).await;
+}
+
+async fn pay_orders(shared: Arc<Shared>, pace: Pace) {
+    let reader = Reader {
+        stream: Journal::Order.stream().into(),
+        durable: pace.reader.clone(),
+        filters: vec!["ORDER.*.*.priced".into()],
+        ack_wait: Duration::from_secs(30),
+        ack_pending_max: 2_000,
+    };
+    let mut payments = JoinSet::new();
+    loop {
+        let Ok(mut intake) = shared.bus.consume(reader.clone()).await else {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            continue;
+        };
+        // An error of a fetch is a broker that went away: open the consumer again.
+        while let Ok(deliveries) = intake.fetch(200, Duration::from_secs(2)).await {
+            while payments.try_join_next().is_some() {}
+            for delivery in deliveries {
+                let (shared, pay_after) = (shared.clone(), pace.pay_after);
+                payments.spawn(async move {
+                    let content_type = delivery.stored.headers.get(wire::CONTENT_TYPE).map(String::as_str);
+                    if let Ok(recorded) = wire::decode_recorded(Journal::Order, content_type, &delivery.stored.payload)
+                        && let Event::Order(order) = &recorded.event
+                    {
+                        let messages = channels::pay(order, shared.now());
+                        if !messages.is_empty() {
+                            tokio::time::sleep(pay_after).await;
+                        }
+                        for message in messages {
+                            shared.stats.payments.add(1);
+                            send(&shared.bus, &shared.stats, message).await;
+                        }
+                    }
+                    // A lost ack brings the order again, and the same transactions with it.
+                    let _ = shared.bus.ack(&delivery).await;
+                });
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,109 @@
+//! The payment channels: drivers pay what is asked, some of them too often, and refunds are made.
+//!
+//! Invariants
+//! 1. The same refund is made once and answered the same way, however often it is asked for   (`world::tests::a_refund_call_that_comes_again_is_answered_alike`).
+//! 2. A driver who is asked again pays with the same transactions   (`tests::the_same_order_is_paid_with_the_same_transactions`).
+
+use crate::city::Payer;
+use schema::{
+    ChannelEvent, ChannelFact, Id, Moment, Money, RefundCall, id,
+    journal::OrderEvent,
+    wire::{self, Format},
+};
+use std::collections::BTreeMap;
+use streams::Message;
+
+/// The channels.
+const CHANNELS: [&str; 3] = ["wechat", "alipay", "etc"];
+/// One refund of so many is refused when it is asked for the first time.
+const REFUSED_EVERY: u32 = 8;
+
+/// What the channels say because of an order; nothing where nothing is to be paid.
+pub fn pay(event: &OrderEvent, now: Moment) -> Vec<Message> {
+    let OrderEvent::Priced { order, departure, quote, .. } = event else { return Vec::new() };
+    let due = quote.total;
+    if due.is_zero() {
+        return Vec::new();
+    }
+    let first = CHANNELS[pick(*order, 3) as usize];
+    let success = |channel: &str, number: u16, attempt: u16, amount: Money| {
+        let transaction = format!("{channel}-{}-{number}", &order.as_str()[11..]);
+        let fact = ChannelFact::Succeeded { attempt: id::attempt(*order, attempt), transaction: transaction.as_str().into(), amount };
+        ChannelEvent { channel: channel.into(), happened_at: now, fact }
+    };
+    let once = success(first, 1, 1, due);
+    match Payer::of(&departure.event).unwrap_or(Payer::Once) {
+        Payer::Once => vec![message(&once, 0)],
+        Payer::Twice => {
+            let second = if first == "etc" { "wechat" } else { "etc" };
+            vec![message(&once, 0), message(&success(second, 2, 2, due), 0)]
+        }
+        Payer::Repeated => vec![message(&once, 0), message(&once, 1), message(&success(first, 1, 2, due), 0)],
+        Payer::WrongAmount => {
+            let wrong = Money::new(due.minor + 100, due.currency);
+            vec![message(&success(first, 3, 1, wrong), 0), message(&success(first, 1, 2, due), 0)]
+        }
+        Payer::Stray => {
+            let attempt = format!("elsewhere{}", &order.as_str()[11..]).parse().expect("letters and digits are a token");
+            let fact = ChannelFact::Succeeded { attempt, transaction: "stray".into(), amount: due };
+            vec![message(&once, 0), message(&ChannelEvent { channel: first.into(), happened_at: now, fact }, 0)]
+        }
+    }
+}
+
+/// What a channel answers to a refund call, and whether the money went back.
+pub fn refund(call: &RefundCall, now: Moment) -> (Message, bool) {
+    let succeeded = call.tries > 1 || pick(call.refund, REFUSED_EVERY) != 0;
+    let fact = ChannelFact::RefundAnswered { refund: call.refund, order: call.order, succeeded, tries: call.tries };
+    (message(&ChannelEvent { channel: call.channel.clone(), happened_at: now, fact }, 0), succeeded)
+}
+
+/// A number below `most` that an id determines.
+fn pick(id: Id, most: u32) -> u32 {
+    id.as_str().bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % most
+}
+
+fn message(event: &ChannelEvent, copy: u8) -> Message {
+    let subject = event.subject().unwrap_or_else(|| format!("CHANNEL.0.{}.{}", event.channel, event.kind()));
+    let content_type = Format::MessagePack.content_type();
+    let id = format!("{}-{copy}", event.key());
+    let headers = BTreeMap::from([(wire::CONTENT_TYPE.into(), content_type.into()), ("Nats-Msg-Id".into(), id)]);
+    Message { subject, payload: wire::encode(Format::MessagePack, event).into(), headers }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::{
+        Credential, Currency,
+        gate::Colour,
+        id::Province,
+        journal::{Departure, Quote, Stay},
+    };
+
+    fn priced(payer: &str) -> OrderEvent {
+        let id = |text: &str| text.parse().expect("a token");
+        let credential = Credential::plate("粤B12345", Colour::Blue);
+        let stay = Stay {
+            session: id("S4426112307SE85PbTwoLFzFY9q"),
+            lot: "lot-1".parse().expect("a token"),
+            province: Province(44),
+            credential,
+            lane: "in".parse().expect("a token"),
+            entered_at: Moment(0),
+        };
+        let departure = Departure { lane: stay.lane, left_at: Moment(0), event: format!("7-x-plain-{payer}").parse().expect("a token") };
+        let quote = Quote { rate_table: "t".into(), version: 1, minutes: 60, lines: Vec::new(), total: Money::new(500, Currency::Cny) };
+        OrderEvent::Priced { order: id("O4426112307SE85PbTwoLFzFY9q"), stay, departure, quote, expires_at: Moment(0) }
+    }
+
+    #[test]
+    fn the_same_order_is_paid_with_the_same_transactions() {
+        for (payer, messages) in [("once", 1), ("twice", 2), ("repeated", 3), ("wrong_amount", 2), ("stray", 2)] {
+            let [one, again] = [Moment(5), Moment(9)].map(|now| pay(&priced(payer), now));
+            assert_eq!(one.len(), messages, "{payer}");
+            let ids = |messages: &[Message]| messages.iter().map(|message| message.headers["Nats-Msg-Id"].clone()).collect::<Vec<_>>();
+            assert_eq!(ids(&one), ids(&again), "{payer}");
+        }
+    }
+}
