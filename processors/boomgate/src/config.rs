@@ -1,0 +1,206 @@
+//! What is in force: a TOML file, and the environment for where that file is.
+//!
+//! Invariants
+//! 1. An unknown key is an error that names it   (`tests::an_unknown_key_is_an_error`).
+//! 2. No secret is printed: there is none in here, only files that hold them   (`Config`).
+//!
+//! Not here: the numbers of the loop (`settings`), reading the reference data (`schema::reference`).
+
+use crate::settings::Settings;
+use anyhow::{Context, bail};
+use schema::{reference::Declared, wire::Format};
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, time::Duration};
+
+/// The whole configuration. Every key has a default but `reference`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The file of lots and rate tables (TOML).
+    pub reference: PathBuf,
+    /// The broker.
+    #[serde(default)]
+    pub nats: Nats,
+    /// The store.
+    #[serde(default)]
+    pub store: StoreAt,
+    /// The loop.
+    #[serde(default, rename = "loop")]
+    pub settings: Loop,
+    /// Probes and metrics.
+    #[serde(default)]
+    pub http: Http,
+    /// The numbers that bound decisions.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The format of what is published: `messagepack` or `json`.
+    #[serde(default)]
+    pub format: Format,
+}
+
+/// The broker.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Nats {
+    /// Where it is; empty: a nats-server of our own is started as a child.
+    pub url: String,
+    /// The folder of our own server's data.
+    pub folder: PathBuf,
+    /// A file with NATS credentials; empty for none.
+    pub credentials_file: PathBuf,
+    /// Replicas of each stream: 1 on one machine, 3 on a cluster.
+    pub replicas: usize,
+}
+
+impl Default for Nats {
+    fn default() -> Self {
+        Self { url: String::new(), folder: "data/nats".into(), credentials_file: PathBuf::new(), replicas: 1 }
+    }
+}
+
+/// The store.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreAt {
+    /// `sqlite:PATH` or `cql:HOST:PORT,HOST:PORT/KEYSPACE`.
+    pub location: String,
+}
+
+impl Default for StoreAt {
+    fn default() -> Self {
+        Self { location: "sqlite:data/boomgate.db".into() }
+    }
+}
+
+/// The loop.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Loop {
+    /// Partition groups, 1 to 64: the most replicas of a processor that can share its work.
+    pub groups: u8,
+    /// The most inputs of one turn.
+    pub batch_max: usize,
+    /// The most inputs that wait in one group.
+    pub queue_max: usize,
+    /// The most rows of one group that wait to be saved.
+    pub unsaved_max: usize,
+    /// How often rows are saved, in milliseconds.
+    pub save_every_ms: u64,
+    /// How long events stay in a journal after they are saved, in minutes; at least 30, for answers are read back from there.
+    pub retention_min: u64,
+}
+
+impl Default for Loop {
+    fn default() -> Self {
+        let Settings { groups, batch_max, queue_max, unsaved_max, save_every, retention } = Settings::default();
+        let save_every_ms = u64::try_from(save_every.as_millis()).unwrap_or(100);
+        Self { groups, batch_max, queue_max, unsaved_max, save_every_ms, retention_min: retention.as_secs() / 60 }
+    }
+}
+
+/// Probes and metrics.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// `HOST:PORT` for `/live`, `/ready` and `/metrics`; empty for none.
+    pub listen: String,
+}
+
+/// The numbers that bound decisions.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// A gate event older than this many days is too late.
+    pub late_max_days: i64,
+    /// A lane command may fire for this many seconds after its event was seen.
+    pub command_life_s: i64,
+    /// A refund without an answer is asked for again after this many seconds.
+    pub refund_retry_s: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let limits = rules::Limits::default();
+        Self {
+            late_max_days: limits.late_max / schema::time::DAY,
+            command_life_s: limits.command_life / schema::time::SECOND,
+            refund_retry_s: limits.refund_retry / schema::time::SECOND,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn read(path: &std::path::Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let config = Self::parse(&text).with_context(|| format!("the configuration {} is refused", path.display()))?;
+        Ok(config)
+    }
+
+    /// Parses and checks a text.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let config: Self = toml::from_str(text)?;
+        let Loop { groups, batch_max, retention_min, save_every_ms, .. } = config.settings;
+        if !(1..=64).contains(&groups) || batch_max == 0 || save_every_ms == 0 || retention_min < 30 {
+            bail!("loop: groups is 1 to 64, batch_max and save_every_ms above 0, retention_min at least 30");
+        }
+        if ![1, 3, 5].contains(&config.nats.replicas) {
+            bail!("nats.replicas is 1, 3 or 5");
+        }
+        if config.limits.late_max_days < 1 || config.limits.command_life_s < 1 || config.limits.refund_retry_s < 1 {
+            bail!("limits: each is at least 1");
+        }
+        Ok(config)
+    }
+
+    /// The numbers of the loop.
+    pub fn settings(&self) -> Settings {
+        let Loop { groups, batch_max, queue_max, unsaved_max, save_every_ms, retention_min } = self.settings;
+        let (save_every, retention) = (Duration::from_millis(save_every_ms), Duration::from_secs(retention_min.saturating_mul(60)));
+        Settings { groups, batch_max, queue_max, unsaved_max, save_every, retention }
+    }
+
+    /// The numbers that bound decisions.
+    pub fn limits(&self) -> rules::Limits {
+        let Limits { late_max_days, command_life_s, refund_retry_s } = self.limits;
+        rules::Limits {
+            late_max: late_max_days.saturating_mul(schema::time::DAY),
+            command_life: command_life_s.saturating_mul(schema::time::SECOND),
+            refund_retry: refund_retry_s.saturating_mul(schema::time::SECOND),
+        }
+    }
+
+    /// Reads the reference data as declared; it is resolved by `schema::Reference::resolve`.
+    pub fn declared(&self) -> anyhow::Result<Declared> {
+        let path = &self.reference;
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the reference data {}", path.display()))?;
+        let json = path.extension().is_some_and(|extension| extension == "json");
+        let declared = if json { serde_json::from_str(&text).map_err(anyhow::Error::from) } else { toml::from_str(&text).map_err(anyhow::Error::from) };
+        declared.with_context(|| format!("the reference data {} is refused whole", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_an_error() {
+        let error = Config::parse("reference = 'r.toml'\n[nats]\nurls = 'x'").map(|_| ()).expect_err("a key that is misspelt must not be passed over");
+        assert!(error.to_string().contains("urls"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_set_has_a_default_that_passes_its_own_check() {
+        let config = Config::parse("reference = 'r.toml'").expect("defaults are valid");
+        assert_eq!(config.settings(), Settings::default());
+        assert_eq!(config.limits(), rules::Limits::default());
+    }
+
+    #[test]
+    fn numbers_out_of_bounds_are_refused() {
+        for bad in ["[loop]\ngroups = 0", "[loop]\ngroups = 65", "[loop]\nretention_min = 5", "[nats]\nreplicas = 2", "[limits]\nlate_max_days = 0"] {
+            assert!(Config::parse(&format!("reference = 'r.toml'\n{bad}")).is_err(), "{bad}");
+        }
+    }
+}

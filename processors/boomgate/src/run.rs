@@ -1,0 +1,62 @@
+//! Running processors: the one way in which they are started, in the binary, the demo and the tests.
+
+use crate::{
+    metrics::Metrics,
+    replica::{self, Readiness, Shared},
+    settings::Settings,
+};
+use rules::{Limits, Rules};
+use schema::{Reference, wire::Format};
+use std::sync::Arc;
+use store::Store;
+use streams::Bus;
+use tokio::{sync::watch, task::JoinSet};
+
+/// What processors run with.
+#[derive(Clone)]
+pub struct With {
+    /// The broker.
+    pub bus: Arc<dyn Bus>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The operator's lots and rate tables.
+    pub reference: Arc<Reference>,
+    /// The numbers that bound decisions.
+    pub limits: Limits,
+    /// The numbers of the loop.
+    pub settings: Settings,
+    /// The format of what is published.
+    pub format: Format,
+    /// The replica's own name.
+    pub replica: String,
+}
+
+/// The processors that were named; `all` names all of them.
+pub fn named(names: &[String]) -> anyhow::Result<Vec<&'static Rules>> {
+    let known = || rules::ALL.map(|rules| rules.name).join(", ");
+    let mut chosen = Vec::new();
+    for name in names {
+        match rules::ALL.into_iter().find(|rules| rules.name == name) {
+            _ if name == "all" => chosen.extend(rules::ALL),
+            Some(rules) => chosen.push(rules),
+            None => anyhow::bail!("no processor is named {name:?}: name some of {}, or all", known()),
+        }
+    }
+    chosen.dedup_by_key(|rules| rules.name);
+    Ok(chosen)
+}
+
+/// Runs processors until `shutdown`, and until each has finished its batches and left.
+pub async fn run(processors: Vec<&'static Rules>, with: With, readiness: Arc<Readiness>, shutdown: watch::Receiver<bool>) {
+    let mut replicas = JoinSet::new();
+    for rules in processors {
+        let With { bus, store, reference, limits, settings, format, replica } = with.clone();
+        let shared = Arc::new(Shared { rules, bus, store, reference, limits, format, settings, metrics: Metrics::new(rules.name) });
+        replicas.spawn(replica::run(shared, replica, readiness.clone(), shutdown.clone()));
+    }
+    while let Some(ended) = replicas.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a processor did not end well: the log replays");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The numbers of the loop.
+
+use std::time::Duration;
+
+/// What an operator may set of the loop; the defaults serve one machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Partition groups: 1 on one machine, 16 at scale. A replica owns whole groups.
+    pub groups: u8,
+    /// The most inputs of one turn.
+    pub batch_max: usize,
+    /// The most inputs in the queues of one group; then nothing more is fetched.
+    pub queue_max: usize,
+    /// The most rows of one group that may wait to be saved; then nothing more is fetched.
+    pub unsaved_max: usize,
+    /// How often rows are saved behind the log.
+    pub save_every: Duration,
+    /// How long events stay in a journal below the mark.
+    pub retention: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            groups: 1,
+            batch_max: 128,
+            queue_max: 2_048,
+            unsaved_max: 200_000,
+            save_every: Duration::from_millis(100),
+            retention: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+use super::*;
+use schema::{
+    GateEvent, GateKind, Reference, Table,
+    gate::{Colour, Credential},
+    id::Province,
+    reference::{Declared, LotDeclared},
+    time::MINUTE,
+};
+
+const START: i64 = 1_795_392_000_000_000;
+
+fn reference() -> Reference {
+    let lot = LotDeclared {
+        lot: "small".parse().expect("a name"),
+        province: Province(44),
+        zone: "Asia/Shanghai".into(),
+        capacity: 10,
+        open: true,
+        rate_table: None,
+        lanes: vec!["in".parse().expect("a name")],
+    };
+    Reference::resolve(Declared { lots: vec![lot], rate_tables: Vec::new() }).expect("valid reference data")
+}
+
+fn entry(car: &str, minute: i64) -> Input {
+    let seen_at = Moment(START + minute * MINUTE);
+    let event = GateEvent {
+        id: format!("{car}-{minute}").parse().expect("a name"),
+        lot: "small".parse().expect("a name"),
+        lane: "in".parse().expect("a name"),
+        kind: GateKind::Entry,
+        seen_at,
+        credential: Credential::plate(car, Colour::Blue),
+    };
+    Input { inbox: Inbox::Gate, sequence: 1, key: event.key().into(), time: seen_at, received_at: seen_at, body: rules::Body::Gate(event) }
+}
+
+fn partition() -> Partition {
+    Partition::of_lot("small")
+}
+
+/// Decides an input on a state and absorbs it as the event `sequence` of the stream.
+fn decide(state: &mut State, input: &Input, sequence: u64) -> Changes {
+    let reference = reference();
+    let limits = rules::Limits::default();
+    let facts = rules::Facts { reference: &reference, limits: &limits };
+    let rows = Rows::new();
+    let mut draft = Draft::new(&rules::entry::RULES, state, &rows);
+    let events = (rules::entry::RULES.decide)(&draft, &facts, input);
+    let answer = answer_key(Journal::Session, partition(), input.inbox, &input.key, input.time);
+    draft.record(input, answer, events);
+    let changes = draft.finish();
+    let again = Changes { events: changes.events.clone(), entities: changes.entities.clone(), newest_row: changes.newest_row };
+    state.absorb(changes, sequence);
+    again
+}
+
+fn confirm(state: &mut State) {
+    let snapshot = state.snapshot().expect("something is unsaved");
+    let rows: Vec<_> = snapshot.rows.iter().map(|row| (row.key, row.at)).collect();
+    state.confirm(&rows, &snapshot.mark);
+}
+
+#[test]
+fn what_is_not_saved_stays() {
+    let mut state = State::new(Journal::Session, partition());
+    decide(&mut state, &entry("A", 0), 1);
+    let snapshot = state.snapshot().expect("something is unsaved");
+    assert_eq!((snapshot.mark.sequence, snapshot.rows.len()), (1, 3), "session, lot and answer");
+    // While that is being written, another car comes: its rows are not what was confirmed.
+    decide(&mut state, &entry("B", 1), 2);
+    let rows: Vec<_> = snapshot.rows.iter().map(|row| (row.key, row.at)).collect();
+    state.confirm(&rows, &snapshot.mark);
+    let next = state.snapshot().expect("the second car is unsaved");
+    assert_eq!((next.mark.sequence, next.rows.len()), (2, 3), "the lot changed again");
+    confirm(&mut state);
+    assert!(state.snapshot().is_none());
+}
+
+#[test]
+fn what_is_open_stays() {
+    let mut state = State::new(Journal::Session, partition());
+    decide(&mut state, &entry("A", 0), 1);
+    confirm(&mut state);
+    // Much later the answer has left memory; the open session and the lot have not.
+    decide(&mut state, &entry("B", 60), 2);
+    confirm(&mut state);
+    let tables: Vec<_> = state.entities.keys().map(|key| key.table).collect();
+    assert_eq!(tables, [Table::Lots, Table::Sessions, Table::Sessions, Table::SessionAnswers]);
+}
+
+#[test]
+fn a_refused_draft_leaves_no_trace() {
+    let mut state = State::new(Journal::Session, partition());
+    decide(&mut state, &entry("A", 0), 1);
+    let before = format!("{state:?}");
+    let rows = Rows::new();
+    let reference = reference();
+    let limits = rules::Limits::default();
+    let mut draft = Draft::new(&rules::entry::RULES, &state, &rows);
+    let input = entry("B", 1);
+    let events = (rules::entry::RULES.decide)(&draft, &rules::Facts { reference: &reference, limits: &limits }, &input);
+    draft.record(&input, None, events);
+    assert_eq!(draft.events(), 1);
+    drop(draft);
+    assert_eq!(format!("{state:?}"), before);
+}
+
+#[test]
+fn folding_an_event_again_changes_nothing() {
+    let mut state = State::new(Journal::Session, partition());
+    let changes = decide(&mut state, &entry("A", 0), 1);
+    let rows = Rows::new();
+    let mut draft = Draft::new(&rules::entry::RULES, &state, &rows);
+    for recorded in &changes.events {
+        let cause = &recorded.cause;
+        draft.fold(recorded, answer_key(Journal::Session, partition(), cause.inbox, &cause.event, cause.time));
+    }
+    assert!(draft.finish().entities.is_empty());
+}
+
+#[test]
+fn a_batch_sees_its_own_earlier_events() {
+    let mut state = State::new(Journal::Session, partition());
+    decide(&mut state, &entry("A", 0), 1);
+    let rows = Rows::new();
+    let reference = reference();
+    let limits = rules::Limits::default();
+    let facts = rules::Facts { reference: &reference, limits: &limits };
+    let mut draft = Draft::new(&rules::entry::RULES, &state, &rows);
+    for input in [entry("B", 1), entry("B", 2)] {
+        let events = (rules::entry::RULES.decide)(&draft, &facts, &input);
+        draft.record(&input, None, events);
+    }
+    let kinds: Vec<_> = draft.finish().events.iter().map(|recorded| recorded.event.kind()).collect();
+    assert_eq!(kinds, ["opened", "refused"]);
+}
+
+#[test]
+fn an_old_or_unbelievable_input_is_looked_up() {
+    let now = Moment(START);
+    for (minutes, fresh) in [(0, true), (-10, true), (-11, false), (5, true), (6, false)] {
+        let input = Input { received_at: now, ..entry("A", minutes) };
+        assert_eq!(is_fresh(&input, now), fresh, "{minutes} minutes");
+    }
+}
+
+#[test]
+#[should_panic(expected = "a row is newer than the journal's end")]
+fn a_row_that_is_newer_than_the_journal_is_a_broken_invariant() {
+    let mut state = State::new(Journal::Session, partition());
+    let mut changes = decide(&mut state, &entry("A", 0), 1);
+    changes.newest_row = Moment(i64::MAX);
+    state.absorb(changes, 2);
+}

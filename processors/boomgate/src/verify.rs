@@ -1,0 +1,365 @@
+//! The auditor: inboxes, journals and rows against each other, on a system that runs or rests.
+//!
+//! Marks are read first, then rows, then inboxes, then journals: so each promises no more than what is read after it, and a system that
+//! goes on meanwhile is not taken for one that differs.
+//!
+//! Invariants
+//! 1. An input without an answer, a row that is not its fold, money that does not add up: each is named   (`tests`).
+//!
+//! Not here: whether a decision was right (the oracle in `bench` judges that).
+
+use crate::{
+    input::{self, Read},
+    state::answer_key,
+};
+use rules::Rules;
+use schema::{
+    ChannelFact, Effect, Entity, Event, Journal, Key, Moment, Partition, Recorded, Table,
+    entity::{Fate, Payment},
+    journal::{LedgerEvent, Source},
+    wire,
+};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use store::{Row, Store};
+use streams::{Bus, Delivery, Stored};
+
+/// How many messages are asked for at once.
+const SCAN_MOST: usize = 1_000;
+/// How long an input may be unanswered on a system that runs.
+const PENDING: i64 = 30 * schema::time::SECOND;
+/// How many differences are listed; all are counted.
+const LISTED_MAX: usize = 100;
+
+/// What the auditor found.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Whether nothing differs.
+    pub clean: bool,
+    /// Inputs that were read, by inbox.
+    pub inputs: BTreeMap<String, u64>,
+    /// Of those, answered in a journal.
+    pub answered: u64,
+    /// Of those, in the dead letters.
+    pub dead: u64,
+    /// Of those, younger than half a minute and not answered yet.
+    pub pending: u64,
+    /// Events that were read, by journal.
+    pub events: BTreeMap<String, u64>,
+    /// Rows that equal their fold.
+    pub rows_equal: u64,
+    /// Rows whose journal has been trimmed, so that they cannot be folded again.
+    pub rows_trimmed: u64,
+    /// Entities that the store does not have yet: they are behind the mark.
+    pub rows_unsaved: u64,
+    /// Money by currency, in minor units: captured, applied, refunded, open.
+    pub money: BTreeMap<String, Money>,
+    /// Settlement windows that balance and equal the sum of their postings.
+    pub windows: u64,
+    /// How far each partition is saved, of those that have events.
+    pub saved: Vec<Saved>,
+    /// How many differences there are.
+    pub differences_count: u64,
+    /// The first of them, with their ids.
+    pub differences: Vec<String>,
+}
+
+/// Promise 3 for one currency.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Money {
+    /// What channels captured.
+    pub captured: i64,
+    /// What pays orders.
+    pub applied: i64,
+    /// What went back.
+    pub refunded: i64,
+    /// What is held or on its way back.
+    pub open: i64,
+}
+
+/// How far a partition is saved.
+#[derive(Debug, Serialize)]
+pub struct Saved {
+    /// The journal.
+    pub journal: Journal,
+    /// Its partition.
+    pub partition: Partition,
+    /// Sequence of its last event.
+    pub last: u64,
+    /// Sequence of the mark; 0 for none.
+    pub mark: u64,
+    /// Events behind the mark.
+    pub behind: u64,
+}
+
+/// Everything about one journal, read whole.
+struct Log {
+    rules: &'static Rules,
+    events: Vec<(Partition, u64, Recorded)>,
+    trimmed: bool,
+}
+
+impl Report {
+    fn differs(&mut self, what: String) {
+        self.differences_count = self.differences_count.saturating_add(1);
+        if self.differences.len() < LISTED_MAX {
+            self.differences.push(what);
+        }
+    }
+}
+
+/// Audits a system.
+pub async fn verify(bus: &dyn Bus, store: &dyn Store) -> anyhow::Result<Report> {
+    let mut report = Report::default();
+    let partitions: Vec<Partition> = Partition::all().collect();
+    let mut marks = BTreeMap::new();
+    for journal in Journal::ALL {
+        marks.extend(store.marks(journal, partitions.clone()).await?.into_iter().flatten().map(|mark| ((journal, mark.partition), mark)));
+    }
+    let mut rows: BTreeMap<Key, Row> = BTreeMap::new();
+    for table in Table::ALL {
+        for part in store.parts(table).await? {
+            rows.extend(store.scan(part).await?.into_iter().map(|row| (row.key, row)));
+        }
+    }
+    let mut inboxes = Vec::new();
+    for stream in ["GATE", "CHANNEL"] {
+        let (read, trimmed) = whole(bus, stream).await?;
+        inboxes.push((stream, read, trimmed));
+    }
+    let (dead, _) = whole(bus, "DEAD").await?;
+    let now = bus.look("GATE").await?.now;
+    for rules in rules::ALL {
+        let (stored, trimmed) = whole(bus, rules.journal.stream()).await?;
+        let log = read_log(rules, stored, trimmed, &mut report);
+        check_log(&log, &mut report);
+        compare(&log, &rows, &marks, &mut report);
+        if rules.journal == Journal::Session {
+            answered(&log, &inboxes, &dead, now, "GATE", &mut report);
+        }
+        if rules.journal == Journal::Payment {
+            answered(&log, &inboxes, &dead, now, "CHANNEL", &mut report);
+            money(&log, &inboxes, &mut report);
+        }
+        if rules.journal == Journal::Ledger {
+            ledger(&log, &mut report);
+        }
+    }
+    report.clean = report.differences_count == 0;
+    Ok(report)
+}
+
+/// A stream from its first message to its end, and whether messages are missing before the first.
+async fn whole(bus: &dyn Bus, stream: &str) -> Result<(Vec<Stored>, bool), streams::Error> {
+    let look = bus.look(stream).await?;
+    let (mut all, mut next) = (Vec::new(), look.first.max(1));
+    while next <= look.last {
+        let read = bus.scan(stream, next, SCAN_MOST).await?;
+        let Some(last) = read.last() else { break };
+        next = last.sequence.saturating_add(1);
+        all.extend(read);
+    }
+    Ok((all, look.first > 1))
+}
+
+fn read_log(rules: &'static Rules, stored: Vec<Stored>, trimmed: bool, report: &mut Report) -> Log {
+    let journal = rules.journal;
+    let mut events = Vec::new();
+    for message in stored {
+        let partition = streams::subject::partition_of_subject(journal.stream(), &message.subject);
+        match (partition, wire::decode_recorded(journal, input::content_type(&message), &message.payload)) {
+            (Some(partition), Ok(recorded)) => events.push((partition, message.sequence, recorded)),
+            (None, _) => report.differs(format!("{journal} {}: the subject {:?} names no partition", message.sequence, message.subject)),
+            (_, Err(error)) => report.differs(format!("{journal} {}: {error}", message.sequence)),
+        }
+    }
+    report.events.insert(journal.to_string(), events.len() as u64);
+    Log { rules, events, trimmed }
+}
+
+/// Time goes forward in every partition, and no input has two answers.
+fn check_log(log: &Log, report: &mut Report) {
+    let journal = log.rules.journal;
+    let mut last: BTreeMap<Partition, Moment> = BTreeMap::new();
+    let mut causes: BTreeMap<(Partition, String, String), (u64, u16)> = BTreeMap::new();
+    for (partition, sequence, recorded) in &log.events {
+        if last.insert(*partition, recorded.at).is_some_and(|before| before >= recorded.at) {
+            report.differs(format!("{journal} {sequence}: its time {} is not after the one before it in partition {partition}", recorded.at));
+        }
+        let cause = &recorded.cause;
+        if cause.sequence == 0 {
+            continue;
+        }
+        let key = (*partition, cause.inbox.stream().to_owned(), cause.event.to_string());
+        match causes.get_mut(&key) {
+            None => {
+                causes.insert(key, (*sequence, cause.index));
+            }
+            Some((first, index)) if cause.index == index.saturating_add(1) => {
+                let _ = first;
+                *index = cause.index;
+            }
+            Some((first, _)) => {
+                let text = format!("{journal} {sequence}: the input {} {} was answered before, at {first}", key.1, key.2);
+                report.differs(text);
+            }
+        }
+    }
+}
+
+/// Every row against the fold of its journal up to the row's own version, and every mark against its rows.
+fn compare(log: &Log, rows: &BTreeMap<Key, Row>, marks: &BTreeMap<(Journal, Partition), store::Mark>, report: &mut Report) {
+    let journal = log.rules.journal;
+    let mut histories: BTreeMap<Key, Vec<(&Recorded, bool)>> = BTreeMap::new();
+    let mut ends: BTreeMap<Partition, (u64, u64)> = BTreeMap::new();
+    for (partition, sequence, recorded) in &log.events {
+        for touch in (log.rules.touches)(&recorded.event) {
+            histories.entry(touch.key).or_default().push((recorded, touch.born));
+        }
+        let cause = &recorded.cause;
+        if let Some(key) = answer_key(journal, *partition, cause.inbox, &cause.event, cause.time) {
+            histories.entry(key).or_default().push((recorded, cause.index == 0));
+        }
+        let mark = marks.get(&(journal, *partition)).map_or(0, |mark| mark.sequence);
+        let end = ends.entry(*partition).or_default();
+        *end = (*sequence, end.1.saturating_add(u64::from(*sequence > mark)));
+    }
+    for (key, history) in &histories {
+        let whole = !log.trimmed || (history.first().is_some_and(|(_, born)| *born) && !matches!(key.table, Table::Lots | Table::Windows));
+        let mark = marks.get(&(journal, key.bucket)).map_or(Moment(0), |mark| mark.at);
+        let promised = history.iter().map(|(recorded, _)| recorded.at).filter(|at| *at <= mark).max();
+        match rows.get(key) {
+            None if promised.is_some() => report.differs(format!("{} {}: no row, although the mark of partition {} is past it", key.table.name(), key.id, key.bucket)),
+            None => report.rows_unsaved = report.rows_unsaved.saturating_add(1),
+            Some(row) if promised.is_some_and(|at| row.at < at) => {
+                report.differs(format!("{} {}: the row is of {}, although the mark promises {}", key.table.name(), key.id, row.at, mark));
+            }
+            Some(_) if !whole => report.rows_trimmed = report.rows_trimmed.saturating_add(1),
+            Some(row) => {
+                if fold(log.rules, key, history, row.at).as_ref() == Some(&row.entity) {
+                    report.rows_equal = report.rows_equal.saturating_add(1);
+                } else {
+                    report.differs(format!("{} {}: the row of {} is not the fold of its journal", key.table.name(), key.id, row.at));
+                }
+            }
+        }
+    }
+    for key in rows.keys().filter(|key| key.table.journal() == journal && !histories.contains_key(key)) {
+        if log.trimmed {
+            report.rows_trimmed = report.rows_trimmed.saturating_add(1);
+        } else {
+            report.differs(format!("{} {}: a row that no event concerns", key.table.name(), key.id));
+        }
+    }
+    let saved = |(partition, (last, behind))| Saved { journal, partition, last, mark: marks.get(&(journal, partition)).map_or(0, |mark| mark.sequence), behind };
+    report.saved.extend(ends.into_iter().map(saved));
+}
+
+fn fold(rules: &Rules, key: &Key, history: &[(&Recorded, bool)], until: Moment) -> Option<Entity> {
+    let events = history.iter().map(|(recorded, _)| *recorded).take_while(|recorded| recorded.at <= until);
+    if key.table == Table::answers(rules.journal) {
+        let effects = |recorded: &Recorded| -> Vec<Effect> { (rules.effects)(recorded) };
+        return events.fold(None, |answer, recorded| Some(rules::evolve_answer(answer, recorded, effects(recorded)))).map(Entity::Answer);
+    }
+    events.fold(None, |entity, recorded| Some((rules.evolve)(key, entity, recorded)))
+}
+
+/// Every input of an inbox is answered in the journal, or a dead letter, or too young to be either.
+fn answered(log: &Log, inboxes: &[(&str, Vec<Stored>, bool)], dead: &[Stored], now: Moment, stream: &str, report: &mut Report) {
+    let answers: BTreeSet<(&str, &str)> = log.events.iter().map(|(_, _, recorded)| (recorded.cause.inbox.stream(), &*recorded.cause.event)).collect();
+    let dead: BTreeSet<u64> = dead.iter().filter(|letter| letter.subject.split('.').nth(1) == Some(stream)).filter_map(streams::dead_sequence).collect();
+    for (_, messages, _) in inboxes.iter().filter(|(name, _, _)| *name == stream) {
+        for message in messages {
+            let count = report.inputs.entry(stream.to_owned()).or_default();
+            *count = count.saturating_add(1);
+            let delivery = Delivery { stream: stream.to_owned(), stored: message.clone(), deliveries: 1, reply: String::new() };
+            let known = match input::read(delivery) {
+                Ok((_, item)) => match &item.read {
+                    Read::Input(input) => answers.contains(&(input.inbox.stream(), &*input.key)),
+                    Read::Unreadable { .. } | Read::Stopped(_) => false,
+                },
+                Err(_) => false,
+            };
+            if known {
+                report.answered = report.answered.saturating_add(1);
+            } else if dead.contains(&message.sequence) {
+                report.dead = report.dead.saturating_add(1);
+            } else if now.since(message.time) < PENDING {
+                report.pending = report.pending.saturating_add(1);
+            } else {
+                report.differs(format!("{stream} {}: neither answered nor a dead letter after {} s", message.sequence, now.since(message.time) / schema::time::SECOND));
+            }
+        }
+    }
+}
+
+/// Promise 3: captured = applied + refunded + open, with what was captured taken from the inbox itself.
+fn money(log: &Log, inboxes: &[(&str, Vec<Stored>, bool)], report: &mut Report) {
+    let mut payments: BTreeMap<Key, Option<Entity>> = BTreeMap::new();
+    for (_, _, recorded) in &log.events {
+        for touch in (log.rules.touches)(&recorded.event) {
+            let entity = payments.remove(&touch.key).flatten();
+            payments.insert(touch.key, Some((log.rules.evolve)(&touch.key, entity, recorded)));
+        }
+    }
+    let mut known: BTreeMap<Source, i64> = BTreeMap::new();
+    for payment in payments.values().filter_map(|entity| if let Some(Entity::Payment(payment)) = entity { Some(payment) } else { None }) {
+        tally(payment, &mut known, report);
+    }
+    for (_, messages, trimmed) in inboxes.iter().filter(|(stream, _, _)| *stream == "CHANNEL") {
+        let answers: BTreeSet<&str> = log.events.iter().map(|(_, _, recorded)| &*recorded.cause.event).collect();
+        for message in messages.iter().filter(|_| !trimmed && !log.trimmed) {
+            let Ok(event) = wire::decode::<schema::ChannelEvent>(input::content_type(message), &message.payload) else { continue };
+            let ChannelFact::Succeeded { transaction, amount, .. } = &event.fact else { continue };
+            let source = Source { channel: event.channel.clone(), transaction: transaction.clone() };
+            if answers.contains(event.key().as_str()) && !known.contains_key(&source) {
+                report.differs(format!("CHANNEL {}: {amount} captured by {}/{transaction} is in no payment", message.sequence, event.channel));
+            }
+        }
+    }
+}
+
+fn tally(payment: &Payment, known: &mut BTreeMap<Source, i64>, report: &mut Report) {
+    let applied = payment.receipts.values().filter(|receipt| receipt.fate == Fate::Applied).count();
+    if applied > 1 {
+        report.differs(format!("payments {}: {applied} successes are applied", payment.order));
+    }
+    for receipt in payment.receipts.values() {
+        let amount = receipt.amount.minor;
+        if known.insert(receipt.source.clone(), amount).is_some() {
+            report.differs(format!("payments {}: {}/{} counts for two orders", payment.order, receipt.source.channel, receipt.source.transaction));
+        }
+        let money = report.money.entry(format!("{:?}", receipt.amount.currency)).or_default();
+        money.captured = money.captured.saturating_add(amount);
+        let fate = match receipt.fate {
+            Fate::Applied => &mut money.applied,
+            Fate::Refunded { .. } => &mut money.refunded,
+            Fate::Held | Fate::Refunding { .. } => &mut money.open,
+        };
+        *fate = fate.saturating_add(amount);
+    }
+}
+
+/// Promise 4: every posting and every window balances.
+fn ledger(log: &Log, report: &mut Report) {
+    let mut windows: BTreeMap<(String, u32), i64> = BTreeMap::new();
+    for (_, sequence, recorded) in &log.events {
+        let Event::Ledger(LedgerEvent::Posted { posting, lot, day, entries, .. }) = &recorded.event else { continue };
+        let net = entries.iter().fold(0_i64, |net, entry| net.saturating_add(entry.debit).saturating_sub(entry.credit));
+        if net != 0 {
+            report.differs(format!("LEDGER {sequence}: the posting {posting} is out of balance by {net}"));
+        }
+        let sum = windows.entry((lot.map_or_else(|| "unknown".to_owned(), |lot| lot.to_string()), day.0)).or_default();
+        *sum = sum.saturating_add(net);
+    }
+    for ((lot, day), net) in windows {
+        if net == 0 {
+            report.windows = report.windows.saturating_add(1);
+        } else {
+            report.differs(format!("window {lot} {day}: debits and credits differ by {net}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,368 @@
+//! The owner of one partition group: it fetches, gives each partition its turns, saves behind, and minds the clock.
+//!
+//! Everything happens in one task: turns of different partitions overlap, those of one partition never do.
+//!
+//! Invariants, by the number of design.md's rules of the log
+//! 2. A mark moves only after the store confirmed every row up to it   (`save::tests`, `simulation`).
+//! 4. A partition has one turn at a time   (`Queue::busy`).
+//! 8. Trimming stays below the mark   (`save::tests::trimming_stays_below_the_mark`).
+//! 9. Idle partitions are looked after: what a dead worker left is found   (`simulation`).
+//!
+//! Not here: what a turn does (`turn`), who owns the group (`replica`).
+
+use crate::{
+    clock,
+    input::{self, Item},
+    replica::{Readiness, Shared},
+    save::{self, Saved},
+    state::State,
+    turn::{Cell, Turned, turn},
+};
+use futures_util::{
+    StreamExt,
+    future::BoxFuture,
+    stream::{FuturesOrdered, FuturesUnordered},
+};
+use schema::{Moment, Partition};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use streams::{DeadLetter, Delivery, Intake};
+use tokio::{sync::watch, time::Instant};
+
+/// How long a fetch waits for its first message.
+const FETCH_WAIT: Duration = Duration::from_millis(500);
+/// How long the last save of a worker may take before it leaves without it: the next owner folds the tail.
+const LAST_SAVE: Duration = Duration::from_secs(5);
+
+/// One partition's inputs, in their order.
+struct Queue {
+    cell: Arc<Cell>,
+    items: VecDeque<Item>,
+    /// The messages that are in `items` or in the running turn, by stream and sequence.
+    held: BTreeSet<(String, u64)>,
+    busy: bool,
+    stale: bool,
+    alone: bool,
+    taken_over: bool,
+    hold_until: Option<Instant>,
+}
+
+/// What is going on beside the turns.
+enum Chore {
+    /// An intake has messages, or none for a while.
+    Fetched(Box<dyn Intake>, Result<Vec<Delivery>, streams::Error>),
+    /// An intake was opened, or could not be.
+    Opened(streams::Reader, Result<Box<dyn Intake>, streams::Error>),
+    /// The broker's time, and a partition's last sequence.
+    Looked(Result<Look, streams::Error>),
+    /// Messages without a partition are dead letters now, or waits were prolonged.
+    Done,
+}
+
+struct Look {
+    now: Moment,
+    partition: Partition,
+    head: u64,
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    queues: BTreeMap<Partition, Queue>,
+    turns: FuturesUnordered<BoxFuture<'static, (Partition, Turned)>>,
+    chores: FuturesUnordered<BoxFuture<'static, Chore>>,
+    saving: FuturesOrdered<BoxFuture<'static, Saved>>,
+    parked: Vec<Box<dyn Intake>>,
+    looking: bool,
+    round: usize,
+    trimmer: save::Trimmer,
+}
+
+/// Owns a group until `stop`.
+pub async fn run(shared: Arc<Shared>, group: u8, readiness: Arc<Readiness>, mut stop: watch::Receiver<bool>) {
+    let mut worker = Worker::new(shared.clone(), group);
+    let mut save = clock::every(shared.settings.save_every);
+    let mut tick = clock::every(Duration::from_secs(1));
+    let mut ready = false;
+    loop {
+        worker.start_turns();
+        worker.start_fetches();
+        if !ready && worker.queues.values().all(|queue| queue.taken_over) {
+            ready = true;
+            readiness.caught_up(shared.rules.name, group);
+            tracing::info!(processor = shared.rules.name, group, "ready");
+        }
+        let wake = worker.queues.values().filter_map(|queue| queue.hold_until).min();
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            Some((partition, turned)) = worker.turns.next(), if !worker.turns.is_empty() => worker.ended(partition, turned),
+            Some(saved) = worker.saving.next(), if !worker.saving.is_empty() => worker.saved(saved),
+            Some(chore) = worker.chores.next(), if !worker.chores.is_empty() => worker.did(chore),
+            _ = save.tick() => worker.save(),
+            _ = tick.tick() => worker.tick(),
+            () = clock::until(wake) => {}
+        }
+    }
+    worker.leave().await;
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>, group: u8) -> Self {
+        let journal = shared.rules.journal;
+        let partitions = Partition::all().filter(|partition| partition.0 % shared.settings.groups == group);
+        let queue = |partition| Queue {
+            cell: Arc::new(Cell::new(partition, State::new(journal, partition))),
+            items: VecDeque::new(),
+            held: BTreeSet::new(),
+            busy: false,
+            stale: true,
+            alone: false,
+            taken_over: false,
+            hold_until: None,
+        };
+        let worker = Self {
+            queues: partitions.map(|partition| (partition, queue(partition))).collect(),
+            turns: FuturesUnordered::new(),
+            chores: FuturesUnordered::new(),
+            saving: FuturesOrdered::new(),
+            parked: Vec::new(),
+            looking: false,
+            round: 0,
+            trimmer: save::Trimmer::default(),
+            shared,
+        };
+        for reader in streams::table::readers(worker.shared.rules.name, worker.shared.settings.groups, group) {
+            worker.open(reader, Duration::ZERO);
+        }
+        worker
+    }
+
+    fn open(&self, reader: streams::Reader, after: Duration) {
+        let shared = self.shared.clone();
+        self.chores.push(Box::pin(async move {
+            clock::wait(after).await;
+            let opened = shared.bus.consume(reader.clone()).await;
+            Chore::Opened(reader, opened)
+        }));
+    }
+
+    /// Gives a turn to every partition that has something to do and is not busy or waiting.
+    fn start_turns(&mut self) {
+        let now = clock::now();
+        for (partition, queue) in &mut self.queues {
+            if queue.hold_until.is_some_and(|until| until <= now) {
+                queue.hold_until = None;
+            }
+            if queue.busy || queue.hold_until.is_some() || !(queue.stale || (queue.taken_over && !queue.items.is_empty())) {
+                continue;
+            }
+            queue.busy = true;
+            let most = if queue.alone { 1 } else { self.shared.settings.batch_max };
+            let items: Vec<Item> = queue.items.drain(..queue.items.len().min(most)).collect();
+            let (shared, cell, stale, partition) = (self.shared.clone(), queue.cell.clone(), queue.stale, *partition);
+            self.turns.push(Box::pin(async move { (partition, turn(shared, cell, items, stale).await) }));
+        }
+    }
+
+    /// Asks for more messages unless too much waits already.
+    fn start_fetches(&mut self) {
+        let queued: usize = self.queues.values().map(|queue| queue.items.len()).sum();
+        let settings = self.shared.settings;
+        if self.parked.is_empty() || queued >= settings.queue_max || self.unsaved() >= settings.unsaved_max {
+            return;
+        }
+        for mut intake in self.parked.drain(..) {
+            self.chores.push(Box::pin(async move {
+                let fetched = intake.fetch(settings.batch_max, FETCH_WAIT).await;
+                Chore::Fetched(intake, fetched)
+            }));
+        }
+    }
+
+    fn unsaved(&self) -> usize {
+        self.queues.values().map(|queue| queue.cell.with(|state| state.unsaved())).sum()
+    }
+
+    fn ended(&mut self, partition: Partition, turned: Turned) {
+        let Some(queue) = self.queues.get_mut(&partition) else { return };
+        queue.busy = false;
+        queue.taken_over |= !turned.stale;
+        queue.stale = turned.stale;
+        queue.alone = turned.alone;
+        queue.hold_until = turned.hold.map(|hold| clock::now() + hold);
+        for message in turned.done.iter().filter_map(Item::message) {
+            queue.held.remove(&message);
+        }
+        for item in turned.left.into_iter().rev() {
+            queue.items.push_front(item);
+        }
+    }
+
+    fn did(&mut self, chore: Chore) {
+        match chore {
+            Chore::Opened(_, Ok(intake)) => self.parked.push(intake),
+            Chore::Opened(reader, Err(error)) => {
+                tracing::error!(processor = self.shared.rules.name, reader = reader.durable, %error, "cannot read an inbox");
+                self.open(reader, Duration::from_secs(1));
+            }
+            Chore::Fetched(intake, Ok(deliveries)) => {
+                self.parked.push(intake);
+                for delivery in deliveries {
+                    self.route(delivery);
+                }
+            }
+            Chore::Fetched(intake, Err(error)) => {
+                tracing::warn!(processor = self.shared.rules.name, %error, "cannot fetch");
+                self.chores.push(Box::pin(async move {
+                    clock::wait(Duration::from_millis(200)).await;
+                    Chore::Fetched(intake, Ok(Vec::new()))
+                }));
+            }
+            Chore::Looked(looked) => {
+                self.looking = false;
+                match looked {
+                    Ok(look) => self.looked(&look),
+                    Err(error) => tracing::warn!(processor = self.shared.rules.name, %error, "cannot look at the journal"),
+                }
+            }
+            Chore::Done => {}
+        }
+    }
+
+    fn route(&mut self, delivery: Delivery) {
+        match input::read(delivery) {
+            Ok((partition, item)) => {
+                let Some(queue) = self.queues.get_mut(&partition) else {
+                    tracing::error!(%partition, "a message of another group was handed out: run `boomgate provision`");
+                    return;
+                };
+                // A message that is handed out again while it waits is the same message: its first handing-out acks it.
+                if item.message().is_none_or(|message| queue.held.insert(message)) {
+                    queue.items.push_back(item);
+                }
+            }
+            Err(delivery) => {
+                let shared = self.shared.clone();
+                self.chores.push(Box::pin(async move {
+                    let reason = format!("the subject {:?} names no partition", delivery.stored.subject);
+                    let letter = DeadLetter { stream: delivery.stream.clone(), partition: Partition(0), reason, stored: delivery.stored.clone() };
+                    if shared.bus.dead_letter(letter).await.is_ok() {
+                        shared.metrics.dead_letter();
+                        shared.bus.ack(&delivery).await.ok();
+                    }
+                    Chore::Done
+                }));
+            }
+        }
+    }
+
+    /// Saves what is not saved, if no save is under way.
+    fn save(&mut self) {
+        let entities = self.queues.values().map(|queue| queue.cell.with(|state| state.len())).sum();
+        self.shared.metrics.holds(self.unsaved(), entities);
+        if self.saving.is_empty() {
+            let snapshots: Vec<_> = self.queues.values().filter_map(|queue| queue.cell.with(|state| state.snapshot())).collect();
+            if !snapshots.is_empty() {
+                self.saving.push_back(Box::pin(save::save(self.shared.clone(), snapshots)));
+            }
+        }
+    }
+
+    fn saved(&mut self, saved: Saved) {
+        for (rows, mark) in saved.confirmed {
+            if let Some(queue) = self.queues.get(&mark.partition) {
+                queue.cell.with(|state| state.confirm(&rows, &mark));
+                self.trimmer.marked(&mark);
+            }
+        }
+        if saved.failed {
+            self.shared.metrics.save_failed();
+        }
+    }
+
+    /// Once a second: the broker's time, one idle partition after the other, and waits that are to be prolonged.
+    fn tick(&mut self) {
+        self.round = self.round.wrapping_add(1);
+        if !self.looking {
+            self.looking = true;
+            let partitions: Vec<Partition> = self.queues.keys().copied().collect();
+            let partition = partitions[self.round % partitions.len()];
+            let shared = self.shared.clone();
+            self.chores.push(Box::pin(async move { Chore::Looked(look(&shared, partition).await) }));
+        }
+        if self.round.is_multiple_of(3) {
+            let waiting: Vec<Delivery> = self.queues.values().flat_map(|queue| &queue.items).filter_map(|item| item.delivery().cloned()).collect();
+            let shared = self.shared.clone();
+            self.chores.push(Box::pin(async move {
+                for delivery in &waiting {
+                    shared.bus.progress(delivery).await.ok();
+                }
+                Chore::Done
+            }));
+        }
+        if self.round.is_multiple_of(60) {
+            let (shared, jobs) = (self.shared.clone(), self.trimmer.jobs(self.shared.settings.retention));
+            self.chores.push(Box::pin(async move {
+                save::trim(&shared, jobs).await;
+                Chore::Done
+            }));
+        }
+    }
+
+    fn looked(&mut self, look: &Look) {
+        for queue in self.queues.values_mut().filter(|queue| queue.taken_over && !queue.busy && queue.items.is_empty()) {
+            let due = queue.cell.with(|state| state.due(look.now));
+            queue.items.extend(due.into_iter().map(|key| input::tick(key, look.now)));
+        }
+        // Somebody else appended here: what it left unsaved is ours to save.
+        if let Some(queue) = self.queues.get_mut(&look.partition).filter(|queue| !queue.busy) {
+            queue.stale |= queue.cell.with(|state| state.last < look.head);
+        }
+    }
+
+    /// Finishes what runs, saves, and hands back what was not begun.
+    async fn leave(mut self) {
+        while let Some((partition, turned)) = self.turns.next().await {
+            self.ended(partition, turned);
+        }
+        let last = async {
+            while let Some(saved) = self.saving.next().await {
+                self.saved(saved);
+            }
+            self.save();
+            while let Some(saved) = self.saving.next().await {
+                self.saved(saved);
+            }
+        };
+        if tokio::time::timeout(LAST_SAVE, last).await.is_err() {
+            tracing::warn!(processor = self.shared.rules.name, "left without the last save: the next owner folds the tail");
+        }
+        let mut left: Vec<Delivery> = self.queues.into_values().flat_map(|queue| queue.items).filter_map(|item| item.delivery.map(|d| *d)).collect();
+        while let Some(chore) = self.chores.next().await {
+            match chore {
+                Chore::Fetched(intake, fetched) => {
+                    left.extend(fetched.unwrap_or_default());
+                    self.parked.push(intake);
+                }
+                Chore::Opened(_, Ok(intake)) => self.parked.push(intake),
+                Chore::Opened(_, Err(_)) | Chore::Looked(_) | Chore::Done => {}
+            }
+        }
+        for mut intake in self.parked {
+            left.extend(intake.drain().await.unwrap_or_default());
+        }
+        for delivery in &left {
+            self.shared.bus.nak(delivery, Duration::ZERO).await.ok();
+        }
+    }
+}
+
+async fn look(shared: &Shared, partition: Partition) -> Result<Look, streams::Error> {
+    let journal = shared.rules.journal;
+    let now = shared.bus.look(journal.stream()).await?.now;
+    let head = shared.bus.head(journal, partition).await?.map_or(0, |stored| stored.sequence);
+    Ok(Look { now, partition, head })
+}
