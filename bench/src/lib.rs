@@ -9,6 +9,7 @@
 pub mod city;
 pub mod logs;
 pub mod oracle;
+pub mod replay;
 pub mod world;
 
 pub use city::City;

@@ -122,8 +122,8 @@ fn dead(stored: &Stored) -> Dead {
     let header = |wanted: &str| stored.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.clone());
     Dead {
         stream: stored.subject.split('.').nth(1).unwrap_or_default().into(),
-        sequence: header("Dead-Sequence").and_then(|text| text.parse().ok()),
-        reason: header("Dead-Reason").unwrap_or_default(),
+        sequence: header("Boomgate-Sequence").and_then(|text| text.parse().ok()),
+        reason: header("Boomgate-Reason").unwrap_or_default(),
     }
 }
 
