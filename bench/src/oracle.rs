@@ -45,6 +45,8 @@ pub struct Verdict {
     pub difference_count: u64,
     /// Readable inputs that nobody has answered yet; differences too in a system at rest.
     pub unanswered: u64,
+    /// Inputs that were answered twice, and money that was counted, refunded or posted twice; differences too.
+    pub doubled: u64,
     /// What was counted on the way.
     pub counts: Counts,
 }
@@ -69,6 +71,7 @@ impl Verdict {
 struct Findings {
     told: Vec<String>,
     count: u64,
+    doubled: u64,
 }
 
 impl Findings {
@@ -77,6 +80,12 @@ impl Findings {
         if self.told.len() < Verdict::DIFFERENCES_MAX {
             self.told.push(what);
         }
+    }
+
+    /// Something was done twice.
+    fn found_double(&mut self, what: String) {
+        self.doubled += 1;
+        self.found(what);
     }
 }
 
@@ -152,7 +161,7 @@ pub fn judge(declared: &Declared, late_max: i64, logs: &Logs, at_rest: bool) -> 
     let books = Books::add_up(logs.journal(Journal::Ledger), &mut findings);
     counts.sums = identity::check(&payments, &inputs, logs.journal(Journal::Payment), &books, at_rest, &mut findings);
     let unanswered = answered.check(logs, &inputs, at_rest, &mut counts, &mut findings);
-    Ok(Verdict { differences: findings.told, difference_count: findings.count, unanswered, counts })
+    Ok(Verdict { differences: findings.told, difference_count: findings.count, unanswered, doubled: findings.doubled, counts })
 }
 
 /// What a system still has to do.

@@ -195,7 +195,8 @@ impl World {
                 let is_entry = action.event.kind == GateKind::Entry;
                 shared.lanes.expect(action.event.lot, action.event.id, intended, is_entry);
             }
-            send(&shared.bus, stats, action.message()).await;
+            let acked = send(&shared.bus, stats, action.message()).await;
+            stats.gate_acked.add(u64::from(acked.is_some()));
             if let Some(entered) = entered {
                 shared.entries.lock().expect("nobody panics while holding it").remove(&action.visit);
                 entered.notify_one();

@@ -75,7 +75,7 @@ pub fn gather<'a>(journal: Journal, lines: &'a [Line], findings: &mut Findings) 
                     ));
                 }
                 if cause.inbox != Inbox::Tick && !seen.insert((partition, cause.inbox, &cause.event)) {
-                    findings.found(format!("{journal} {}: {} {} is answered a second time", line.sequence, cause.inbox.stream(), cause.event));
+                    findings.found_double(format!("{journal} {}: {} {} is answered a second time", line.sequence, cause.inbox.stream(), cause.event));
                 }
                 groups.push(Group { inbox: cause.inbox, sequence: cause.sequence, event: &cause.event, lines: vec![line] });
             }

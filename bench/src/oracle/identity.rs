@@ -91,7 +91,7 @@ fn spent(lines: &[Line], orders: &mut BySum, findings: &mut Findings) {
             }
             PaymentEvent::Applied { bill, amount, held, .. } => {
                 if !applied.insert(bill.order) {
-                    findings.found(format!("PAYMENT {}: order {} has a second payment", line.sequence, bill.order));
+                    findings.found_double(format!("PAYMENT {}: order {} has a second payment", line.sequence, bill.order));
                 }
                 sums(bill.order, amount, &|sums, minor| {
                     sums.applied += minor;
@@ -100,7 +100,7 @@ fn spent(lines: &[Line], orders: &mut BySum, findings: &mut Findings) {
             }
             PaymentEvent::Refunded { bill, source, amount, .. } => {
                 if !refunded.insert((bill.order, source.clone())) {
-                    findings.found(format!("PAYMENT {}: {source:?} of order {} is refunded twice", line.sequence, bill.order));
+                    findings.found_double(format!("PAYMENT {}: {source:?} of order {} is refunded twice", line.sequence, bill.order));
                 }
                 sums(bill.order, amount, &|sums, minor| {
                     sums.refunded += minor;

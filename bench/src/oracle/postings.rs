@@ -64,7 +64,7 @@ impl Books {
         for line in lines {
             let Event::Ledger(LedgerEvent::Posted { posting, order, lot, day, currency, entries, .. }) = &line.recorded.event else { continue };
             if !books.postings.insert(*posting) {
-                findings.found(format!("LEDGER {}: posting {posting} is there twice", line.sequence));
+                findings.found_double(format!("LEDGER {}: posting {posting} is there twice", line.sequence));
             }
             let (debits, credits) = entries.iter().fold((0, 0), |(debits, credits), entry| (debits + entry.debit, credits + entry.credit));
             if debits != credits || entries.iter().any(|entry| entry.debit < 0 || entry.credit < 0) {

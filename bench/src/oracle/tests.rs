@@ -351,6 +351,15 @@ fn repeat(logs: &mut Logs, journal: Journal, kind: &str, sequence: u64) {
     lines(logs, journal).push(again);
 }
 
+#[test]
+fn what_is_done_twice_is_counted() {
+    for (journal, kind, sequence) in [(Journal::Session, "opened", 0), (Journal::Ledger, "posted", 0), (Journal::Payment, "applied", 2)] {
+        let mut logs = right();
+        repeat(&mut logs, journal, kind, sequence);
+        assert!(verdict(&logs, true).doubled > 0, "{journal} {kind}");
+    }
+}
+
 type Mutation = (&'static str, fn(&mut Logs));
 
 #[test]

@@ -70,8 +70,7 @@ pub async fn drive(
     let mut told = begin;
     let events = recording.events.len() as u64;
     let mut tell = |settling, stats: &Stats| {
-        let acked = stats.acked.get().saturating_sub(stats.payments.get()).min(events);
-        progress(Progress { acked, events, payments: stats.payments.get(), settling }, stats);
+        progress(Progress { acked: stats.gate_acked.get(), events, payments: stats.payments.get(), settling }, stats);
     };
     for (at, event) in &recording.events {
         if let Speed::Times(times) = speed {
@@ -116,7 +115,10 @@ async fn send_in_order(bus: Arc<dyn Bus>, stats: Arc<Stats>, mut events: mpsc::R
                 let Some(event) = event else { break };
                 stats.gate_events.add(1);
                 let (bus, stats) = (bus.clone(), stats.clone());
-                let mut sending = Box::pin(async move { send(&bus, &stats, message(&event)).await });
+                let mut sending = Box::pin(async move {
+                    let acked = send(&bus, &stats, message(&event)).await;
+                    stats.gate_acked.add(u64::from(acked.is_some()));
+                });
                 // The first poll hands it to the bus: that is what keeps the order.
                 let sent = futures_util::poll!(&mut sending);
                 under_way.push_back(async move {

@@ -54,6 +54,8 @@ pub struct Stats {
     pub under_way: Count,
     /// Gate events among what was sent, copies included.
     pub gate_events: Count,
+    /// Gate events that were acknowledged, copies included.
+    pub gate_acked: Count,
     /// Gate events that were sent a second time.
     pub copies: Count,
     /// Gate events that were sent long after they were seen.
@@ -142,6 +144,7 @@ impl Default for Stats {
             rejected: count(),
             under_way: count(),
             gate_events: count(),
+            gate_acked: count(),
             copies: count(),
             late: count(),
             commands: count(),
