@@ -1,10 +1,18 @@
 //! The binary's rooms: one loop for all processors, and the commands around it.
+//!
+//! The way of an input: `streams` hands it out, `input` reads it, `worker` gives its partition a turn, `turn` decides and appends it and
+//! tells the lane, `save` brings the rows behind it. `takeover` is how a partition is begun and how it goes on after any refusal.
 
 pub mod clock;
 pub mod config;
+pub mod connect;
+pub mod deadletter;
+pub mod demo;
 pub mod http;
 pub mod input;
+pub mod live;
 pub mod metrics;
+pub mod replay;
 pub mod replica;
 pub mod run;
 pub mod save;
@@ -12,4 +20,5 @@ pub mod settings;
 pub mod state;
 pub mod takeover;
 pub mod turn;
+pub mod verify;
 pub mod worker;

@@ -267,7 +267,7 @@ fn fold(rules: &Rules, key: &Key, history: &[(&Recorded, bool)], until: Moment) 
 /// Every input of an inbox is answered in the journal, or a dead letter, or too young to be either.
 fn answered(log: &Log, inboxes: &[(&str, Vec<Stored>, bool)], dead: &[Stored], now: Moment, stream: &str, report: &mut Report) {
     let answers: BTreeSet<(&str, &str)> = log.events.iter().map(|(_, _, recorded)| (recorded.cause.inbox.stream(), &*recorded.cause.event)).collect();
-    let dead: BTreeSet<u64> = dead.iter().filter(|letter| letter.subject.split('.').nth(1) == Some(stream)).filter_map(streams::dead_sequence).collect();
+    let dead: BTreeSet<u64> = dead.iter().filter(|letter| letter.subject.split('.').nth(1) == Some(stream)).filter_map(|letter| streams::DeadLetter::read(letter)).map(|letter| letter.stored.sequence).collect();
     for (_, messages, _) in inboxes.iter().filter(|(name, _, _)| *name == stream) {
         for message in messages {
             let count = report.inputs.entry(stream.to_owned()).or_default();
@@ -359,6 +359,27 @@ fn ledger(log: &Log, report: &mut Report) {
             report.differs(format!("window {lot} {day}: debits and credits differ by {net}"));
         }
     }
+}
+
+/// Prints a report for a person.
+pub fn print(report: &Report) {
+    for (inbox, count) in &report.inputs {
+        println!("inbox    {inbox:<8} {count:>9} inputs");
+    }
+    println!("answers  {:>18} in a journal, {} dead letters, {} not yet", report.answered, report.dead, report.pending);
+    for (journal, count) in &report.events {
+        let behind: u64 = report.saved.iter().filter(|saved| saved.journal.stream() == journal).map(|saved| saved.behind).sum();
+        println!("journal  {journal:<8} {count:>9} events, {behind} of them behind the mark");
+    }
+    println!("rows     {:>18} equal their fold, {} not saved yet, {} older than their journal", report.rows_equal, report.rows_unsaved, report.rows_trimmed);
+    for (currency, money) in &report.money {
+        println!("money    {currency}: captured {} = applied {} + refunded {} + open {}", money.captured, money.applied, money.refunded, money.open);
+    }
+    println!("windows  {:>18} balance", report.windows);
+    for difference in &report.differences {
+        println!("differs  {difference}");
+    }
+    println!("{}", if report.clean { "clean".to_owned() } else { format!("{} differences", report.differences_count) });
 }
 
 #[cfg(test)]

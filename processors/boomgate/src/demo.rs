@@ -1,0 +1,195 @@
+//! A seeded city lives on this machine: real server, real store, all processors, and a report at the end.
+//!
+//! Not here: the city and its drivers (`bench`), whether what was decided is right (the oracle there, and `verify`).
+
+use crate::{
+    connect::{self, Parts},
+    replica::Readiness,
+    run, verify,
+};
+use anyhow::Context;
+use bench::{
+    City, Verdict,
+    city::Shape,
+    oracle::Counts,
+    world::{Latency, Pace, Stats, World},
+};
+use schema::{Reference, entity::Answer, time::DAY};
+use serde::Serialize;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// How long the city's last answers are waited for.
+const SETTLE: Duration = Duration::from_secs(60);
+/// How far back the city begins: its time runs faster than ours until it has caught up.
+const BEGINS: i64 = 30 * DAY;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// After how many seconds it stops; none: at Ctrl-C.
+    pub seconds: Option<u64>,
+    /// The seed.
+    pub seed: u64,
+    /// How many lots.
+    pub lots: usize,
+    /// Seconds of the city in one of ours.
+    pub speed: f64,
+    /// Where everything is kept: broker, rows and report. Emptied first.
+    pub folder: PathBuf,
+}
+
+/// What a demo, and a replay, end with.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Whether the oracle and the auditor agree with everything.
+    pub agrees: bool,
+    /// `equal`, or the first difference that the oracle found.
+    pub oracle: String,
+    /// All differences that were listed, the oracle's and the auditor's.
+    pub differences: Vec<String>,
+    /// What was counted in the logs.
+    pub counts: Counts,
+    /// What the auditor found.
+    pub audit: verify::Report,
+    /// From the intended moment of an entry to its lane command.
+    pub entry_latency: Latency,
+    /// The same for an exit, up to the first command that answers it.
+    pub exit_latency: Latency,
+    /// Real seconds.
+    pub seconds: f64,
+}
+
+/// Runs it; gives whether everything agrees.
+pub async fn run(wanted: Wanted, mut shutdown: watch::Receiver<bool>) -> anyhow::Result<bool> {
+    println!("starting nats-server in {}", wanted.folder.display());
+    let parts = connect::fresh(&wanted.folder).await?;
+    let now = parts.bus.look("GATE").await?.now;
+    let from = now.plus(0_i64.saturating_sub(BEGINS));
+    let city = City::new(Shape { lots: wanted.lots, until: now, ..Shape::demo(wanted.seed, from) });
+    println!("a city of {} lots, seed {}: its time begins at {from} and runs {} times as fast as ours", wanted.lots, wanted.seed, wanted.speed);
+    let reference = Arc::new(Reference::resolve(city.declared().clone())?);
+    let (stop, stopped) = watch::channel(false);
+    let readiness = Arc::new(Readiness::default());
+    let processors = tokio::spawn(run::run(rules::ALL.to_vec(), parts.with(reference, rules::Limits::default()), readiness.clone(), stopped.clone()));
+    until_ready(&readiness).await?;
+    let world = World::open(parts.bus.clone(), Pace { speed: wanted.speed, ..Pace::default() }).await?;
+    let stats = world.stats();
+    let begin = crate::clock::now();
+    let (end, mut ended) = watch::channel(false);
+    let watcher = {
+        let (stats, parts, seconds) = (stats.clone(), parts.clone(), wanted.seconds);
+        tokio::spawn(async move {
+            watch_city(&stats, &parts, seconds, &mut shutdown).await;
+            end.send_replace(true);
+        })
+    };
+    world.run(city.plan(), from, &mut ended).await;
+    watcher.abort();
+    println!("no more cars come; waiting for the last payments and refunds");
+    let settled = world.settle(SETTLE).await;
+    let seconds = begin.elapsed().as_secs_f64();
+    stop.send_replace(true);
+    processors.await.context("the processors did not end well")?;
+    let (logs, unsettled) = match settled {
+        Ok(logs) => (logs, None),
+        Err(unsettled) => {
+            let said = unsettled.to_string();
+            (unsettled.logs, Some(said))
+        }
+    };
+    let verdict = bench::judge(city.declared(), Answer::KEPT, &logs, true)?;
+    let audit = verify::verify(&*parts.bus, &*parts.store).await?;
+    let report = report(verdict, audit, unsettled, &stats, seconds);
+    print(&report);
+    let path = wanted.folder.join("report.json");
+    std::fs::write(&path, serde_json::to_vec_pretty(&report)?).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("\nthe whole report: {}\nthe rows, to open with any SQLite tool: {}", path.display(), wanted.folder.join("boomgate.db").display());
+    parts.stop().await;
+    Ok(report.agrees)
+}
+
+/// Waits until every processor owns its groups and has caught up.
+pub async fn until_ready(readiness: &Readiness) -> anyhow::Result<()> {
+    let names = rules::ALL.map(|rules| rules.name);
+    for _ in 0..1_200 {
+        if readiness.is_ready(&names) {
+            return Ok(());
+        }
+        crate::clock::wait(Duration::from_millis(25)).await;
+    }
+    anyhow::bail!("the processors were not ready within 30 s: see the log above")
+}
+
+/// Puts a verdict and an audit together.
+pub fn report(verdict: Verdict, audit: verify::Report, unsettled: Option<String>, stats: &Stats, seconds: f64) -> Report {
+    let oracle = unsettled.clone().unwrap_or_else(|| verdict.word().to_owned());
+    let differences: Vec<String> = unsettled.into_iter().chain(verdict.differences.iter().cloned()).chain(audit.differences.iter().cloned()).collect();
+    Report {
+        agrees: differences.is_empty() && verdict.is_equal() && audit.clean,
+        oracle,
+        differences,
+        counts: verdict.counts,
+        audit,
+        entry_latency: stats.entries(),
+        exit_latency: stats.exits(),
+        seconds,
+    }
+}
+
+/// One line a second until it is time to stop.
+async fn watch_city(stats: &Stats, parts: &Parts, seconds: Option<u64>, shutdown: &mut watch::Receiver<bool>) {
+    let mut second = crate::clock::every(Duration::from_secs(1));
+    let mut live = crate::live::Live::default();
+    let mut passed = 0_u64;
+    second.tick().await;
+    loop {
+        tokio::select! {
+            biased;
+            _ = shutdown.wait_for(|stop| *stop) => return,
+            _ = second.tick() => {}
+        }
+        passed = passed.saturating_add(1);
+        live.follow(&*parts.bus).await;
+        let of = seconds.map_or_else(String::new, |all| format!("/{all}"));
+        println!(
+            "{passed:>4}{of} s  events {:>7}  decisions {:>7}  inside {:>5}  revenue {:>12}  entry {}",
+            stats.gate_events.get(),
+            stats.commands.get(),
+            live.inside,
+            live.revenue(),
+            stats.entries()
+        );
+        if seconds.is_some_and(|all| passed >= all) {
+            return;
+        }
+    }
+}
+
+/// Prints the report for a person.
+fn print(report: &Report) {
+    let Counts { sessions_opened, sessions_closed, inside, leaving, refused, .. } = &report.counts;
+    let counts = &report.counts;
+    println!("\nsessions     {sessions_opened} opened, {sessions_closed} closed, {} inside, {} exits without an entry", inside + leaving, counts.waiting);
+    let refused: Vec<String> = refused.iter().map(|(reason, count)| format!("{} {count}", reason.as_str())).collect();
+    println!("refusals     {}", if refused.is_empty() { "none".to_owned() } else { refused.join(", ") });
+    println!("orders       {} priced, {} of them free, {} paid", counts.orders_priced, counts.orders_free, counts.orders_paid);
+    println!("payments     {} applied, {} refunds asked for, {} made", counts.payments_applied, counts.refunds_requested, counts.refunds_made);
+    println!("inputs       {} gate events, {} channel facts, {} doubled, {} dead letters", counts.gate_messages, counts.channel_messages, counts.duplicates, counts.dead_letters);
+    println!("revenue by province (GB/T 2260), in minor units");
+    for (province, revenue) in &counts.revenue_by_province {
+        println!("  {province:<16} {revenue:>14}");
+    }
+    for (currency, money) in &report.audit.money {
+        println!("money        {currency}: captured {} = applied {} + refunded {} + open {}", money.captured, money.applied, money.refunded, money.open);
+    }
+    println!("entry        {}", report.entry_latency);
+    println!("exit         {}", report.exit_latency);
+    println!("rows         {} equal their fold, {} windows balance", report.audit.rows_equal, report.audit.windows);
+    println!("oracle       {}", report.oracle);
+    for difference in report.differences.iter().take(10) {
+        println!("  differs: {difference}");
+    }
+    println!("{}", if report.agrees { "everything agrees" } else { "NOT everything agrees" });
+}
+

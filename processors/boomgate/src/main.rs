@@ -1,0 +1,275 @@
+//! boomgate: what a person at a terminal, an init system and a test harness start.
+
+use anyhow::Context;
+use boomgate::{
+    config::Config,
+    connect::{self, Parts},
+    deadletter, demo, http,
+    replica::Readiness,
+    replay, run, verify,
+};
+use clap::{Parser, Subcommand};
+use schema::Reference;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+use tokio::sync::watch;
+
+/// Stream processing for car parks: opened barriers, priced stays, payments that count once.
+#[derive(Parser)]
+#[command(name = "boomgate", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs processors until a signal: some of entry, pricing, payment, settlement, or all.
+    Run {
+        /// Which.
+        #[arg(required = true)]
+        processors: Vec<String>,
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml")]
+        config: PathBuf,
+    },
+    /// Compares broker and store with what is declared, prints the difference and applies it.
+    Provision {
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml")]
+        config: PathBuf,
+        /// Prints the difference and changes nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Also applies what could cost data.
+        #[arg(long)]
+        allow_destructive: bool,
+    },
+    /// Lets a seeded city live on this machine, and reports.
+    Demo {
+        /// Stops after so many seconds; without it at Ctrl-C.
+        #[arg(long)]
+        seconds: Option<u64>,
+        /// The city's seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many lots.
+        #[arg(long, default_value_t = 700)]
+        lots: usize,
+        /// Seconds of the city in one of ours.
+        #[arg(long, default_value_t = 600.0)]
+        speed: f64,
+        /// Where everything is kept; emptied first.
+        #[arg(long, default_value = "target/demo")]
+        folder: PathBuf,
+    },
+    /// Pushes recorded stays through the pipeline and compares the revenue with the file.
+    Replay {
+        /// The recording.
+        file: PathBuf,
+        /// Seconds of the recording in one second, or max.
+        #[arg(long, default_value = "max")]
+        speed: String,
+        /// The tariff (TOML); without it the default one.
+        #[arg(long)]
+        rates: Option<PathBuf>,
+        /// First local day, as 2018-08-06.
+        #[arg(long)]
+        from: Option<jiff::civil::Date>,
+        /// Last local day, inclusive.
+        #[arg(long)]
+        to: Option<jiff::civil::Date>,
+        /// Writes the report here, too.
+        #[arg(long)]
+        json: Option<PathBuf>,
+        /// Where everything is kept; emptied first.
+        #[arg(long, default_value = "target/replay")]
+        folder: PathBuf,
+    },
+    /// Audits a system: inboxes, journals and rows against each other.
+    Verify {
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml")]
+        config: PathBuf,
+        /// Writes the report here, too.
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// Shows what could not be handled, and tries it again.
+    Deadletter {
+        /// What to do.
+        #[command(subcommand)]
+        what: Letters,
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml", global = true)]
+        config: PathBuf,
+    },
+    /// Prints the configuration in force.
+    Config {
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml")]
+        config: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum Letters {
+    /// A line for each.
+    List,
+    /// One, whole.
+    Show {
+        /// Its sequence, as `list` shows it.
+        letter: u64,
+    },
+    /// Publishes one to its inbox again, under a new message id.
+    Replay {
+        /// Its sequence, as `list` shows it.
+        letter: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    telemetry(matches!(arguments.command, Command::Run { .. }));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(execute(arguments.command)));
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("boomgate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs go to stderr; `RUST_LOG` says how much.
+fn telemetry(long_running: bool) {
+    let default = if long_running { "info" } else { "warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+async fn execute(command: Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Run { processors, config } => run_processors(&processors, &config).await.map(|()| true),
+        Command::Provision { config, dry_run, allow_destructive } => provision(&config, dry_run, allow_destructive).await.map(|()| true),
+        Command::Demo { seconds, seed, lots, speed, folder } => {
+            anyhow::ensure!(speed.is_finite() && speed > 0.0 && lots > 0, "--speed and --lots are above 0");
+            demo::run(demo::Wanted { seconds, seed, lots, speed, folder }, signalled()).await
+        }
+        Command::Replay { file, speed, rates, from, to, json, folder } => {
+            let speed = speed.parse().map_err(anyhow::Error::msg)?;
+            replay::run(replay::Wanted { file, speed, rates, from, to, json, folder }).await
+        }
+        Command::Verify { config, json } => audit(&config, json.as_deref()).await,
+        Command::Deadletter { what, config } => {
+            let parts = connect::connect(&Config::read(&config)?, "boomgate deadletter").await?;
+            match what {
+                Letters::List => deadletter::list(&*parts.bus).await?,
+                Letters::Show { letter } => deadletter::show(&*parts.bus, letter).await?,
+                Letters::Replay { letter } => deadletter::replay(&*parts.bus, letter).await?,
+            }
+            parts.stop().await;
+            Ok(true)
+        }
+        Command::Config { config } => {
+            print!("{}", toml::to_string_pretty(&Config::read(&config)?)?);
+            Ok(true)
+        }
+    }
+}
+
+async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
+    let processors = run::named(names)?;
+    let config = Config::read(path)?;
+    let reference = Arc::new(Reference::resolve(config.declared()?)?);
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().context("cannot count")?;
+    let shutdown = signalled();
+    let readiness = Arc::new(Readiness::default());
+    let names = processors.iter().map(|rules| rules.name).collect();
+    if !config.http.listen.is_empty() {
+        let address = http::serve(&config.http.listen, names, readiness.clone(), metrics, shutdown.clone()).await?;
+        tracing::info!(%address, "probes and metrics");
+    }
+    let parts = connect::connect(&config, "boomgate run").await?;
+    let guard = parts.guard(shutdown.clone());
+    run::run(processors, parts.with(reference, config.limits()), readiness, shutdown).await;
+    guard.abort();
+    parts.stop().await;
+    Ok(())
+}
+
+async fn provision(path: &Path, dry_run: bool, allow_destructive: bool) -> anyhow::Result<()> {
+    let config = Config::read(path)?;
+    let location: store::Location = config.store.location.parse()?;
+    if !dry_run {
+        let declared = connect::declared(&config);
+        store::provision(&location, declared.replicas).await?;
+        println!("store {location}: as declared");
+    }
+    let parts = Parts::broker(&config, "boomgate provision").await?;
+    let declared = connect::declared(&config);
+    let differences = streams::provision::plan(&parts.0, &declared).await?;
+    for difference in &differences {
+        println!("{difference}");
+    }
+    if dry_run {
+        println!("{} differences, nothing was changed", differences.len());
+    } else {
+        let left = streams::provision::apply(&parts.0, &declared, allow_destructive).await?;
+        println!("streams and consumers: {} differences found, {} left as they are", differences.len(), left.len());
+    }
+    if let Some(mut server) = parts.1 {
+        server.stop().await;
+    }
+    Ok(())
+}
+
+async fn audit(path: &Path, json: Option<&Path>) -> anyhow::Result<bool> {
+    let parts = connect::connect(&Config::read(path)?, "boomgate verify").await?;
+    let report = verify::verify(&*parts.bus, &*parts.store).await?;
+    verify::print(&report);
+    if let Some(path) = json {
+        std::fs::write(path, serde_json::to_vec_pretty(&report)?).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    parts.stop().await;
+    Ok(report.clean)
+}
+
+/// Becomes true at the first signal; the second one leaves at once.
+fn signalled() -> watch::Receiver<bool> {
+    let (shutdown, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        signal().await;
+        tracing::info!("stopping: what is begun is finished; a second signal leaves at once");
+        shutdown.send_replace(true);
+        signal().await;
+        leave_at_once();
+    });
+    receiver
+}
+
+#[expect(clippy::disallowed_methods, reason = "the second signal asks for just this, and this is main")]
+fn leave_at_once() -> ! {
+    std::process::exit(130)
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot hear SIGTERM");
+            tokio::signal::ctrl_c().await.ok();
+        }
+    }
+}
