@@ -6,8 +6,8 @@
 //! Not here: what the logs should say (`oracle`).
 
 use schema::{Inbox, Journal, Partition, Recorded, wire};
-use std::collections::BTreeMap;
-use streams::{Bus, Error, Stored};
+use std::{collections::BTreeMap, fmt};
+use streams::{Bus, DeadLetter, Error, Stored};
 
 /// How many messages are asked for at once.
 const SCAN_MOST: usize = 1_000;
@@ -42,7 +42,7 @@ pub struct Dead {
 }
 
 /// Inboxes, journals and dead letters.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Logs {
     /// GATE, in order.
     pub gate: Vec<Stored>,
@@ -56,6 +56,14 @@ pub struct Logs {
     pub missing: Vec<String>,
     /// The next sequence to read, by stream.
     next: BTreeMap<String, u64>,
+}
+
+/// How much there is: the logs themselves are for the oracle, not for a terminal.
+impl fmt::Debug for Logs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: BTreeMap<&str, usize> = self.journals.iter().map(|(journal, lines)| (journal.stream(), lines.len())).collect();
+        write!(f, "Logs(GATE {}, CHANNEL {}, {lines:?}, DEAD {}, missing {:?})", self.gate.len(), self.channel.len(), self.dead.len(), self.missing)
+    }
 }
 
 impl Logs {
@@ -119,11 +127,11 @@ impl Logs {
 }
 
 fn dead(stored: &Stored) -> Dead {
-    let header = |wanted: &str| stored.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.clone());
+    let letter = DeadLetter::read(stored);
     Dead {
         stream: stored.subject.split('.').nth(1).unwrap_or_default().into(),
-        sequence: header("Boomgate-Sequence").and_then(|text| text.parse().ok()),
-        reason: header("Boomgate-Reason").unwrap_or_default(),
+        sequence: letter.as_ref().map(|letter| letter.stored.sequence),
+        reason: letter.map(|letter| letter.reason).unwrap_or_default(),
     }
 }
 

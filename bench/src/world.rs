@@ -275,3 +275,6 @@ async fn pay_orders(shared: Arc<Shared>, pace: Pace) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

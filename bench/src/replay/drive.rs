@@ -1,7 +1,7 @@
 //! Sends a recording: in its order per lot, as fast as asked.
 //!
 //! Invariants
-//! 1. The events of a lot are sent in their order, however many are under way   (`replay::tests::a_recording_brings_what_its_rows_say`).
+//! 1. The events of a lot are sent in their order, however many are under way   (`replay::tests::the_events_of_a_lot_are_sent_in_order`).
 
 use super::Recording;
 use crate::{

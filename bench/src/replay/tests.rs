@@ -2,6 +2,8 @@
 
 use super::*;
 use schema::{Day, time::MINUTE};
+use std::{sync::Arc, time::Duration};
+use streams::{Bus, Memory};
 
 fn replayed(text: &str) -> Recording {
     read(text, None, None, rates(None).expect("the default tariff is a rate table")).expect("the excerpt can be replayed")
@@ -137,4 +139,42 @@ fn a_file_of_another_kind_is_refused() {
 fn a_name_becomes_a_token() {
     assert_eq!(slug(" East  Melbourne (North)"), "east-melbourne-north");
     assert_eq!(Zone::named("+11:00").map(|zone| zone.day(Moment(0))), Some(Day(700_101)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_of_a_lot_are_sent_in_order() {
+    let mut rows = String::from("entry,exit,bay,lot\n");
+    for row in 0..300 {
+        let (hour, minute) = (row / 60, row % 60);
+        rows += &format!("2016-11-07 0{hour}:{minute:02}:00,2016-11-07 1{hour}:{minute:02}:00,B{row},Lot {}\n", row % 3);
+    }
+    let recording = replayed(&rows);
+    for speed in ["max", "3600"] {
+        let bus: Arc<dyn Bus> = Arc::new(Memory::new(Moment(1_795_399_200_000_000)));
+        let speed = speed.parse().expect("a speed");
+        let mut told = Progress::default();
+        // Nobody answers, so it does not come to rest.
+        let driven = drive(&recording, bus, speed, Duration::ZERO, |progress, _| told = progress).await.expect("in memory");
+        let logs = driven.expect_err("nobody answers").logs;
+        assert_eq!(told, Progress { acked: 600, events: 600, payments: 0, settling: true });
+        for lot in &recording.declared.lots {
+            let wanted: Vec<&GateEvent> = recording.events.iter().map(|(_, event)| event).filter(|event| event.lot == lot.lot).collect();
+            let stored: Vec<GateEvent> = logs
+                .gate
+                .iter()
+                .map(|stored| schema::wire::decode(Some("application/msgpack"), &stored.payload).expect("a gate event"))
+                .filter(|event: &GateEvent| event.lot == lot.lot)
+                .collect();
+            assert_eq!(stored.iter().collect::<Vec<_>>(), wanted, "{}", lot.lot);
+        }
+    }
+}
+
+#[test]
+fn a_speed_is_a_number_or_max() {
+    assert_eq!("max".parse(), Ok(Speed::Max));
+    assert_eq!("3600".parse(), Ok(Speed::Times(3_600.0)));
+    for bad in ["", "0", "-1", "inf", "NaN", "fast"] {
+        assert!(bad.parse::<Speed>().is_err(), "{bad:?}");
+    }
 }
