@@ -8,7 +8,24 @@
 //! Not here: what the messages mean (`rules`), what is done with them (`boomgate`).
 
 mod bus;
+mod check;
+#[cfg(test)]
+mod conformance;
+mod dead;
 mod error;
+mod jetstream;
+mod memory;
+pub mod provision;
+pub mod server;
+pub mod subject;
+pub mod table;
 
 pub use bus::{Answer, BEAT_TTL, Append, Appended, Beat, Bus, DeadLetter, Delivery, From, Intake, Listening, Look, Message, Reader, Stored, Told};
 pub use error::{Error, Kind};
+pub use jetstream::{JetStream, Options};
+pub use memory::Memory;
+pub use server::Server;
+pub use table::Declared;
+
+/// The header by which an inbox knows a message that is sent twice, for a while.
+pub const MESSAGE_ID: &str = "Nats-Msg-Id";

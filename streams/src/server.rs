@@ -1,0 +1,228 @@
+//! A nats-server of our own: the child of one machine's boomgate, with JetStream in a folder.
+//!
+//! A server that outlived its parent (the parent was killed) is ended and started anew, so that there is always one parent who watches and stops it.
+//! One whose parent still lives is left alone, and the folder is refused.
+//!
+//! Invariants
+//! 1. Started again on its folder it has what it acknowledged, on the same port   (`conformance::jetstream::a_killed_server_loses_nothing_acknowledged`).
+//! 2. A server that outlived its parent is ended, one in use is not   (`tests::a_server_that_outlived_its_parent_is_ended`).
+//!
+//! Not here: streams (`provision`), and when to restart (whoever watches it).
+
+mod binary;
+mod process;
+
+pub use binary::find;
+
+use crate::table::PAYLOAD_BYTES_MAX;
+use std::{
+    fs, io,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+};
+
+/// What can go wrong with a server of our own.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no server program that is new enough.
+    #[error("{0}")]
+    NoBinary(String),
+    /// The folder belongs to a running boomgate.
+    #[error("the folder {folder} is in use: its nats-server {pid} has a living parent; stop that boomgate, or choose another folder")]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+        /// The server's process.
+        pid: u32,
+    },
+    /// The folder cannot be used.
+    #[error("the folder {0} cannot be used; check that it exists on a disk with space and may be written")]
+    Folder(PathBuf, #[source] io::Error),
+    /// The server ended or did not become ready.
+    #[error("nats-server did not start; the end of {log}:\n{tail}")]
+    NotReady {
+        /// Its log.
+        log: PathBuf,
+        /// The last lines of it.
+        tail: String,
+    },
+}
+
+/// How long a server may take to be ready: it reads its streams first.
+const READY_WAIT: Duration = Duration::from_secs(60);
+/// How long it may take to stop before it is killed.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+/// How often a port that was taken in between is replaced.
+const PORTS_MAX: u32 = 5;
+
+/// A running server; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    binary: PathBuf,
+    folder: PathBuf,
+    port: u16,
+    cluster: Option<Cluster>,
+    child: Child,
+}
+
+/// A server's place among several.
+#[derive(Clone, Debug)]
+struct Cluster {
+    name: String,
+    port: u16,
+    routes: Vec<u16>,
+}
+
+impl Server {
+    /// Starts a server on a folder, which is made if need be, on a free port of this machine; gives it once it takes connections.
+    pub async fn start(folder: &Path) -> Result<Self, Error> {
+        let binary = binary::find(Path::new("."))?;
+        for _ in 1..PORTS_MAX {
+            match Self::launch(&binary, folder, free_port(folder)?, None).await {
+                Err(Error::NotReady { tail, .. }) if tail.contains("address already in use") => {}
+                other => return other,
+            }
+        }
+        Self::launch(&binary, folder, free_port(folder)?, None).await
+    }
+
+    /// Starts three servers, one cluster, in folders `1` to `3` of this one.
+    pub async fn cluster(folder: &Path) -> Result<[Self; 3], Error> {
+        let binary = binary::find(Path::new("."))?;
+        let folders = ["1", "2", "3"].map(|name| folder.join(name));
+        // All six are held open at once, so that they differ.
+        let held: Result<Vec<TcpListener>, _> = (0..6).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect();
+        let ports = held.and_then(|held| held.iter().map(|one| one.local_addr().map(|address| address.port())).collect::<Result<Vec<_>, _>>());
+        let ports = ports.map_err(|error| Error::Folder(folder.to_owned(), error))?;
+        let start = |at: usize| {
+            let cluster = Cluster { name: format!("boomgate-{}", ports[0]), port: ports[at + 3], routes: ports[3..].to_vec() };
+            Self::launch(&binary, &folders[at], ports[at], Some(cluster))
+        };
+        let (one, two, three) = tokio::try_join!(start(0), start(1), start(2))?;
+        Ok([one, two, three])
+    }
+
+    async fn launch(binary: &Path, folder: &Path, port: u16, cluster: Option<Cluster>) -> Result<Self, Error> {
+        let unusable = |error| Error::Folder(folder.to_owned(), error);
+        fs::create_dir_all(folder).map_err(unusable)?;
+        let folder = fs::canonicalize(folder).map_err(unusable)?;
+        process::end_orphan(binary, &folder).await?;
+        let config = folder.join(CONFIG);
+        fs::write(&config, settings(&folder, port, cluster.as_ref())).map_err(unusable)?;
+        let log = fs::File::create(folder.join(LOG)).map_err(unusable)?;
+        let errors = log.try_clone().map_err(unusable)?;
+        let mut command = Command::new(binary);
+        command.arg("--config").arg(&config).stdin(Stdio::null()).stdout(log).stderr(errors).kill_on_drop(true);
+        // Of a group of its own, so that Ctrl-C reaches boomgate alone, which drains first and stops the server last.
+        #[cfg(unix)]
+        command.process_group(0);
+        let child = command.spawn().map_err(|error| Error::NoBinary(format!("{} cannot be run: {error}", binary.display())))?;
+        let mut server = Self { binary: binary.to_owned(), folder, port, cluster, child };
+        process::write(&server.folder, server.pid()).map_err(|error| Error::Folder(server.folder.clone(), error))?;
+        server.ready().await?;
+        tracing::info!(pid = server.pid(), url = server.url(), folder = %server.folder.display(), "nats-server started");
+        Ok(server)
+    }
+
+    /// Waits until the server greets on its port, under its own name: another one may have taken the port.
+    async fn ready(&mut self) -> Result<(), Error> {
+        let name = name(self.port);
+        let greeted = async {
+            loop {
+                if let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await {
+                    let mut greeting = String::new();
+                    let read = BufReader::new(stream).read_line(&mut greeting).await;
+                    if read.is_ok() && greeting.contains(&format!("\"{name}\"")) {
+                        return;
+                    }
+                }
+                process::pause(Duration::from_millis(10)).await;
+            }
+        };
+        let ended = tokio::select! {
+            () = greeted => false,
+            _ = self.child.wait() => true,
+            () = process::pause(READY_WAIT) => true,
+        };
+        if !ended {
+            return Ok(());
+        }
+        let log = self.folder.join(LOG);
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        Err(Error::NotReady { tail: lines[lines.len().saturating_sub(10)..].join("\n"), log })
+    }
+
+    /// Where to connect.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Its process; 0 once it has ended.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap_or(0)
+    }
+
+    /// Whether its process runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Ends it at once, as a power failure would, and waits until it is gone.
+    pub async fn kill(&mut self) {
+        let _gone = self.child.kill().await;
+        process::forget(&self.folder);
+    }
+
+    /// Ends it in order: it stops taking connections and closes its files. Past ten seconds it is killed.
+    pub async fn stop(&mut self) {
+        if self.is_running() {
+            process::signal(&self.binary, "term", self.pid()).await;
+            let _late = tokio::time::timeout(STOP_WAIT, self.child.wait()).await;
+        }
+        self.kill().await;
+    }
+
+    /// Ends it if it still runs and starts it again, on the same folder and port. After a full disk this is what brings it back.
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        self.stop().await;
+        let (binary, folder) = (self.binary.clone(), self.folder.clone());
+        *self = Self::launch(&binary, &folder, self.port, self.cluster.clone()).await?;
+        Ok(())
+    }
+}
+
+const CONFIG: &str = "nats-server.conf";
+const LOG: &str = "nats-server.log";
+
+fn free_port(folder: &Path) -> Result<u16, Error> {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    bound.map(|address| address.port()).map_err(|error| Error::Folder(folder.to_owned(), error))
+}
+
+fn name(port: u16) -> String {
+    format!("boomgate-{port}")
+}
+
+/// Its configuration. Every acknowledged message is on the disk: nats-server's own default leaves it two minutes in memory.
+fn settings(folder: &Path, port: u16, cluster: Option<&Cluster>) -> String {
+    // A JSON text is a text of this format, too, so no folder's name can break out of it.
+    let store = serde_json::Value::from(folder.to_string_lossy()).to_string();
+    let mut text = format!(
+        "# Written by boomgate at every start.\nserver_name: \"{}\"\nlisten: \"127.0.0.1:{port}\"\nmax_payload: {PAYLOAD_BYTES_MAX}\n\
+         jetstream {{\n  store_dir: {store}\n  sync_interval: always\n}}\n",
+        name(port)
+    );
+    if let Some(Cluster { name, port, routes }) = cluster {
+        let routes: Vec<String> = routes.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+        text += &format!("cluster {{\n  name: \"{name}\"\n  listen: \"127.0.0.1:{port}\"\n  routes: [{}]\n}}\n", routes.join(", "));
+    }
+    text
+}

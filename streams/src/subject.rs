@@ -1,0 +1,112 @@
+//! Subjects: how they are built, read and matched.
+//!
+//! Invariants
+//! 1. A partition is always named by the same text, since a cluster tells appends in flight apart by it   (`tests::a_partition_has_one_name`).
+//! 2. What a device publishes is stored under the partition of its lot   (`tests::a_gate_subject_is_stored_under_its_lots_partition`).
+
+use crate::table;
+use schema::{Journal, Partition, id::Province};
+
+/// The subject of a journal's message: `<STREAM>.<province>.<partition>.<type>`.
+pub fn journal_subject(journal: Journal, province: Province, partition: Partition, kind: &str) -> String {
+    format!("{journal}.{province}.{partition}.{kind}")
+}
+
+/// All of a partition: `SESSION.*.17.>`. It is the condition of every append, letter by letter.
+pub fn partition_wildcard(journal: Journal, partition: Partition) -> String {
+    format!("{journal}.*.{partition}.>")
+}
+
+/// The partition that a stored subject tells; none where it is no subject of that stream.
+pub fn partition_of_subject(stream: &str, subject: &str) -> Option<Partition> {
+    let table = table::stream(stream)?;
+    let mut tokens = subject.split('.');
+    tokens.next().filter(|first| *first == stream)?;
+    partition_token(tokens.nth(table.partition_token.checked_sub(1)?)?)
+}
+
+/// Reads a partition as it is written in a subject: without leading zeros, as every filter says it.
+fn partition_token(token: &str) -> Option<Partition> {
+    let partition = Partition(token.parse().ok().filter(|number| *number < Partition::COUNT)?);
+    (partition.to_string() == token).then_some(partition)
+}
+
+/// Under which stream and subject a published subject is stored; none where no stream listens to it.
+pub fn stored_as(subject: &str) -> Option<(&'static table::Stream, String)> {
+    let stream = table::STREAMS.iter().find(|stream| matches(stream.listens, subject))?;
+    let stored = match (stream.transform, subject.split('.').collect::<Vec<_>>().as_slice()) {
+        (Some(_), [_, lot, lane, kind]) => format!("{}.{}.{lot}.{lane}.{kind}", stream.name, Partition::of_lot(lot)),
+        _ => subject.to_owned(),
+    };
+    Some((stream, stored))
+}
+
+/// Whether a filter with wildcards (`*` one token, `>` the rest, at least one) takes a subject.
+pub fn matches(filter: &str, subject: &str) -> bool {
+    let (mut filter, mut subject) = (filter.split('.'), subject.split('.'));
+    loop {
+        match (filter.next(), subject.next()) {
+            (None, None) => return true,
+            (Some(">"), Some(_)) => return true,
+            (Some("*"), Some(_)) => {}
+            (Some(wanted), Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether a text can be one token of a subject and part of a name: not empty, letters, digits, `-` and `_` alone.
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_has_one_name() {
+        assert_eq!(partition_wildcard(Journal::Session, Partition(7)), "SESSION.*.7.>");
+        let subject = journal_subject(Journal::Session, Province(44), Partition(7), "opened");
+        assert_eq!(subject, "SESSION.44.7.opened");
+        assert!(matches(&partition_wildcard(Journal::Session, Partition(7)), &subject));
+        for (stream, subject, partition) in [
+            ("SESSION", "SESSION.44.7.opened", Some(Partition(7))),
+            ("SESSION", "SESSION.44.07.opened", None),
+            ("SESSION", "SESSION.44.64.opened", None),
+            ("SESSION", "ORDER.44.7.priced", None),
+            ("GATE", "GATE.63.lot.lane.entry", Some(Partition(63))),
+            ("CHANNEL", "CHANNEL.0.wechat.succeeded", Some(Partition(0))),
+            ("DEAD", "DEAD.GATE.9", Some(Partition(9))),
+            ("OTHER", "OTHER.1.2", None),
+        ] {
+            assert_eq!(partition_of_subject(stream, subject), partition, "{subject}");
+        }
+    }
+
+    #[test]
+    fn a_gate_subject_is_stored_under_its_lots_partition() {
+        let stored = |subject| stored_as(subject).map(|(stream, subject)| (stream.name, subject));
+        let partition = Partition::of_lot("lot1");
+        assert_eq!(stored("gate.lot1.lane1.entry"), Some(("GATE", format!("GATE.{partition}.lot1.lane1.entry"))));
+        assert_eq!(stored("CHANNEL.3.wechat.succeeded"), Some(("CHANNEL", "CHANNEL.3.wechat.succeeded".to_owned())));
+        assert_eq!(stored("gate.lot1.lane1"), None);
+        assert_eq!(stored("lane.lot1.lane1"), None);
+    }
+
+    #[test]
+    fn wildcards_take_whole_tokens() {
+        for (filter, subject, taken) in [
+            ("a.*.c", "a.b.c", true),
+            ("a.*.c", "a.b.d", false),
+            ("a.*", "a.b.c", false),
+            ("a.>", "a.b.c", true),
+            ("a.>", "a", false),
+            (">", "a", true),
+            ("a.b", "a.b", true),
+            ("a.b.c", "a.b", false),
+        ] {
+            assert_eq!(matches(filter, subject), taken, "{filter} {subject}");
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! The one table: every stream, subject, transform, durable consumer and limit. Manifests, provisioning, the loop and the tests read it from here.
+//!
+//! Invariants
+//! 1. The groups of a processor share its inputs: each stored subject has exactly one reader   (`tests::every_partition_has_one_reader`).
+//! 2. A journal has one writer   (`tests::a_journal_has_one_writer`).
+//! 3. Limits that depend on each other are tied by const asserts, below.
+//!
+//! Not here: how a server is brought to it (`provision`), how subjects are built and read (`subject`).
+
+use crate::{Append, BEAT_TTL, Reader};
+use schema::{Journal, Partition, wire};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// What a stream is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// What the world says; trimmed below what is answered.
+    Inbox,
+    /// What one processor decided; written by conditional appends alone; trimmed below the mark.
+    Journal,
+    /// What could not be handled; kept until a person has looked at it.
+    Dead,
+}
+
+/// One stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Its name, the first token of its stored subjects.
+    pub name: &'static str,
+    /// What it is for.
+    pub role: Role,
+    /// The subjects it listens to.
+    pub listens: &'static str,
+    /// Under what it stores them, where that differs; in nats-server's own words.
+    pub transform: Option<&'static str>,
+    /// Which token of a stored subject is the partition, counted from 0.
+    pub partition_token: usize,
+    /// The longest message, headers included, in bytes.
+    pub message_bytes_max: usize,
+    /// Its part of the storage, in percent.
+    pub share_percent: u8,
+}
+
+/// The most bytes of one message on any connection (`max_payload` of the server).
+pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+/// The longest journal message, in bytes.
+pub const JOURNAL_BYTES_MAX: usize = 256 * 1024;
+/// The longest dead letter, in bytes: a message of any stream and why it is dead.
+pub const DEAD_BYTES_MAX: usize = 512 * 1024;
+/// The most messages of an atomic batch, as nats-server limits it.
+pub const BATCH_MESSAGES_MAX: usize = 1_000;
+/// How long an inbox knows a message id. It saves work and is no promise.
+pub const DEDUPE_WINDOW: Duration = Duration::from_secs(120);
+/// After how long a message that was not acked comes again.
+pub const ACK_WAIT: Duration = Duration::from_secs(30);
+/// How many messages of one consumer may be handed out and not acked.
+pub const ACK_PENDING_MAX: usize = 4096;
+/// The storage of all streams together where nothing else is said, in bytes.
+pub const STORAGE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// The bucket in which replicas say that they live.
+pub const MEMBERS: &str = "members";
+
+/// Every stream.
+pub const STREAMS: [Stream; 7] = [
+    Stream {
+        name: "GATE",
+        role: Role::Inbox,
+        listens: "gate.*.*.*",
+        transform: Some("GATE.{{partition(64,1)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}"),
+        partition_token: 1,
+        message_bytes_max: wire::INBOX_BYTES_MAX,
+        share_percent: 15,
+    },
+    Stream {
+        name: "CHANNEL",
+        role: Role::Inbox,
+        listens: "CHANNEL.*.*.*",
+        transform: None,
+        partition_token: 1,
+        message_bytes_max: wire::INBOX_BYTES_MAX,
+        share_percent: 10,
+    },
+    journal("SESSION", "SESSION.*.*.*", 20),
+    journal("ORDER", "ORDER.*.*.*", 15),
+    journal("PAYMENT", "PAYMENT.*.*.*", 15),
+    journal("LEDGER", "LEDGER.*.*.*", 15),
+    Stream {
+        name: "DEAD",
+        role: Role::Dead,
+        listens: "DEAD.*.*",
+        transform: None,
+        partition_token: 2,
+        message_bytes_max: DEAD_BYTES_MAX,
+        share_percent: 10,
+    },
+];
+
+const fn journal(name: &'static str, listens: &'static str, share_percent: u8) -> Stream {
+    Stream { name, role: Role::Journal, listens, transform: None, partition_token: 2, message_bytes_max: JOURNAL_BYTES_MAX, share_percent }
+}
+
+/// What a processor reads: all of a stream, or some types of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The stream.
+    pub stream: &'static str,
+    /// The types, as the last token of the subject; empty means all.
+    pub kinds: &'static [&'static str],
+}
+
+/// A processor: one writer of one journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Processor {
+    /// Its name.
+    pub name: &'static str,
+    /// What it writes.
+    pub journal: Journal,
+    /// What it reads.
+    pub sources: &'static [Source],
+}
+
+/// Every processor, in the order of the flow.
+pub const PROCESSORS: [Processor; 4] = [
+    Processor {
+        name: "entry",
+        journal: Journal::Session,
+        sources: &[Source { stream: "GATE", kinds: &[] }, Source { stream: "ORDER", kinds: &["priced", "paid"] }],
+    },
+    Processor {
+        name: "pricing",
+        journal: Journal::Order,
+        sources: &[Source { stream: "SESSION", kinds: &["leaving"] }, Source { stream: "PAYMENT", kinds: &["applied"] }],
+    },
+    Processor {
+        name: "payment",
+        journal: Journal::Payment,
+        sources: &[Source { stream: "CHANNEL", kinds: &[] }, Source { stream: "ORDER", kinds: &["priced"] }],
+    },
+    Processor {
+        name: "settlement",
+        journal: Journal::Ledger,
+        sources: &[Source { stream: "PAYMENT", kinds: &["held", "applied", "refund_requested", "refunded"] }],
+    },
+];
+
+const _: () = {
+    assert!(wire::INBOX_BYTES_MAX < JOURNAL_BYTES_MAX, "an event holds what its input said");
+    assert!(JOURNAL_BYTES_MAX * 2 <= DEAD_BYTES_MAX, "a dead letter holds any message with its headers");
+    assert!(DEAD_BYTES_MAX < PAYLOAD_BYTES_MAX, "every message fits the connection");
+    assert!(Append::MESSAGES_MAX <= BATCH_MESSAGES_MAX, "an append is one batch");
+    assert!(BEAT_TTL.as_secs() < ACK_WAIT.as_secs(), "a dead replica is known before its messages come again");
+    assert!(DEDUPE_WINDOW.as_secs() > ACK_WAIT.as_secs(), "a device that tries again at once costs nothing");
+    let mut at = 0;
+    let mut percent = 0;
+    while at < STREAMS.len() {
+        percent += STREAMS[at].share_percent;
+        at += 1;
+    }
+    assert!(percent == 100, "the shares are the whole storage");
+};
+
+/// What of the table an installation chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// Copies of every stream: 1, or 3 on a cluster.
+    pub replicas: u8,
+    /// Into how many groups each processor's partitions are split: 1 to 64.
+    pub groups: u8,
+    /// The storage of all streams together, in bytes.
+    pub storage_bytes: u64,
+}
+
+impl Default for Declared {
+    fn default() -> Self {
+        Self { replicas: 1, groups: 1, storage_bytes: STORAGE_BYTES }
+    }
+}
+
+impl Stream {
+    /// The most bytes it keeps; past them it refuses.
+    pub fn bytes_max(&self, declared: &Declared) -> u64 {
+        declared.storage_bytes / 100 * u64::from(self.share_percent)
+    }
+
+    /// Its settings as the JetStream API has them; what is not named here is the server's default and nobody's business.
+    pub fn settings(&self, declared: &Declared) -> Value {
+        let mut settings = json!({
+            "name": self.name,
+            "subjects": [self.listens],
+            "retention": "limits",
+            "discard": "new",
+            "storage": "file",
+            "num_replicas": declared.replicas,
+            "max_bytes": self.bytes_max(declared),
+            "max_msg_size": self.message_bytes_max,
+            "max_age": 0,
+            "max_msgs": -1,
+            "max_msgs_per_subject": -1,
+            "duplicate_window": nanos(DEDUPE_WINDOW),
+            "allow_direct": true,
+            "allow_atomic": self.role == Role::Journal,
+            "deny_delete": false,
+            "deny_purge": false,
+        });
+        if let (Some(transform), Some(map)) = (self.transform, settings.as_object_mut()) {
+            map.insert("subject_transform".to_owned(), json!({ "src": self.listens, "dest": transform }));
+        }
+        settings
+    }
+}
+
+/// The settings of the bucket of members. It is kept in memory: a sign of life is not worth a disk.
+pub fn members_settings(declared: &Declared) -> Value {
+    json!({
+        "name": format!("KV_{MEMBERS}"),
+        "subjects": [format!("$KV.{MEMBERS}.>")],
+        "retention": "limits",
+        "discard": "new",
+        "storage": "memory",
+        "num_replicas": declared.replicas,
+        "max_bytes": 1024 * 1024,
+        "max_age": nanos(BEAT_TTL),
+        "max_msgs_per_subject": 1,
+        "duplicate_window": nanos(BEAT_TTL),
+        "allow_direct": true,
+        "allow_rollup_hdrs": true,
+        "deny_delete": true,
+        "deny_purge": false,
+    })
+}
+
+/// The settings of a durable consumer as the JetStream API has them.
+pub fn consumer_settings(reader: &Reader) -> Value {
+    let mut settings = json!({
+        "name": reader.durable,
+        "durable_name": reader.durable,
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "replay_policy": "instant",
+        "max_deliver": -1,
+        "ack_wait": nanos(reader.ack_wait),
+        "max_ack_pending": reader.ack_pending_max,
+    });
+    if let (false, Some(map)) = (reader.filters.is_empty(), settings.as_object_mut()) {
+        // One filter has a field of its own in the server's answer.
+        if let [filter] = reader.filters.as_slice() {
+            map.insert("filter_subject".to_owned(), json!(filter));
+        } else {
+            map.insert("filter_subjects".to_owned(), json!(reader.filters));
+        }
+    }
+    settings
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).expect("the durations of this table are below 500 years")
+}
+
+/// A stream by its name.
+pub fn stream(name: &str) -> Option<&'static Stream> {
+    STREAMS.iter().find(|stream| stream.name == name)
+}
+
+/// A processor by its name.
+pub fn processor(name: &str) -> Option<&'static Processor> {
+    PROCESSORS.iter().find(|processor| processor.name == name)
+}
+
+/// The partitions of a group: those with `partition % groups == group`.
+pub fn partitions(groups: u8, group: u8) -> impl Iterator<Item = Partition> {
+    Partition::all().filter(move |partition| partition.0 % groups.max(1) == group)
+}
+
+/// The durable consumers of one group of a processor, one per source; none for a processor or group that is not there.
+pub fn readers(processor: &str, groups: u8, group: u8) -> Vec<Reader> {
+    let sources = self::processor(processor).map_or(&[][..], |processor| processor.sources);
+    let sources = if group < groups && groups <= Partition::COUNT { sources } else { &[] };
+    sources.iter().map(|source| reader(processor, source, groups, group)).collect()
+}
+
+/// The durable consumers of all processors and groups.
+pub fn all_readers(groups: u8) -> Vec<Reader> {
+    PROCESSORS.iter().flat_map(|processor| (0..groups).flat_map(|group| readers(processor.name, groups, group))).collect()
+}
+
+fn reader(processor: &str, source: &Source, groups: u8, group: u8) -> Reader {
+    let stream = source.stream;
+    let journal = self::stream(stream).is_some_and(|stream| stream.role == Role::Journal);
+    let of = |partition: &str| -> Vec<String> {
+        let head = if journal { format!("{stream}.*.{partition}") } else { format!("{stream}.{partition}") };
+        if source.kinds.is_empty() { vec![format!("{head}.>")] } else { source.kinds.iter().map(|kind| format!("{head}.{kind}")).collect() }
+    };
+    let filters = match (groups, source.kinds) {
+        (1, []) => vec![format!("{stream}.>")],
+        (1, _) => of("*"),
+        _ => partitions(groups, group).flat_map(|partition| of(&partition.to_string())).collect(),
+    };
+    let durable = format!("{processor}-{stream}-{group}of{groups}");
+    Reader { stream: stream.to_owned(), durable, filters, ack_wait: ACK_WAIT, ack_pending_max: ACK_PENDING_MAX }
+}
+
+/// The processor, group and number of groups that a durable name of ours tells; none for somebody else's.
+pub fn owner_of(stream: &str, durable: &str) -> Option<(&'static Processor, u8, u8)> {
+    let processor = PROCESSORS.iter().find(|p| durable.strip_prefix(p.name).is_some_and(|rest| rest.starts_with('-')))?;
+    let (of, groups) = durable.strip_prefix(&format!("{}-{stream}-", processor.name))?.split_once("of")?;
+    let (group, groups) = (of.parse().ok()?, groups.parse().ok()?);
+    let ours = readers(processor.name, groups, group).iter().any(|reader| reader.stream == stream && reader.durable == durable);
+    ours.then_some((processor, group, groups))
+}
+
+/// The processors that read a stream.
+pub fn readers_of(stream: &str) -> impl Iterator<Item = &'static Processor> {
+    PROCESSORS.iter().filter(move |processor| processor.sources.iter().any(|source| source.stream == stream))
+}
+
+/// Up to where all declared consumers of a stream have answered, from the floor of each; or the processor that lacks a consumer.
+///
+/// While a deployment is regrouped there are two sets; one must be whole, and both count.
+pub(crate) fn answered(stream: &str, floors: &[(String, u64)]) -> Result<u64, &'static str> {
+    let owners: Vec<_> = floors.iter().filter_map(|(durable, _)| owner_of(stream, durable)).collect();
+    for processor in readers_of(stream) {
+        let whole = |groups: u8| (0..groups).all(|group| owners.contains(&(processor, group, groups)));
+        if !owners.iter().any(|(owner, _, groups)| *owner == processor && whole(*groups)) {
+            return Err(processor.name);
+        }
+    }
+    Ok(floors.iter().map(|(_, floor)| *floor).min().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subject;
+
+    #[test]
+    fn every_partition_has_one_reader() {
+        for groups in [1, 2, 7, 16, 64] {
+            for partition in Partition::all() {
+                let taken = |stream: &str, subject: &str| {
+                    let readers = all_readers(groups).into_iter().filter(|r| r.stream == stream);
+                    readers.flat_map(|r| r.filters).filter(|filter| subject::matches(filter, subject)).count()
+                };
+                assert_eq!(taken("GATE", &format!("GATE.{partition}.lot.lane.entry")), 1, "{groups} groups, partition {partition}");
+                assert_eq!(taken("ORDER", &format!("ORDER.44.{partition}.priced")), 2, "entry and payment read it");
+                assert_eq!(taken("ORDER", &format!("ORDER.44.{partition}.paid")), 1, "entry reads it");
+                assert_eq!(taken("ORDER", &format!("ORDER.44.{partition}.noted")), 0, "nobody reads it");
+            }
+        }
+    }
+
+    #[test]
+    fn a_journal_has_one_writer() {
+        for journal in Journal::ALL {
+            assert_eq!(PROCESSORS.iter().filter(|p| p.journal == journal).count(), 1, "{journal}");
+            assert_eq!(stream(journal.stream()).map(|s| s.role), Some(Role::Journal));
+        }
+    }
+
+    #[test]
+    fn the_filters_of_a_group_name_its_partitions() {
+        let filters = |processor, groups, group| readers(processor, groups, group).into_iter().map(|r| (r.durable, r.filters)).collect::<Vec<_>>();
+        let strings = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            filters("entry", 1, 0),
+            [
+                ("entry-GATE-0of1".to_owned(), strings(&["GATE.>"])),
+                ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.priced", "ORDER.*.*.paid"]))
+            ]
+        );
+        assert_eq!(filters("payment", 32, 17)[0], ("payment-CHANNEL-17of32".to_owned(), strings(&["CHANNEL.17.>", "CHANNEL.49.>"])));
+        assert_eq!(filters("payment", 64, 17)[1].1, strings(&["ORDER.*.17.priced"]));
+        assert!(filters("entry", 4, 4).is_empty());
+        assert!(filters("nobody", 1, 0).is_empty());
+    }
+
+    #[test]
+    fn an_inbox_is_answered_up_to_its_slowest_reader() {
+        let floors = |list: &[(&str, u64)]| list.iter().map(|(name, floor)| ((*name).to_owned(), *floor)).collect::<Vec<_>>();
+        for (list, expected) in [
+            (&[("entry-GATE-0of1", 9)][..], Ok(9)),
+            (&[("entry-GATE-0of2", 9), ("entry-GATE-1of2", 4)], Ok(4)),
+            (&[("entry-GATE-0of2", 9)], Err("entry")),
+            (&[("entry-GATE-0of2", 9), ("entry-GATE-0of1", 3)], Ok(3)),
+            (&[], Err("entry")),
+        ] {
+            assert_eq!(answered("GATE", &floors(list)), expected, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_durable_name_tells_its_owner() {
+        let owner = |stream, durable| owner_of(stream, durable).map(|(p, group, groups)| (p.name, group, groups));
+        assert_eq!(owner("GATE", "entry-GATE-3of16"), Some(("entry", 3, 16)));
+        assert_eq!(owner("GATE", "entry-GATE-16of16"), None);
+        assert_eq!(owner("GATE", "entry-GATE-03of16"), None);
+        assert_eq!(owner("GATE", "billing"), None);
+        assert_eq!(owner("ORDER", "entry-GATE-0of1"), None);
+    }
+}
