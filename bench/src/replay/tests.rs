@@ -143,11 +143,11 @@ fn a_name_becomes_a_token() {
 
 #[tokio::test(start_paused = true)]
 async fn the_events_of_a_lot_are_sent_in_order() {
-    let mut rows = String::from("entry,exit,bay,lot\n");
-    for row in 0..300 {
+    let row = |row: u32| {
         let (hour, minute) = (row / 60, row % 60);
-        rows += &format!("2016-11-07 0{hour}:{minute:02}:00,2016-11-07 1{hour}:{minute:02}:00,B{row},Lot {}\n", row % 3);
-    }
+        format!("2016-11-07 0{hour}:{minute:02}:00,2016-11-07 1{hour}:{minute:02}:00,B{row},Lot {}", row % 3)
+    };
+    let rows = std::iter::once("entry,exit,bay,lot".into()).chain((0..300).map(row)).collect::<Vec<String>>().join("\n");
     let recording = replayed(&rows);
     for speed in ["max", "3600"] {
         let bus: Arc<dyn Bus> = Arc::new(Memory::new(Moment(1_795_399_200_000_000)));
