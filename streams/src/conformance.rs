@@ -89,13 +89,7 @@ fn gate(lot: &str, payload: &str) -> Message {
 }
 
 fn reader(durable: &str) -> Reader {
-    Reader {
-        stream: "GATE".into(),
-        durable: durable.into(),
-        filters: vec!["GATE.>".into()],
-        ack_wait: Duration::from_secs(1),
-        ack_pending_max: 100,
-    }
+    Reader { stream: "GATE".into(), durable: durable.into(), filters: vec!["GATE.>".into()], ack_wait: Duration::from_secs(1), ack_pending_max: 100 }
 }
 
 /// An append to SESSION with these payloads.

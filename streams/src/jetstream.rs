@@ -12,8 +12,8 @@ mod read;
 pub(crate) mod wire;
 
 use crate::{
-    Answer, Append, Appended, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reader, Stored, Told, check, subject,
-    table::MEMBERS,
+    Answer, Append, Appended, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reader, Stored, Told, check,
+    subject, table::MEMBERS,
 };
 use append::Appender;
 use async_nats::{ConnectOptions, HeaderMap, ServerAddr};
@@ -170,7 +170,8 @@ impl Bus for JetStream {
     fn listen<'a>(&'a self, subject: &'a str) -> Answer<'a, Box<dyn Listening>> {
         async move {
             let doing = || format!("listen on {subject}");
-            let subscriber = self.wire.client.subscribe(subject.to_owned()).await.map_err(|error| Error::caused(Kind::Unavailable, doing(), error))?;
+            let subscriber =
+                self.wire.client.subscribe(subject.to_owned()).await.map_err(|error| Error::caused(Kind::Unavailable, doing(), error))?;
             // Once the server has answered this, it knows that we listen.
             self.wire.client.flush().await.map_err(|error| Error::caused(Kind::Unavailable, doing(), error))?;
             Ok(Box::new(Ear(subscriber)) as Box<dyn Listening>)
@@ -217,4 +218,10 @@ impl Listening for Ear {
     fn next(&mut self) -> BoxFuture<'_, Option<Told>> {
         async move { self.0.next().await.map(|message| Told { subject: message.subject.to_string(), payload: message.payload }) }.boxed()
     }
+}
+
+/// Lets servers catch up with each other.
+#[expect(clippy::disallowed_methods, reason = "the broker's own pace, which no simulation replays: the memory bus has no replicas")]
+async fn pause(wait: Duration) {
+    tokio::time::sleep(wait).await;
 }

@@ -20,7 +20,7 @@ pub mod server;
 pub mod subject;
 pub mod table;
 
-pub use bus::{Answer, BEAT_TTL, Append, Appended, Beat, Bus, DeadLetter, Delivery, From, Intake, Listening, Look, Message, Reader, Stored, Told};
+pub use bus::{Answer, Append, Appended, BEAT_TTL, Beat, Bus, DeadLetter, Delivery, From, Intake, Listening, Look, Message, Reader, Stored, Told};
 pub use error::{Error, Kind};
 pub use jetstream::{JetStream, Options};
 pub use memory::Memory;

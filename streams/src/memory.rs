@@ -10,8 +10,8 @@
 mod stream;
 
 use crate::{
-    Answer, Append, Appended, BEAT_TTL, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reader, Stored, Told, check,
-    subject,
+    Answer, Append, Appended, BEAT_TTL, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reader, Stored, Told,
+    check, subject,
     table::{self, Declared, Role},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -120,9 +120,7 @@ impl Bus for Memory {
     }
 
     fn progress<'a>(&'a self, delivery: &'a Delivery) -> Answer<'a, ()> {
-        soon(move || {
-            self.settle(delivery, |consumer, sequence, count, now| consumer.again_at(sequence, count, later(now, consumer.reader.ack_wait)))
-        })
+        soon(move || self.settle(delivery, |consumer, sequence, count, now| consumer.again_at(sequence, count, later(now, consumer.reader.ack_wait))))
     }
 
     fn append(&self, append: Append) -> Answer<'_, Appended> {
@@ -165,7 +163,11 @@ impl Bus for Memory {
             self.on(stream, |log, _| {
                 let floors = log.floors();
                 let answered = table::answered(stream, &floors).map_err(|missing| {
-                    Error::caused(Kind::NotProvisioned, doing(), format!("{missing} has no complete set of consumers, so nobody knows what it has answered"))
+                    Error::caused(
+                        Kind::NotProvisioned,
+                        doing(),
+                        format!("{missing} has no complete set of consumers, so nobody knows what it has answered"),
+                    )
                 })?;
                 Ok(log.trim_all(answered + 1))
             })
@@ -290,16 +292,16 @@ mod tests {
     async fn the_same_calls_give_the_same_bytes() {
         async fn run() -> String {
             let bus = Memory::new(Moment(1_000_000));
-            let mut text = String::new();
+            let mut appended = Vec::new();
             for step in 0..20_u64 {
                 let subject = subject::journal_subject(Journal::Session, Province(44), Partition(u8::try_from(step % 3).expect("small")), "opened");
                 let message = Message { subject, payload: step.to_string().into(), headers: BTreeMap::new() };
                 let partition = Partition(u8::try_from(step % 3).expect("small"));
                 let expected = bus.head(Journal::Session, partition).await.expect("in memory").map_or(0, |head| head.sequence);
                 let append = Append { journal: Journal::Session, partition, expected, messages: vec![message] };
-                text += &format!("{:?}", bus.append(append).await);
+                appended.push(bus.append(append).await);
             }
-            text + &format!("{:?}", bus.scan("SESSION", 1, 100).await)
+            format!("{appended:?} {:?}", bus.scan("SESSION", 1, 100).await)
         }
         assert_eq!(run().await, run().await);
     }

@@ -158,7 +158,8 @@ async fn stream_differences(bus: &JetStream, settings: &Value) -> Result<Vec<Dif
 
 fn consumer_differences(stream: &str, durable: &str, settings: &Value, found: Option<&Value>) -> Vec<Difference> {
     let what = format!("consumer {durable}");
-    let request = |config: Value, action| (format!("CONSUMER.CREATE.{stream}.{durable}"), json!({ "stream_name": stream, "config": config, "action": action }));
+    let request =
+        |config: Value, action| (format!("CONSUMER.CREATE.{stream}.{durable}"), json!({ "stream_name": stream, "config": config, "action": action }));
     let Some(found) = found else { return vec![missing(what, request(settings.clone(), "create"))] };
     let difference = |field: String| {
         let fixed = matches!(field.as_str(), "deliver_policy" | "ack_policy" | "replay_policy");

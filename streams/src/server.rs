@@ -215,14 +215,52 @@ fn name(port: u16) -> String {
 fn settings(folder: &Path, port: u16, cluster: Option<&Cluster>) -> String {
     // A JSON text is a text of this format, too, so no folder's name can break out of it.
     let store = serde_json::Value::from(folder.to_string_lossy()).to_string();
-    let mut text = format!(
-        "# Written by boomgate at every start.\nserver_name: \"{}\"\nlisten: \"127.0.0.1:{port}\"\nmax_payload: {PAYLOAD_BYTES_MAX}\n\
-         jetstream {{\n  store_dir: {store}\n  sync_interval: always\n}}\n",
-        name(port)
-    );
-    if let Some(Cluster { name, port, routes }) = cluster {
+    let cluster = cluster.map_or_else(String::new, |Cluster { name, port, routes }| {
         let routes: Vec<String> = routes.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
-        text += &format!("cluster {{\n  name: \"{name}\"\n  listen: \"127.0.0.1:{port}\"\n  routes: [{}]\n}}\n", routes.join(", "));
+        format!("cluster {{\n  name: \"{name}\"\n  listen: \"127.0.0.1:{port}\"\n  routes: [{}]\n}}\n", routes.join(", "))
+    });
+    format!(
+        "# Written by boomgate at every start.\nserver_name: \"{}\"\nlisten: \"127.0.0.1:{port}\"\nmax_payload: {PAYLOAD_BYTES_MAX}\n\
+         jetstream {{\n  store_dir: {store}\n  sync_interval: always\n}}\n{cluster}",
+        name(port)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_outlived_its_parent_is_ended() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let mut server = Server::start(folder.path()).await.expect("it starts");
+        let in_use = Server::start(folder.path()).await.expect_err("its parent lives");
+        assert!(matches!(in_use, Error::InUse { pid, .. } if pid == server.pid()), "{in_use}");
+        // As if another process had started it, which was killed since.
+        fs::write(server.folder.join("nats-server.pid"), format!("{} 1\n", server.pid())).expect("it is written");
+        let next = Server::start(folder.path()).await.expect("the orphan is ended");
+        let _ended = server.child.wait().await.expect("it ended");
+        assert!(!server.is_running());
+        assert_ne!(next.pid(), 0);
     }
-    text
+
+    #[tokio::test]
+    async fn a_server_keeps_its_port_when_it_is_started_again() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let mut server = Server::start(folder.path()).await.expect("it starts");
+        let (url, pid) = (server.url(), server.pid());
+        server.restart().await.expect("it starts again");
+        assert_eq!(server.url(), url);
+        assert_ne!(server.pid(), pid);
+        server.stop().await;
+        assert!(!server.is_running());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_cannot_start_shows_its_log() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        fs::write(folder.path().join("jetstream"), "no folder").expect("it is written");
+        let error = Server::start(folder.path()).await.expect_err("its store is a file");
+        assert!(error.to_string().contains("storage directory is not a directory"), "{error}");
+    }
 }

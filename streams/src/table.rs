@@ -363,10 +363,7 @@ mod tests {
         let strings = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
         assert_eq!(
             filters("entry", 1, 0),
-            [
-                ("entry-GATE-0of1".to_owned(), strings(&["GATE.>"])),
-                ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.priced", "ORDER.*.*.paid"]))
-            ]
+            [("entry-GATE-0of1".to_owned(), strings(&["GATE.>"])), ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.priced", "ORDER.*.*.paid"]))]
         );
         assert_eq!(filters("payment", 32, 17)[0], ("payment-CHANNEL-17of32".to_owned(), strings(&["CHANNEL.17.>", "CHANNEL.49.>"])));
         assert_eq!(filters("payment", 64, 17)[1].1, strings(&["ORDER.*.17.priced"]));

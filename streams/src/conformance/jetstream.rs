@@ -99,9 +99,7 @@ async fn a_deleted_consumer_comes_back() {
     assert_eq!(intake.fetch(1, Duration::from_millis(50)).await.expect("nothing is there"), []);
     bus.wire.api("CONSUMER.DELETE.GATE.tester", &json!(null)).await.expect("it is deleted");
     bus.publish(gate("lot1", "first")).await.expect("it is stored");
-    let refused = intake.fetch(1, Duration::from_secs(2)).await.expect_err("the consumer is gone");
-    assert_eq!(refused.kind, Kind::Unavailable);
-    assert_eq!(intake.fetch(1, Duration::from_secs(2)).await.expect("it is there again").len(), 1);
+    assert_eq!(intake.fetch(1, Duration::from_secs(5)).await.expect("it is there again").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -62,7 +62,7 @@ pub(super) async fn many_partitions_append_at_once(bed: &Bed) {
         for round in 0..8_usize {
             // One, two and three messages, so that all ways of appending are mixed.
             let texts = ["x", "y", "z"];
-            let messages = &texts[..1 + (round + usize::from(partition)) % 3];
+            let messages = &texts[..=(round + usize::from(partition)) % 3];
             expected = bed.one.append(append(partition, expected, messages)).await.expect("it is the only writer").last;
         }
         let stored = read(&*bed.two, partition, 1).await;

@@ -1,10 +1,11 @@
 //! The promises on three servers.
 
 use super::{Bed, DECLARED, append, payloads, wait};
-use crate::{Bus, Declared, From, JetStream, Kind, Options, Server, table};
+use crate::{Declared, From, JetStream, Kind, Options, Server, table};
 use futures_util::future::join_all;
 use schema::{Journal, Partition};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const THREE: Declared = Declared { replicas: 3, ..DECLARED };
 
@@ -29,6 +30,10 @@ impl Host {
 
     /// Streams made anew: what an earlier promise left is gone.
     pub async fn bed(&self) -> Bed {
+        self.bed_with(&THREE).await
+    }
+
+    async fn bed_with(&self, declared: &Declared) -> Bed {
         let one = self.connect().await;
         let mut tries = 0;
         loop {
@@ -36,7 +41,7 @@ impl Host {
                 let _there = one.wire.api(&format!("STREAM.DELETE.{name}"), &Value::Null).await;
             }
             // Just started, the servers have to choose a leader first.
-            match one.provision(&THREE).await {
+            match one.provision(declared).await {
                 Ok(()) => break,
                 Err(error) => assert!(tries < 30, "{error:?}"),
             }
@@ -55,7 +60,7 @@ async fn every_promise_holds_on_three_servers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_lose_nothing_acknowledged_when_each_is_killed() {
     let mut host = Host::start().await;
-    let bed = host.bed().await;
+    let bed = host.bed_with(&Declared { storage_bytes: table::STORAGE_BYTES, ..THREE }).await;
     let mut acknowledged = vec![Vec::<String>::new(); 8];
     for round in 0..3 {
         let stop = std::sync::atomic::AtomicBool::new(false);
@@ -83,7 +88,8 @@ async fn three_servers_lose_nothing_acknowledged_when_each_is_killed() {
         tokio::join!(join_all(writers), kill);
     }
     for (partition, acknowledged) in (0..).zip(&acknowledged) {
-        let stored = payloads(&bed.two.tail(Journal::Session, Partition(partition), From::Sequence(0)).await.expect("it is read"));
+        let stored: BTreeSet<String> =
+            payloads(&bed.two.tail(Journal::Session, Partition(partition), From::Sequence(0)).await.expect("it is read")).into_iter().collect();
         assert!(acknowledged.iter().all(|text| stored.contains(text)), "partition {partition}");
         assert!(acknowledged.len() > 30, "the writers went on");
     }

@@ -107,7 +107,9 @@ impl Line {
         let ready = self.take_ready();
         let (ones, many): (Vec<_>, Vec<_>) = ready.into_iter().partition(|job| job.append.messages.len() == 1);
         if ones.len() <= self.singles_max - self.singles {
-            ones.into_iter().for_each(|job| self.fly_single(job));
+            for job in ones {
+                self.fly_single(job);
+            }
             self.fly_batch(many);
         } else {
             self.fly_batch(many.into_iter().chain(ones).collect());
@@ -177,7 +179,9 @@ impl Sender {
         match self.batch(&appends).await {
             Ok(lasts) => jobs.into_iter().zip(lasts).for_each(|(job, last)| answer(job, Ok(last))),
             Err(failure) if matches!(failure.kind(), Kind::Unavailable | Kind::Full) => {
-                jobs.into_iter().for_each(|job| answer(job, Err(failure.clone())));
+                for job in jobs {
+                    answer(job, Err(failure.clone()));
+                }
             }
             // Somebody's condition failed, and the server does not say whose.
             Err(_) => futures_util::stream::iter(jobs).for_each_concurrent(ALONE_MAX, |job| self.alone(job)).await,

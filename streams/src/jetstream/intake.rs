@@ -13,17 +13,15 @@ use crate::{Answer, Delivery, Error, Intake, Kind, Reader, Stored, table};
 use async_nats::{Message, Subscriber, connection::State};
 use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
-use std::{
-    collections::VecDeque,
-    sync::atomic::Ordering,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// How long a pull stands.
 const PULL: Duration = Duration::from_secs(1);
 /// How much longer its end is waited for.
 const GRACE: Duration = Duration::from_millis(500);
+/// How often a fetch looks for its consumer. On a cluster the servers learn of a new one, or of its new leader, one after the other.
+const SEARCHES_MAX: u32 = 5;
 
 pub(crate) struct Pull {
     wire: Wire,
@@ -95,13 +93,14 @@ impl Pull {
         self.wire.client.statistics().connects.load(Ordering::Relaxed)
     }
 
-    /// Puts an answer where it belongs; an error says that the consumer is not there.
+    /// Puts an answer where it belongs; an error says that the request cannot be right.
     fn sort(&mut self, message: &Message) -> Result<(), Error> {
         let Some(status) = message.status.map(|status| status.as_u16()).filter(|status| *status != 200) else {
             self.asked = self.asked.saturating_sub(1);
-            match delivery(&self.reader.stream, message) {
-                Some(delivery) => self.ready.push_back(delivery),
-                None => tracing::error!(subject = %message.subject, reply = ?message.reply, "a message without its acknowledgement subject is left alone"),
+            if let Some(delivery) = delivery(&self.reader.stream, message) {
+                self.ready.push_back(delivery);
+            } else {
+                tracing::error!(subject = %message.subject, reply = ?message.reply, "a message without its acknowledgement subject is left alone");
             }
             return Ok(());
         };
@@ -114,10 +113,11 @@ impl Pull {
         let text = message.description.clone().unwrap_or_default();
         match status {
             404 | 408 => Ok(()),
-            // Nobody listens to this consumer's requests; or it was deleted; or its leader is another server from now on.
+            // Nobody listens to this consumer's requests, or not yet; or it was deleted; or its leader is another server from now on.
             503 | 409 => {
                 self.sound = false;
-                Err(Error::caused(Kind::Unavailable, self.doing(), format!("{status} {text}")))
+                tracing::debug!(status, text, durable = self.reader.durable, "the consumer is looked for again");
+                Ok(())
             }
             _ => Err(Error::caused(Kind::Malformed, self.doing(), format!("{status} {text}"))),
         }
@@ -138,6 +138,7 @@ impl Pull {
 
     async fn fetch_within(&mut self, most: usize, wait: Duration) -> Result<Vec<Delivery>, Error> {
         let deadline = now() + wait;
+        let mut searches = 0;
         loop {
             let sorted = self.sort_arrived();
             if !self.ready.is_empty() {
@@ -149,6 +150,13 @@ impl Pull {
             }
             sorted?;
             if !self.sound {
+                if searches > SEARCHES_MAX {
+                    return Err(Error::caused(Kind::Unavailable, self.doing(), "nobody answers for the consumer"));
+                }
+                if searches > 0 {
+                    super::pause(Duration::from_millis(10 << searches)).await;
+                }
+                searches += 1;
                 self.ensure().await?;
             }
             if self.connects != self.connects_now() || now() >= self.until {

@@ -100,7 +100,7 @@ impl Wire {
                 if lags > LAGS_MAX {
                     return Err(Error::caused(Kind::Unavailable, doing(), "the replicas lag behind their leader"));
                 }
-                pause(Duration::from_millis(1 << lags.min(8))).await;
+                super::pause(Duration::from_millis(1 << lags.min(8))).await;
             }
         }
     }
@@ -134,7 +134,9 @@ impl Wire {
         let doing = || format!("look at {stream}");
         let info = self.api(&format!("STREAM.INFO.{stream}"), &Value::Null).await.map_err(|failure| failure.doing(doing()))?;
         let number = |name: &str| info["state"][name].as_u64();
-        let look = || Some(Look { first: number("first_seq")?, last: number("last_seq")?, messages: number("messages")?, now: moment(info["ts"].as_str()?)? });
+        let look = || {
+            Some(Look { first: number("first_seq")?, last: number("last_seq")?, messages: number("messages")?, now: moment(info["ts"].as_str()?)? })
+        };
         look().ok_or_else(|| Error::caused(Kind::Unavailable, doing(), "the server's answer lacks its numbers"))
     }
 
@@ -155,7 +157,8 @@ impl Wire {
         let consumers = self.consumers(stream).await.map_err(|failure| failure.doing(doing()))?;
         let mut floors = Vec::new();
         for info in &consumers {
-            let number = |value: &Value| value.as_u64().ok_or_else(|| Error::caused(Kind::Unavailable, doing(), "the server's answer lacks its numbers"));
+            let number =
+                |value: &Value| value.as_u64().ok_or_else(|| Error::caused(Kind::Unavailable, doing(), "the server's answer lacks its numbers"));
             let name = info["name"].as_str().unwrap_or_default();
             // Somebody else's reader must not be able to fill an inbox.
             if table::owner_of(stream, name).is_some() {
@@ -198,10 +201,4 @@ impl Wire {
         let answer = self.api(&format!("STREAM.PURGE.{stream}"), &query).await.map_err(|failure| failure.doing(doing()))?;
         answer["purged"].as_u64().ok_or_else(|| Error::caused(Kind::Unavailable, doing(), "the server's answer lacks its numbers"))
     }
-}
-
-/// Lets a replica catch up.
-#[expect(clippy::disallowed_methods, reason = "the broker's own pace, which no simulation replays: the memory bus has no replicas")]
-async fn pause(wait: Duration) {
-    tokio::time::sleep(wait).await;
 }

@@ -106,13 +106,17 @@ impl Log {
         let Some(sequences) = self.partitions.get(&partition) else { return 0 };
         let keep_from = keep_from.min(sequences.last().copied().unwrap_or(0));
         let gone: Vec<u64> = sequences.range(..keep_from).copied().collect();
-        gone.iter().for_each(|sequence| self.remove(*sequence));
+        for sequence in &gone {
+            self.remove(*sequence);
+        }
         gone.len() as u64
     }
 
     pub fn trim_all(&mut self, keep_from: u64) -> u64 {
         let gone: Vec<u64> = self.messages.range(..keep_from).map(|(sequence, _)| *sequence).collect();
-        gone.iter().for_each(|sequence| self.remove(*sequence));
+        for sequence in &gone {
+            self.remove(*sequence);
+        }
         gone.len() as u64
     }
 
@@ -131,7 +135,8 @@ impl Log {
     pub fn declare(&mut self, reader: &Reader) -> Result<(), Error> {
         let made = || Consumer { reader: reader.clone(), next: 0, open: BTreeMap::new() };
         let there = self.consumers.entry(reader.durable.clone()).or_insert_with(made);
-        let differs = || Error::caused(Kind::NotProvisioned, format!("read {} as {}", reader.stream, reader.durable), "the consumer is not as declared");
+        let differs =
+            || Error::caused(Kind::NotProvisioned, format!("read {} as {}", reader.stream, reader.durable), "the consumer is not as declared");
         if there.reader == *reader { Ok(()) } else { Err(differs()) }
     }
 
