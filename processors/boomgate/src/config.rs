@@ -88,13 +88,15 @@ pub struct Loop {
     pub save_every_ms: u64,
     /// How long events stay in a journal after they are saved, in minutes; at least 30, for answers are read back from there.
     pub retention_min: u64,
+    /// Whether answered inputs stay in their inboxes, so that an auditor can read everything again.
+    pub keep_inputs: bool,
 }
 
 impl Default for Loop {
     fn default() -> Self {
-        let Settings { groups, batch_max, queue_max, unsaved_max, save_every, retention } = Settings::default();
+        let Settings { groups, batch_max, queue_max, unsaved_max, save_every, retention, keep_inputs } = Settings::default();
         let save_every_ms = u64::try_from(save_every.as_millis()).unwrap_or(100);
-        Self { groups, batch_max, queue_max, unsaved_max, save_every_ms, retention_min: retention.as_secs() / 60 }
+        Self { groups, batch_max, queue_max, unsaved_max, save_every_ms, retention_min: retention.as_secs() / 60, keep_inputs }
     }
 }
 
@@ -155,9 +157,9 @@ impl Config {
 
     /// The numbers of the loop.
     pub fn settings(&self) -> Settings {
-        let Loop { groups, batch_max, queue_max, unsaved_max, save_every_ms, retention_min } = self.settings;
+        let Loop { groups, batch_max, queue_max, unsaved_max, save_every_ms, retention_min, keep_inputs } = self.settings;
         let (save_every, retention) = (Duration::from_millis(save_every_ms), Duration::from_secs(retention_min.saturating_mul(60)));
-        Settings { groups, batch_max, queue_max, unsaved_max, save_every, retention }
+        Settings { groups, batch_max, queue_max, unsaved_max, save_every, retention, keep_inputs }
     }
 
     /// The numbers that bound decisions.

@@ -128,7 +128,7 @@ pub async fn fresh(folder: &Path) -> anyhow::Result<Parts> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     std::fs::write(&marker, "This folder is emptied whenever a demo or replay starts in it.\n")?;
     let text = format!(
-        "reference = ''\n[nats]\nfolder = {:?}\n[store]\nlocation = {:?}\n",
+        "reference = ''\n[loop]\nkeep_inputs = true\n[nats]\nfolder = {:?}\n[store]\nlocation = {:?}\n",
         folder.join("nats").display().to_string(),
         format!("sqlite:{}", folder.join("boomgate.db").display())
     );

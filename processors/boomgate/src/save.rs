@@ -101,6 +101,9 @@ pub async fn trim(shared: &Shared, jobs: Vec<(Partition, u64)>) {
             Err(error) => tracing::warn!(%journal, %partition, %error, "cannot trim"),
         }
     }
+    if shared.settings.keep_inputs {
+        return;
+    }
     let sources = streams::table::processor(shared.rules.name).map_or(&[][..], |processor| processor.sources);
     let is_inbox = |stream: &&str| streams::table::stream(stream).is_some_and(|stream| stream.role == streams::table::Role::Inbox);
     for inbox in sources.iter().map(|source| source.stream).filter(is_inbox) {

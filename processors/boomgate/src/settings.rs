@@ -17,6 +17,8 @@ pub struct Settings {
     pub save_every: Duration,
     /// How long events stay in a journal below the mark.
     pub retention: Duration,
+    /// Whether answered inputs stay in their inboxes, so that an auditor can read everything again.
+    pub keep_inputs: bool,
 }
 
 impl Default for Settings {
@@ -28,6 +30,7 @@ impl Default for Settings {
             unsaved_max: 200_000,
             save_every: Duration::from_millis(100),
             retention: Duration::from_secs(24 * 60 * 60),
+            keep_inputs: false,
         }
     }
 }

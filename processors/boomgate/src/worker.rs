@@ -47,7 +47,7 @@ struct Queue {
     stale: bool,
     alone: bool,
     taken_over: bool,
-    hold_until: Option<Instant>,
+    held_back: bool,
 }
 
 /// What is going on beside the turns.
@@ -75,6 +75,16 @@ struct Worker {
     chores: FuturesUnordered<BoxFuture<'static, Chore>>,
     saving: FuturesOrdered<BoxFuture<'static, Saved>>,
     parked: Vec<Box<dyn Intake>>,
+    /// Partitions that may have something to do; the others are not looked at.
+    runnable: BTreeSet<Partition>,
+    /// Partitions that wait, by when they are to go on.
+    held_back: BTreeSet<(Instant, Partition)>,
+    /// How many partitions are not taken over yet.
+    foreign: usize,
+    /// How many items are in all queues.
+    queued: usize,
+    /// How many rows waited to be saved when that was last counted.
+    unsaved: usize,
     looking: bool,
     round: usize,
     trimmer: save::Trimmer,
@@ -89,12 +99,12 @@ pub async fn run(shared: Arc<Shared>, group: u8, readiness: Arc<Readiness>, mut 
     loop {
         worker.start_turns();
         worker.start_fetches();
-        if !ready && worker.queues.values().all(|queue| queue.taken_over) {
+        if !ready && worker.foreign == 0 {
             ready = true;
             readiness.caught_up(shared.rules.name, group);
             tracing::info!(processor = shared.rules.name, group, "ready");
         }
-        let wake = worker.queues.values().filter_map(|queue| queue.hold_until).min();
+        let wake = worker.held_back.first().map(|(until, _)| *until);
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
@@ -121,10 +131,16 @@ impl Worker {
             stale: true,
             alone: false,
             taken_over: false,
-            hold_until: None,
+            held_back: false,
         };
+        let queues: BTreeMap<Partition, Queue> = partitions.map(|partition| (partition, queue(partition))).collect();
         let worker = Self {
-            queues: partitions.map(|partition| (partition, queue(partition))).collect(),
+            runnable: queues.keys().copied().collect(),
+            held_back: BTreeSet::new(),
+            foreign: queues.len(),
+            queued: 0,
+            unsaved: 0,
+            queues,
             turns: FuturesUnordered::new(),
             chores: FuturesUnordered::new(),
             saving: FuturesOrdered::new(),
@@ -149,29 +165,32 @@ impl Worker {
         }));
     }
 
-    /// Gives a turn to every partition that has something to do and is not busy or waiting.
+    /// Gives a turn to every partition that has something to do and is not busy or held back.
     fn start_turns(&mut self) {
         let now = clock::now();
-        for (partition, queue) in &mut self.queues {
-            if queue.hold_until.is_some_and(|until| until <= now) {
-                queue.hold_until = None;
-            }
-            if queue.busy || queue.hold_until.is_some() || !(queue.stale || (queue.taken_over && !queue.items.is_empty())) {
+        while let Some((_, partition)) = self.held_back.first().copied().filter(|(until, _)| *until <= now) {
+            self.held_back.pop_first();
+            self.runnable.insert(partition);
+            self.queues.entry(partition).and_modify(|queue| queue.held_back = false);
+        }
+        while let Some(partition) = self.runnable.pop_first() {
+            let Some(queue) = self.queues.get_mut(&partition) else { continue };
+            if queue.busy || queue.held_back || !(queue.stale || (queue.taken_over && !queue.items.is_empty())) {
                 continue;
             }
             queue.busy = true;
             let most = if queue.alone { 1 } else { self.shared.settings.batch_max };
             let items: Vec<Item> = queue.items.drain(..queue.items.len().min(most)).collect();
-            let (shared, cell, stale, partition) = (self.shared.clone(), queue.cell.clone(), queue.stale, *partition);
+            self.queued = self.queued.saturating_sub(items.len());
+            let (shared, cell, stale) = (self.shared.clone(), queue.cell.clone(), queue.stale);
             self.turns.push(Box::pin(async move { (partition, turn(shared, cell, items, stale).await) }));
         }
     }
 
     /// Asks for more messages unless too much waits already.
     fn start_fetches(&mut self) {
-        let queued: usize = self.queues.values().map(|queue| queue.items.len()).sum();
         let settings = self.shared.settings;
-        if self.parked.is_empty() || queued >= settings.queue_max || self.unsaved() >= settings.unsaved_max {
+        if self.parked.is_empty() || self.queued >= settings.queue_max || self.unsaved >= settings.unsaved_max {
             return;
         }
         for mut intake in self.parked.drain(..) {
@@ -182,23 +201,27 @@ impl Worker {
         }
     }
 
-    fn unsaved(&self) -> usize {
-        self.queues.values().map(|queue| queue.cell.with(|state| state.unsaved())).sum()
-    }
-
     fn ended(&mut self, partition: Partition, turned: Turned) {
         let Some(queue) = self.queues.get_mut(&partition) else { return };
         queue.busy = false;
-        queue.taken_over |= !turned.stale;
+        if !turned.stale && !queue.taken_over {
+            queue.taken_over = true;
+            self.foreign = self.foreign.saturating_sub(1);
+        }
         queue.stale = turned.stale;
         queue.alone = turned.alone;
-        queue.hold_until = turned.hold.map(|hold| clock::now() + hold);
+        if let Some(hold) = turned.hold {
+            queue.held_back = true;
+            self.held_back.insert((clock::now() + hold, partition));
+        }
         for message in turned.done.iter().filter_map(Item::message) {
             queue.held.remove(&message);
         }
+        self.queued = self.queued.saturating_add(turned.left.len());
         for item in turned.left.into_iter().rev() {
             queue.items.push_front(item);
         }
+        self.runnable.insert(partition);
     }
 
     fn did(&mut self, chore: Chore) {
@@ -242,6 +265,8 @@ impl Worker {
                 // A message that is handed out again while it waits is the same message: its first handing-out acks it.
                 if item.message().is_none_or(|message| queue.held.insert(message)) {
                     queue.items.push_back(item);
+                    self.queued = self.queued.saturating_add(1);
+                    self.runnable.insert(partition);
                 }
             }
             Err(delivery) => {
@@ -262,7 +287,8 @@ impl Worker {
     /// Saves what is not saved, if no save is under way.
     fn save(&mut self) {
         let entities = self.queues.values().map(|queue| queue.cell.with(|state| state.len())).sum();
-        self.shared.metrics.holds(self.unsaved(), entities);
+        self.unsaved = self.queues.values().map(|queue| queue.cell.with(|state| state.unsaved())).sum();
+        self.shared.metrics.holds(self.unsaved, entities);
         if self.saving.is_empty() {
             let snapshots: Vec<_> = self.queues.values().filter_map(|queue| queue.cell.with(|state| state.snapshot())).collect();
             if !snapshots.is_empty() {
@@ -315,11 +341,14 @@ impl Worker {
     fn looked(&mut self, look: &Look) {
         for queue in self.queues.values_mut().filter(|queue| queue.taken_over && !queue.busy && queue.items.is_empty()) {
             let due = queue.cell.with(|state| state.due(look.now));
+            self.queued = self.queued.saturating_add(due.len());
             queue.items.extend(due.into_iter().map(|key| input::tick(key, look.now)));
+            self.runnable.insert(queue.cell.partition);
         }
         // Somebody else appended here: what it left unsaved is ours to save.
         if let Some(queue) = self.queues.get_mut(&look.partition).filter(|queue| !queue.busy) {
             queue.stale |= queue.cell.with(|state| state.last < look.head);
+            self.runnable.insert(look.partition);
         }
     }
 

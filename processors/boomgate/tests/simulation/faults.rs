@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 pub struct Dice {
     rng: Mutex<ChaCha8Rng>,
     calm: AtomicBool,
-    /// How much goes wrong, in units of 1 in 10,000 calls.
+    /// How much goes wrong, in units of 1 in 100,000 calls.
     pub mood: u32,
     /// Whether the store is away now.
     pub store_away: AtomicBool,
@@ -29,7 +29,7 @@ impl Dice {
     /// The dice of a seed.
     pub fn new(seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mood = rng.random_range(0..120);
+        let mood = rng.random_range(0..60);
         Self { rng: Mutex::new(rng), calm: AtomicBool::new(false), mood, store_away: AtomicBool::new(false) }
     }
 
@@ -44,9 +44,9 @@ impl Dice {
         self.rng.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..below.max(1))
     }
 
-    /// Whether something that happens in `weight` moods of 10,000 calls happens now.
+    /// Whether something that happens in `weight` moods of 100,000 calls happens now.
     fn hits(&self, weight: u32) -> bool {
-        !self.calm.load(Ordering::Relaxed) && self.number(10_000) < u64::from(self.mood.saturating_mul(weight))
+        !self.calm.load(Ordering::Relaxed) && self.number(100_000) < u64::from(self.mood.saturating_mul(weight))
     }
 }
 
@@ -70,17 +70,17 @@ impl Life {
 
     /// A pause long enough that others may have taken over.
     async fn perhaps_stall(&self) {
-        if self.dice.hits(2) {
+        if self.dice.hits(10) {
             crate::wait(Duration::from_millis(self.dice.number(15_000))).await;
         }
     }
 
     fn away(&self) -> Result<(), streams::Error> {
-        if self.dice.hits(2) { Err(streams::Error::new(Kind::Unavailable, "simulated")) } else { Ok(()) }
+        if self.dice.hits(10) { Err(streams::Error::new(Kind::Unavailable, "simulated")) } else { Ok(()) }
     }
 
     fn store_away(&self) -> Result<(), store::Error> {
-        let away = self.dice.store_away.load(Ordering::Relaxed) || self.dice.hits(2);
+        let away = self.dice.store_away.load(Ordering::Relaxed) || self.dice.hits(10);
         if away { Err(store::Error::new(store::Kind::Unavailable, "simulated")) } else { Ok(()) }
     }
 }
@@ -104,7 +104,7 @@ impl Intake for FaultyIntake {
     fn fetch(&mut self, most: usize, wait: Duration) -> Answer<'_, Vec<Delivery>> {
         Box::pin(async move {
             self.life.away()?;
-            let most = if self.life.dice.hits(20) { 1 } else { most };
+            let most = if self.life.dice.hits(200) { 1 } else { most };
             let fetched = self.inner.fetch(most, wait).await;
             self.life.perhaps_crash().await;
             fetched
@@ -132,7 +132,7 @@ impl Bus for FaultyBus {
         Box::pin(async move {
             self.life.perhaps_crash().await;
             // An ack that is lost on its way: the message comes again.
-            if self.life.dice.hits(5) { Ok(()) } else { self.inner.ack(delivery).await }
+            if self.life.dice.hits(40) { Ok(()) } else { self.inner.ack(delivery).await }
         })
     }
 
@@ -240,7 +240,7 @@ impl Store for FaultyStore {
         Box::pin(async move {
             self.life.perhaps_crash().await;
             self.life.store_away()?;
-            if self.life.dice.hits(5) {
+            if self.life.dice.hits(40) {
                 // A write that times out and happens much later, whoever lives then.
                 let (inner, wait) = (self.inner.clone(), Duration::from_millis(self.life.dice.number(20_000)));
                 tokio::spawn(async move {
