@@ -1,6 +1,6 @@
 //! What a message must be before it is sent: the same for every broker, so that a test in memory refuses what production refuses.
 
-use crate::{Append, Error, Kind, Message, subject, table};
+use crate::{Append, Beat, Error, Kind, Message, subject, table};
 
 /// The stream and stored subject of a message that may be published to an inbox.
 pub(crate) fn publishable(message: &Message) -> Result<(&'static table::Stream, String), Error> {
@@ -37,6 +37,14 @@ pub(crate) fn appendable(append: &Append) -> Result<(), Error> {
         fits(stream, message)?;
     }
     Ok(())
+}
+
+/// Whether a replica and its room have names that can be part of a key.
+pub(crate) fn nameable(beat: &Beat) -> Result<(), Error> {
+    let named = subject::is_token(&beat.room) && subject::is_token(&beat.replica);
+    let malformed =
+        || Error::caused(Kind::Malformed, format!("name {:?} in {:?}", beat.replica, beat.room), "a name is letters, digits, `-` and `_`");
+    named.then_some(()).ok_or_else(malformed)
 }
 
 fn fits(stream: &table::Stream, message: &Message) -> Result<(), Error> {

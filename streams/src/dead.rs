@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! 1. A dead letter tells all that is needed to try it again   (`tests::a_dead_letter_is_read_back_as_it_was`).
-//! 2. The same letter twice is stored once, while the server remembers   (`conformance::a_dead_letter_keeps_bytes_and_headers`).
+//! 2. The same letter twice is stored once, while the server remembers   (`conformance::inbox::a_dead_letter_keeps_bytes_and_headers`).
 
 use crate::{DeadLetter, MESSAGE_ID, Message, Stored, subject};
 use schema::Moment;

@@ -35,8 +35,8 @@ pub struct Options {
     pub replicas: u8,
 }
 
-/// How many one-message appends of a journal fly by themselves: on one server that is faster than a batch.
-const SINGLES_MAX_ALONE: usize = 12;
+/// How many one-message appends of a journal fly by themselves: on one server a batch costs about what this many conditional publishes do.
+const SINGLES_MAX_ALONE: usize = 16;
 /// The same on a cluster, where a batch costs no more than one message.
 const SINGLES_MAX_CLUSTER: usize = 1;
 
@@ -89,9 +89,8 @@ fn without_password(url: &str) -> String {
 }
 
 fn member_key(beat: &Beat) -> Result<String, Error> {
-    let named = subject::is_token(&beat.room) && subject::is_token(&beat.replica);
-    let malformed = || Error::caused(Kind::Malformed, format!("say that {beat:?} lives"), "a name is letters, digits, `-` and `_`");
-    named.then(|| format!("$KV.{MEMBERS}.{}.{}", beat.room, beat.replica)).ok_or_else(malformed)
+    check::nameable(beat)?;
+    Ok(format!("$KV.{MEMBERS}.{}.{}", beat.room, beat.replica))
 }
 
 impl Bus for JetStream {

@@ -1,9 +1,9 @@
 //! The roads of boomgate: which streams there are, and the port through which everything travels.
 //!
 //! Invariants
-//! 1. What was acknowledged is stored   (`conformance::acknowledged_means_stored`).
-//! 2. An append is one conditional write per partition: whoever holds an old state is refused   (`conformance::a_stale_append_is_refused`).
-//! 3. Trimming never empties a partition   (`conformance::trimming_never_empties_a_partition`).
+//! 1. What was acknowledged is stored   (`conformance::inbox::acknowledged_means_stored`).
+//! 2. An append is one conditional write per partition: whoever holds an old state is refused   (`conformance::journal::a_stale_append_is_refused`).
+//! 3. Trimming never empties a partition   (`conformance::journal::trimming_never_empties_a_partition`).
 //!
 //! Not here: what the messages mean (`rules`), what is done with them (`boomgate`).
 

@@ -44,6 +44,12 @@ struct State {
     ears: Vec<(String, mpsc::UnboundedSender<Told>)>,
 }
 
+impl State {
+    fn log(&mut self, stream: &str) -> Result<&mut Log, Error> {
+        self.logs.get_mut(stream).ok_or_else(|| Error::new(Kind::NotProvisioned, format!("use the stream {stream}")))
+    }
+}
+
 impl Memory {
     /// An empty broker whose time is `base` now.
     pub fn new(base: Moment) -> Self {
@@ -69,13 +75,14 @@ impl Memory {
 
     /// Works on a stream and wakes whoever waits for a change.
     fn on<T>(&self, stream: &str, work: impl FnOnce(&mut Log, Moment) -> Result<T, Error>) -> Result<T, Error> {
-        let now = self.now();
-        let mut state = self.state();
-        let log = state.logs.get_mut(stream).ok_or_else(|| Error::new(Kind::NotProvisioned, format!("use the stream {stream}")))?;
-        let done = work(log, now);
-        drop(state);
+        let done = work(self.state().log(stream)?, self.now());
         self.0.changed.notify_waiters();
         done
+    }
+
+    /// Reads a stream.
+    fn read<T>(&self, stream: &str, work: impl FnOnce(&Log) -> T) -> Result<T, Error> {
+        self.state().log(stream).map(|log| work(log))
     }
 
     fn settle(&self, delivery: &Delivery, settle: impl FnOnce(&mut stream::Consumer, u64, u64, Moment)) -> Result<(), Error> {
@@ -131,19 +138,19 @@ impl Bus for Memory {
     }
 
     fn head(&self, journal: Journal, partition: Partition) -> Answer<'_, Option<Stored>> {
-        soon(move || self.on(journal.stream(), |log, _| Ok(log.head(partition).cloned())))
+        soon(move || self.read(journal.stream(), |log| log.head(partition).cloned()))
     }
 
     fn tail(&self, journal: Journal, partition: Partition, from: From) -> Answer<'_, Vec<Stored>> {
-        soon(move || self.on(journal.stream(), |log, _| Ok(log.tail(partition, from))))
+        soon(move || self.read(journal.stream(), |log| log.tail(partition, from)))
     }
 
     fn scan<'a>(&'a self, stream: &'a str, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {
-        soon(move || self.on(stream, |log, _| Ok(log.messages.range(from..).take(most).map(|(_, stored)| stored.clone()).collect())))
+        soon(move || self.read(stream, |log| log.messages.range(from..).take(most).map(|(_, stored)| stored.clone()).collect()))
     }
 
     fn look<'a>(&'a self, stream: &'a str) -> Answer<'a, Look> {
-        soon(move || self.on(stream, |log, now| Ok(log.look(now))))
+        soon(move || self.read(stream, |log| log.look(self.now())))
     }
 
     fn dead_letter(&self, letter: DeadLetter) -> Answer<'_, u64> {
@@ -191,7 +198,7 @@ impl Bus for Memory {
 
     fn beat(&self, beat: Beat) -> Answer<'_, ()> {
         soon(move || {
-            named(&beat)?;
+            check::nameable(&beat)?;
             let until = later(self.now(), BEAT_TTL);
             self.state().beats.insert(beat, until);
             Ok(())
@@ -200,7 +207,7 @@ impl Bus for Memory {
 
     fn leave(&self, beat: Beat) -> Answer<'_, ()> {
         soon(move || {
-            named(&beat)?;
+            check::nameable(&beat)?;
             self.state().beats.remove(&beat);
             Ok(())
         })
@@ -214,12 +221,6 @@ impl Bus for Memory {
             Ok(state.beats.keys().filter(|beat| beat.room == room).map(|beat| beat.replica.clone()).collect())
         })
     }
-}
-
-fn named(beat: &Beat) -> Result<(), Error> {
-    let named = subject::is_token(&beat.room) && subject::is_token(&beat.replica);
-    let malformed = || Error::caused(Kind::Malformed, format!("say that {beat:?} lives"), "a name is letters, digits, `-` and `_`");
-    named.then_some(()).ok_or_else(malformed)
 }
 
 fn later(moment: Moment, by: Duration) -> Moment {

@@ -116,6 +116,8 @@ impl Server {
         process::end_orphan(binary, &folder).await?;
         let config = folder.join(CONFIG);
         fs::write(&config, settings(&folder, port, cluster.as_ref())).map_err(unusable)?;
+        // What the last one said is kept once, for whoever asks why it ended.
+        let _none = fs::rename(folder.join(LOG), folder.join(format!("{LOG}.before")));
         let log = fs::File::create(folder.join(LOG)).map_err(unusable)?;
         let errors = log.try_clone().map_err(unusable)?;
         let mut command = Command::new(binary);

@@ -314,18 +314,20 @@ pub fn readers_of(stream: &str) -> impl Iterator<Item = &'static Processor> {
     PROCESSORS.iter().filter(move |processor| processor.sources.iter().any(|source| source.stream == stream))
 }
 
-/// Up to where all declared consumers of a stream have answered, from the floor of each; or the processor that lacks a consumer.
+/// Up to where all processors that read a stream have answered it, from the floor of each consumer; or the processor that lacks a consumer.
 ///
-/// While a deployment is regrouped there are two sets; one must be whole, and both count.
+/// A processor has answered what one whole set of its groups has acked. While it is regrouped there are two sets; what the one has acked
+/// the other finds answered, so the further one counts, and a set that nobody reads any more holds back nothing.
 pub(crate) fn answered(stream: &str, floors: &[(String, u64)]) -> Result<u64, &'static str> {
-    let owners: Vec<_> = floors.iter().filter_map(|(durable, _)| owner_of(stream, durable)).collect();
+    let owned: Vec<_> = floors.iter().filter_map(|(durable, floor)| Some((owner_of(stream, durable)?, *floor))).collect();
+    let mut answered = u64::MAX;
     for processor in readers_of(stream) {
-        let whole = |groups: u8| (0..groups).all(|group| owners.contains(&(processor, group, groups)));
-        if !owners.iter().any(|(owner, _, groups)| *owner == processor && whole(*groups)) {
-            return Err(processor.name);
-        }
+        let floor_of = |group, groups| owned.iter().find(|(owner, _)| *owner == (processor, group, groups)).map(|(_, floor)| *floor);
+        let set = |groups: u8| (0..groups).map(|group| floor_of(group, groups)).min().flatten();
+        let furthest = (1..=Partition::COUNT).filter_map(set).max().ok_or(processor.name)?;
+        answered = answered.min(furthest);
     }
-    Ok(floors.iter().map(|(_, floor)| *floor).min().unwrap_or(0))
+    Ok(if answered == u64::MAX { 0 } else { answered })
 }
 
 #[cfg(test)]
@@ -379,6 +381,8 @@ mod tests {
             (&[("entry-GATE-0of2", 9), ("entry-GATE-1of2", 4)], Ok(4)),
             (&[("entry-GATE-0of2", 9)], Err("entry")),
             (&[("entry-GATE-0of2", 9), ("entry-GATE-0of1", 3)], Ok(3)),
+            (&[("entry-GATE-0of2", 9), ("entry-GATE-1of2", 8), ("entry-GATE-0of1", 3)], Ok(8)),
+            (&[("entry-GATE-0of1", 9), ("billing", 3)], Ok(9)),
             (&[], Err("entry")),
         ] {
             assert_eq!(answered("GATE", &floors(list)), expected, "{list:?}");

@@ -125,7 +125,10 @@ pub(super) async fn readers_of_one_name_share_its_messages(bed: &Bed) {
     let mut one = bed.one.consume(patient()).await.expect("it is made");
     let mut two = bed.two.consume(patient()).await.expect("it is there");
     let mut all = fetch_all(&mut one, 10).await;
-    all.extend(fetch_all(&mut two, 10).await);
+    // What it may have been handed meanwhile is its own.
+    all.extend(one.drain().await.expect("the broker answers"));
+    let rest = 20 - all.len();
+    all.extend(fetch_all(&mut two, rest).await);
     let mut sequences: Vec<u64> = all.iter().map(|delivery| delivery.stored.sequence).collect();
     sequences.sort_unstable();
     assert_eq!(sequences, (1..=20).collect::<Vec<_>>());
@@ -216,12 +219,8 @@ pub(super) async fn only_what_is_answered_is_trimmed(bed: &Bed) {
     }
     wait(200).await;
     let early = bed.one.trim_answered("GATE").await.unwrap_or(0);
-    assert_eq!(early, 0, "the other group, or entry's single one, has answered nothing");
+    assert_eq!(early, 0, "the other group is missing, and entry's single one has answered nothing");
     let _idle = bed.one.consume(readers[1 - mine].clone()).await.expect("it is made");
-    let mut single = bed.one.consume(table::readers("entry", 1, 0).remove(0)).await.expect("it is there or made");
-    for delivery in fetch_all(&mut single, 10).await {
-        bed.one.ack(&delivery).await.expect("it is sent");
-    }
     wait(200).await;
     assert_eq!(bed.one.trim_answered("GATE").await.expect("all declared readers are there"), 4);
     bed.one.ack(&deliveries[4]).await.expect("it is sent");

@@ -1,11 +1,11 @@
 //! How appends reach a journal: one by one where that is fast, as one atomic batch of many partitions where that is.
 //!
 //! Invariants
-//! 1. One append in flight per partition   (`conformance::racing_writers_leave_a_contiguous_journal`).
-//! 2. A stale partition does not hold back the others of its batch   (`conformance::a_stale_partition_leaves_the_others_of_its_batch_appended`).
+//! 1. One append in flight per partition   (`conformance::journal::racing_writers_leave_a_contiguous_journal`).
+//! 2. A stale partition does not hold back the others of its batch   (`conformance::journal::a_stale_partition_leaves_the_others_of_its_batch_appended`).
 //! 3. A partition's condition is always the same text, and stands on its first message of a batch.
 //!
-//! On one server a batch costs a staging store, about 3 ms whatever its size, so a few appends of one message go as concurrent conditional
+//! On one server a batch costs a staging store, 3 ms and more whatever its size, so a few appends of one message go as concurrent conditional
 //! publishes. On a cluster a batch costs what a publish does.
 
 use super::wire::{Ack, Failure, Wire, headers_of};

@@ -4,9 +4,9 @@
 //! server goes on handing out messages until then, and what nobody takes would be stuck for `ack_wait`.
 //!
 //! Invariants
-//! 1. Dropping a fetch loses nothing: what it had taken is in `ready`   (`conformance::a_dropped_fetch_loses_nothing`).
-//! 2. A drain gives all that was handed out   (`conformance::a_drain_leaves_no_stuck_message`).
-//! 3. A consumer that is gone is made again by the next fetch   (`conformance::a_deleted_consumer_comes_back`).
+//! 1. Dropping a fetch loses nothing: what it had taken is in `ready`   (`conformance::inbox::a_dropped_fetch_loses_nothing`).
+//! 2. A drain gives all that was handed out   (`conformance::inbox::a_drain_leaves_no_stuck_message`).
+//! 3. A consumer that is gone is made again by the next fetch   (`conformance::jetstream::a_deleted_consumer_comes_back`).
 
 use super::wire::{Wire, moment_of_nanos, plain_headers};
 use crate::{Answer, Delivery, Error, Intake, Kind, Reader, Stored, table};
@@ -113,6 +113,7 @@ impl Pull {
         let text = message.description.clone().unwrap_or_default();
         match status {
             404 | 408 => Ok(()),
+            409 if text == "Batch Completed" => Ok(()),
             // Nobody listens to this consumer's requests, or not yet; or it was deleted; or its leader is another server from now on.
             503 | 409 => {
                 self.sound = false;

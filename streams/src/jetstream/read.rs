@@ -1,8 +1,8 @@
 //! Reads of what is stored: the leader's word for the end, batched direct gets for the rest, which any replica may answer.
 //!
 //! Invariants
-//! 1. A replica that lags is never believed: a read goes on until the leader's end is reached   (`conformance::racing_writers_leave_a_contiguous_journal`).
-//! 2. An idle partition costs one request   (`Reads::tail`).
+//! 1. A replica that lags is never believed: a read goes on until the leader's end is reached   (`conformance::journal::racing_writers_leave_a_contiguous_journal`).
+//! 2. An idle partition costs one request   (`conformance::journal::a_tail_is_all_from_there_on`).
 
 use super::wire::{ANSWER_WAIT, Failure, Refusal, Wire, moment, plain_headers, stored};
 use crate::{Error, From, Kind, Look, Stored, subject, table};
