@@ -9,9 +9,10 @@
 //! 3. What the open rows say is not believed: the row decides   (`conformance::a_late_write_opens_nothing_again`, `production::a_stale_open_line_opens_nothing`).
 //! 4. A cluster that is away is `Unavailable`, and comes back without connecting again   (`production::a_node_that_is_away_is_unavailable_and_comes_back`).
 //!
-//! Not here: conditional writes, counters, views, nulls, and the making of tables (`cql::layout`).
+//! Not here: conditional writes, counters, views, nulls; the making of tables (`cql::layout`), which writes travel together (`cql::writes`).
 
 mod layout;
+mod writes;
 
 #[cfg(test)]
 pub(crate) use layout::FILES;
@@ -19,7 +20,7 @@ pub(crate) use layout::Keyspace;
 
 use crate::{
     Answer, Error, Kind, Mark, Part, Row, Store,
-    tables::{self, Cells, Value},
+    tables::{self, Cells},
 };
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future::try_join_all, stream};
 use schema::{Day, Entity, Journal, Key, Moment, Partition, Table, id::Province};
@@ -29,11 +30,16 @@ use scylla::{
     errors::{DbError, ExecutionError, NewSessionError, PagerExecutionError, PrepareError, RequestAttemptError},
     response::query_result::QueryResult,
     serialize::row::SerializeRow,
-    statement::{Consistency, prepared::PreparedStatement},
+    statement::{
+        Consistency,
+        batch::{Batch, BatchType},
+        prepared::PreparedStatement,
+    },
     value::CqlValue,
 };
 use std::{collections::HashMap, error::Error as Source, time::Duration};
 use tokio::sync::Semaphore;
+use writes::{Verb, Write};
 
 /// Keys asked for in one statement; all lie in one partition.
 const KEYS_MAX: usize = 64;
@@ -136,34 +142,27 @@ impl Cql {
         rows.try_collect().await.map_err(|e| Error::caused(Kind::Unavailable, doing, e))
     }
 
-    async fn save_row(&self, cells: Cells) -> Result<(), Error> {
-        const DOING: &str = "saving a row";
-        let Key { table, province, day, bucket, id } = cells.key;
-        let (place, day, id, at) = (i16::from(province.0), day.0.cast_signed(), id.to_string(), cells.at);
-        let bucket = i16::from(bucket.0);
-        let line = async {
-            match (tables::opens(table), cells.open) {
-                (false, _) => Ok(()),
-                (true, true) => self.execute(DOING, &self.open_line, (table.name(), bucket, place, day, id.as_str(), at)).await.map(drop),
-                (true, false) => self.execute(DOING, &self.close_line, (at, table.name(), bucket, place, day, id.as_str())).await.map(drop),
-            }
-        };
-        let common = [
-            CqlValue::SmallInt(place),
-            CqlValue::Int(day),
-            CqlValue::SmallInt(bucket),
-            CqlValue::Text(id.clone()),
-            CqlValue::BigInt(at),
-            CqlValue::Boolean(cells.open),
-            CqlValue::Text(cells.body),
-        ];
-        let own = cells.values.into_iter().map(|value| match value {
-            Value::Text(text) => CqlValue::Text(text),
-            Value::Number(number) => CqlValue::BigInt(number),
-        });
-        let values: Vec<CqlValue> = common.into_iter().chain(own).chain([CqlValue::BigInt(at)]).collect();
-        let row = self.execute(DOING, &self.tables[table as usize].save, values);
-        futures_util::try_join!(row, line).map(drop)
+    fn statement(&self, verb: Verb) -> &PreparedStatement {
+        match verb {
+            Verb::Save(table) => &self.tables[table as usize].save,
+            Verb::OpenLine => &self.open_line,
+            Verb::CloseLine => &self.close_line,
+        }
+    }
+
+    async fn save_group(&self, group: Vec<Write>) -> Result<(), Error> {
+        const DOING: &str = "saving rows";
+        if let [Write { verb, values, .. }] = group.as_slice() {
+            return self.execute(DOING, self.statement(*verb), values).await.map(drop);
+        }
+        let mut batch = Batch::new(BatchType::Unlogged);
+        batch.set_is_idempotent(true);
+        for write in &group {
+            batch.append_statement(self.statement(write.verb).clone());
+        }
+        let values: Vec<Vec<CqlValue>> = group.into_iter().map(|write| write.values).collect();
+        let _turn = self.in_flight.acquire().await.expect("never closed");
+        self.session.batch(&batch, values).await.map(drop).map_err(|e| execute_error(DOING, e))
     }
 
     async fn save_mark(&self, mark: Mark) -> Result<(), Error> {
@@ -208,8 +207,8 @@ impl Cql {
 
 impl Store for Cql {
     fn save(&self, rows: Vec<Row>) -> Answer<'_, ()> {
-        let cells: Vec<Cells> = rows.iter().map(Cells::of).collect();
-        stream::iter(cells).map(|cells| self.save_row(cells)).buffer_unordered(self.in_flight_max).try_collect().boxed()
+        let groups = writes::groups(rows.iter().map(Cells::of).collect());
+        stream::iter(groups).map(|group| self.save_group(group)).buffer_unordered(self.in_flight_max).try_collect().boxed()
     }
 
     fn mark(&self, marks: Vec<Mark>) -> Answer<'_, ()> {

@@ -35,7 +35,7 @@ impl Server {
     fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder for temporary files");
         let mut server = Self { nodes: vec![], own: Some(folder) };
-        server.nodes = vec![server.script("start")];
+        server.nodes = vec![server.script("start", &[&std::process::id().to_string()])];
         server
     }
 
@@ -43,9 +43,10 @@ impl Server {
         self.own.as_ref().expect("a server of our own").path()
     }
 
-    fn script(&self, verb: &str) -> String {
+    fn script(&self, verb: &str, more: &[&str]) -> String {
         let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "..", "scripts", "cassandra"].iter().collect();
-        let done = Command::new(&script).arg(verb).arg(self.folder()).stderr(Stdio::inherit()).output().expect("scripts/cassandra can be run");
+        let done =
+            Command::new(&script).arg(verb).arg(self.folder()).args(more).stderr(Stdio::inherit()).output().expect("scripts/cassandra can be run");
         assert!(done.status.success(), "scripts/cassandra {verb} failed; set SCYLLA_NODES=host:port to use another server");
         String::from_utf8(done.stdout).expect("it prints host:port").trim().to_owned()
     }
@@ -72,7 +73,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if self.own.is_some() {
-            self.script("stop");
+            self.script("stop", &[]);
         }
     }
 }
