@@ -295,9 +295,13 @@ fn idempotent(mut statement: PreparedStatement) -> PreparedStatement {
 
 async fn session(nodes: &[String], options: &Options) -> Result<Session, Error> {
     let profile = ExecutionProfile::builder().consistency(Consistency::LocalQuorum).request_timeout(Some(options.request_timeout)).build();
-    let builder =
-        SessionBuilder::new().known_nodes(nodes).default_execution_profile_handle(profile.into_handle()).connection_timeout(options.request_timeout);
-    builder.build().await.map_err(|e: NewSessionError| Error::caused(Kind::Unavailable, format!("connecting to {}", nodes.join(", ")), e))
+    let builder = SessionBuilder::new().known_nodes(nodes).default_execution_profile_handle(profile.into_handle());
+    let doing = || format!("connecting to {}", nodes.join(", "));
+    // The driver's own limits do not hold for a node that accepts and then says nothing: it waits for a minute.
+    match tokio::time::timeout(options.request_timeout.saturating_mul(2), builder.connection_timeout(options.request_timeout).build()).await {
+        Ok(built) => built.map_err(|e: NewSessionError| Error::caused(Kind::Unavailable, doing(), e)),
+        Err(late) => Err(Error::caused(Kind::Unavailable, doing(), late)),
+    }
 }
 
 /// "Invalid" is what a cluster says of a keyspace, table or column that is not there; our statements are right otherwise.
