@@ -13,7 +13,7 @@ pub(crate) mod wire;
 
 use crate::{
     Answer, Append, Appended, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reader, Stored, Told, check,
-    subject, table::MEMBERS,
+    table::MEMBERS,
 };
 use append::Appender;
 use async_nats::{ConnectOptions, HeaderMap, ServerAddr};
