@@ -244,7 +244,7 @@ impl Run {
         for planned in probe {
             tokio::spawn(self.world.fire(planned.action, tokio::time::Instant::now()));
         }
-        ensure!(wait_until(FIRST, || stats.commands.get() > 0).await, "no decision in {} s; see {}", FIRST.as_secs(), self.system.log.display());
+        ensure!(wait_until(FIRST, || stats.entries().count > 0).await, "no decision in {} s; see {}", FIRST.as_secs(), self.system.log.display());
         self.system.check()?;
         u64::try_from(begun.elapsed().as_millis()).context("a short time")
     }

@@ -55,7 +55,7 @@ impl System {
         let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
         let store = format!("sqlite:{}", folder.path().join("boomgate.db").display());
         let text = format!(
-            "reference = {}\n[nats]\nurl = \"{}\"\n[store]\nlocation = {}\n[http]\nlisten = \"{listen}\"\n",
+            "reference = {}\n[nats]\nurl = \"{}\"\n[store]\nlocation = {}\n[http]\nlisten = \"{listen}\"\n[loop]\nkeep_inputs = true\n",
             quoted(&reference),
             server.url(),
             quoted(Path::new(&store)),
