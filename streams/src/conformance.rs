@@ -34,7 +34,7 @@ macro_rules! promises {
             $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
                 let host = super::jetstream::Host::start().await;
-                super::$file::$promise(&host.bed().await).await;
+                super::in_time(super::$file::$promise(&host.bed().await)).await;
             })*)*
         }
 
@@ -42,7 +42,7 @@ macro_rules! promises {
         async fn every_promise(cluster: &production::Host) {
             $($(
                 eprintln!("{}", stringify!($promise));
-                $file::$promise(&cluster.bed().await).await;
+                in_time($file::$promise(&cluster.bed().await)).await;
             )*)*
         }
     };
@@ -77,6 +77,11 @@ promises! {
         a_full_journal_refuses_and_forgets_nothing
         a_tail_is_all_from_there_on
         trimming_never_empties_a_partition;
+}
+
+/// A promise that is not kept must not look like a slow machine.
+async fn in_time(promise: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(90), promise).await.expect("it takes seconds");
 }
 
 fn in_memory() -> Bed {

@@ -210,14 +210,14 @@ impl Stream {
     }
 }
 
-/// The settings of the bucket of members. It is kept in memory: a sign of life is not worth a disk.
+/// The settings of the bucket of members. It lies on disk: a stream in memory is gone, settings and all, once its server was restarted.
 pub fn members_settings(declared: &Declared) -> Value {
     json!({
         "name": format!("KV_{MEMBERS}"),
         "subjects": [format!("$KV.{MEMBERS}.>")],
         "retention": "limits",
         "discard": "new",
-        "storage": "memory",
+        "storage": "file",
         "num_replicas": declared.replicas,
         "max_bytes": 1024 * 1024,
         "max_age": nanos(BEAT_TTL),
