@@ -310,7 +310,9 @@ impl Run {
                 (logs, Some((left, said)))
             }
         };
-        let verdict = judge(&self.declared, Answer::KEPT, &logs, true)?;
+        let mut verdict = judge(&self.declared, Answer::KEPT, &logs, true)?;
+        // Seven hundred lots' takings say nothing about speed.
+        verdict.counts.takings.clear();
         for difference in verdict.differences.iter().take(5) {
             eprintln!("the oracle: {difference}");
         }

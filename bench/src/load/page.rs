@@ -21,8 +21,8 @@ type Line = (&'static str, RGBColor, Vec<(f64, f64)>);
 
 /// The whole page.
 pub fn render(report: &Report, outcome: &Outcome, floor: Latency) -> Result<String> {
-    let over_time = plot("s since the first counted message", "ms", &timeline(&outcome.samples), &|x| format!("{x:.0}"))?;
-    let percentiles = plot("percentile", "ms", &curves(&outcome.samples), &nines)?;
+    let over_time = plot("s since the first counted message", 13, &timeline(&outcome.samples), &|x| format!("{x:.0}"))?;
+    let percentiles = plot("percentile", 1 + NINES as usize, &curves(&outcome.samples), &nines)?;
     let mut rows = String::new();
     let cases = [
         ("entries, from intended send to lane command", outcome.entries),
@@ -117,7 +117,7 @@ fn nines(nines: f64) -> String {
 }
 
 /// Lines over a logarithmic axis.
-fn plot(x_name: &str, y_name: &str, lines: &[Line], x_text: &dyn Fn(f64) -> String) -> Result<String> {
+fn plot(x_name: &str, x_ticks: usize, lines: &[Line], x_text: &dyn Fn(f64) -> String) -> Result<String> {
     let failed = |error: &dyn std::fmt::Display| anyhow!("the plot cannot be drawn: {error}");
     let points = || lines.iter().flat_map(|(_, _, points)| points);
     let right = points().map(|(x, _)| *x).fold(1.0, f64::max);
@@ -138,7 +138,8 @@ fn plot(x_name: &str, y_name: &str, lines: &[Line], x_text: &dyn Fn(f64) -> Stri
             .bold_line_style(RGBColor(222, 226, 232))
             .axis_style(RGBColor(120, 130, 145))
             .x_desc(x_name)
-            .y_desc(y_name)
+            .y_desc("ms")
+            .x_labels(x_ticks)
             .x_label_formatter(&|x| x_text(*x))
             .y_label_formatter(&|y| if *y < 1.0 { format!("{y:.2}") } else { format!("{y:.0}") })
             .draw()
