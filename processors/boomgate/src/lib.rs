@@ -19,6 +19,8 @@ pub mod save;
 pub mod settings;
 pub mod state;
 pub mod takeover;
+#[cfg(test)]
+mod trial;
 pub mod turn;
 pub mod verify;
 pub mod worker;

@@ -57,7 +57,7 @@ pub async fn take_over(shared: &Shared, partition: Partition) -> Result<State, E
     state.marked(marked);
     let (known, behind): (Vec<Placed>, Vec<Placed>) = tail.into_iter().partition(|(sequence, _)| *sequence <= marked);
     remember(shared, &mut state, &known);
-    fold(shared, &mut state, behind).await?;
+    fold(shared, &mut state, behind, true).await?;
     if let Some((sequence, head)) = head.filter(|(sequence, _)| *sequence > state.last) {
         state.stand(sequence, head.at);
     }
@@ -95,11 +95,19 @@ fn remember(shared: &Shared, state: &mut State, known: &[Placed]) {
     }
 }
 
-/// Folds events forward, reading what they concern and memory does not have.
-async fn fold(shared: &Shared, state: &mut State, events: Vec<Placed>) -> Result<(), Error> {
+/// Folds events forward, reading what they concern and memory does not have. What begins with an event needs no row, unless
+/// rows may hold more than we have read: after `rows_first`, when nothing was in memory.
+async fn fold(shared: &Shared, state: &mut State, events: Vec<Placed>, rows_first: bool) -> Result<(), Error> {
     let Some(last) = events.last().map(|(sequence, recorded)| (*sequence, recorded.at)) else { return Ok(()) };
-    let touched = events.iter().flat_map(|(_, recorded)| (shared.rules.touches)(&recorded.event)).map(|touch| touch.key);
-    let unknown: BTreeSet<Key> = touched.filter(|key| state.known(key).is_none()).collect();
+    let (mut begun, mut unknown) = (BTreeSet::new(), BTreeSet::new());
+    for touch in events.iter().flat_map(|(_, recorded)| (shared.rules.touches)(&recorded.event)) {
+        if touch.born && !rows_first {
+            begun.insert(touch.key);
+        }
+        if state.known(&touch.key).is_none() && !begun.contains(&touch.key) {
+            unknown.insert(touch.key);
+        }
+    }
     let rows = if unknown.is_empty() { Rows::new() } else { load(shared, unknown).await? };
     for (key, changed) in folded(shared, state, &rows, &events).into_entities() {
         state.put(key, changed, true);
@@ -141,7 +149,7 @@ pub async fn catch_up(shared: &Shared, cell: &Cell) -> Result<(), Error> {
             let events = tail.iter().skip(1).map(|stored| decode(shared, stored)).collect::<Result<Vec<_>, _>>()?;
             // The turn has the partition for itself, so nothing is folded while the rows are read.
             let mut state = cell.with(|state| std::mem::replace(state, State::new(shared.rules.journal, partition)));
-            let folded = fold(shared, &mut state, events).await;
+            let folded = fold(shared, &mut state, events, false).await;
             cell.with(|own| *own = state);
             return folded;
         }

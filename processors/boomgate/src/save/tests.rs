@@ -1,5 +1,10 @@
 use super::*;
-use schema::{Journal, time::MINUTE};
+use crate::{
+    trial::{Trial, gate, partition},
+    turn::turn,
+};
+use schema::{GateKind, Journal, time::MINUTE};
+use std::sync::atomic::Ordering;
 
 fn mark(minute: i64, sequence: u64) -> Mark {
     Mark { journal: Journal::Session, partition: Partition(3), at: Moment(minute * MINUTE), sequence }
@@ -24,4 +29,21 @@ fn marks_of_the_same_minute_are_one_sample() {
         trimmer.marked(&mark(5, sequence));
     }
     assert_eq!(trimmer.samples[&Partition(3)].len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_waits_for_its_rows() {
+    let mut trial = Trial::new().await;
+    let cell = trial.cell().await;
+    let items = trial.deliver(&gate(GateKind::Entry, "A", 0)).await;
+    turn(trial.shared.clone(), cell.clone(), items, false).await;
+    trial.store.away.store(true, Ordering::Relaxed);
+    let snapshot = || cell.with(|state| state.snapshot()).expect("something is unsaved");
+    assert!(save(trial.shared.clone(), vec![snapshot()]).await.failed);
+    let mark = async || trial.shared.store.marks(Journal::Session, vec![partition()]).await.expect("marks can be read")[0];
+    assert_eq!(mark().await, None);
+    trial.store.away.store(false, Ordering::Relaxed);
+    let saved = save(trial.shared.clone(), vec![snapshot()]).await;
+    assert!(!saved.failed);
+    assert_eq!(mark().await.map(|mark| mark.sequence), Some(cell.with(|state| state.last)));
 }

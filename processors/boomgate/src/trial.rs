@@ -1,0 +1,182 @@
+//! A place to try the loop in tests: the in-memory bus, SQLite in memory, one lot with two spaces.
+
+use crate::{
+    input::{self, Item},
+    metrics::Metrics,
+    replica::Shared,
+    settings::Settings,
+    takeover,
+    turn::Cell,
+};
+use schema::{
+    GateEvent, GateKind, Journal, Key, Moment, Partition, Recorded, Reference, Table,
+    gate::{Colour, Credential},
+    id::Province,
+    reference::{Declared, LotDeclared, RateTable, Step},
+    wire::{self, Format},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use store::{Mark, Part, Row, Sqlite, Store};
+use streams::{Bus, From, Intake, Memory, Message};
+
+/// When every trial begins: 2026-11-23T02:00:00Z.
+pub const START: Moment = Moment(1_795_399_200_000_000);
+
+/// One lot with two spaces, at 5 yuan an hour.
+pub fn declared() -> Declared {
+    let steps = vec![Step { to_min: None, unit_min: 60, price: 500 }];
+    let table = RateTable { id: "hourly".into(), version: 1, currency: schema::Currency::Cny, free_min: 0, steps, cap_per_24h: None };
+    let lot = LotDeclared {
+        lot: "small".parse().expect("a name"),
+        province: Province(44),
+        zone: "Asia/Shanghai".into(),
+        capacity: 2,
+        open: true,
+        rate_table: Some("hourly".into()),
+        lanes: vec!["in".parse().expect("a name"), "out".parse().expect("a name")],
+    };
+    Declared { lots: vec![lot], rate_tables: vec![table] }
+}
+
+/// The partition of the lot.
+pub fn partition() -> Partition {
+    Partition::of_lot("small")
+}
+
+/// A gate event of a car, seen some minutes after the start.
+pub fn gate(kind: GateKind, car: &str, minutes: i64) -> GateEvent {
+    GateEvent {
+        id: format!("{car}-{}-{}", kind.as_str(), minutes.unsigned_abs()).parse().expect("a name"),
+        lot: "small".parse().expect("a name"),
+        lane: if kind == GateKind::Entry { "in" } else { "out" }.parse().expect("a name"),
+        kind,
+        seen_at: START.plus(minutes * schema::time::MINUTE),
+        credential: Credential::plate(car, Colour::Blue),
+    }
+}
+
+/// The message of a gate event.
+pub fn message(event: &GateEvent) -> Message {
+    Message { subject: event.subject(), payload: wire::encode(Format::Json, event).into(), headers: BTreeMap::new() }
+}
+
+/// A store that can be away.
+pub struct Weather {
+    /// The store.
+    pub inner: Sqlite,
+    /// Whether it is away.
+    pub away: AtomicBool,
+    /// Whether rows can be written, but no marks.
+    pub marks_fail: AtomicBool,
+}
+
+impl Weather {
+    fn there(&self) -> Result<(), store::Error> {
+        if self.away.load(Ordering::Relaxed) { Err(store::Error::new(store::Kind::Unavailable, "the trial's weather")) } else { Ok(()) }
+    }
+}
+
+impl Store for Weather {
+    fn save(&self, rows: Vec<Row>) -> store::Answer<'_, ()> {
+        Box::pin(async move {
+            self.there()?;
+            self.inner.save(rows).await
+        })
+    }
+
+    fn mark(&self, marks: Vec<Mark>) -> store::Answer<'_, ()> {
+        Box::pin(async move {
+            self.there()?;
+            if self.marks_fail.load(Ordering::Relaxed) {
+                return Err(store::Error::new(store::Kind::Unavailable, "the trial's weather"));
+            }
+            self.inner.mark(marks).await
+        })
+    }
+
+    fn marks(&self, journal: Journal, partitions: Vec<Partition>) -> store::Answer<'_, Vec<Option<Mark>>> {
+        self.inner.marks(journal, partitions)
+    }
+
+    fn load(&self, keys: Vec<Key>) -> store::Answer<'_, Vec<Option<Row>>> {
+        Box::pin(async move {
+            self.there()?;
+            self.inner.load(keys).await
+        })
+    }
+
+    fn open(&self, journal: Journal, partitions: Vec<Partition>) -> store::Answer<'_, Vec<Row>> {
+        self.inner.open(journal, partitions)
+    }
+
+    fn parts(&self, table: Table) -> store::Answer<'_, Vec<Part>> {
+        self.inner.parts(table)
+    }
+
+    fn scan(&self, part: Part) -> store::Answer<'_, Vec<Row>> {
+        self.inner.scan(part)
+    }
+}
+
+/// The processor `entry` on a bus and a store of its own.
+pub struct Trial {
+    /// What a turn uses.
+    pub shared: Arc<Shared>,
+    /// The store, to make its weather.
+    pub store: Arc<Weather>,
+    intake: Box<dyn Intake>,
+}
+
+impl Trial {
+    /// Nothing has happened yet.
+    pub async fn new() -> Self {
+        let bus: Arc<dyn Bus> = Arc::new(Memory::new(START));
+        let store = Arc::new(Weather { inner: Sqlite::in_memory(), away: AtomicBool::new(false), marks_fail: AtomicBool::new(false) });
+        let reader = streams::table::readers("entry", 1, 0).into_iter().next().expect("entry reads GATE");
+        let intake = bus.consume(reader).await.expect("the bus is in memory");
+        let rules = &rules::entry::RULES;
+        let shared = Shared {
+            rules,
+            bus,
+            store: store.clone(),
+            reference: Arc::new(Reference::resolve(declared()).expect("valid reference data")),
+            limits: rules::Limits::default(),
+            format: Format::MessagePack,
+            settings: Settings { keep_inputs: true, ..Settings::default() },
+            metrics: Metrics::new(rules.name),
+        };
+        Self { shared: Arc::new(shared), store, intake }
+    }
+
+    /// Sends an event, and takes what is delivered of it.
+    pub async fn deliver(&mut self, event: &GateEvent) -> Vec<Item> {
+        self.shared.bus.publish(message(event)).await.expect("the bus is in memory");
+        let deliveries = self.intake.fetch(100, Duration::from_millis(1)).await.expect("the bus is in memory");
+        deliveries.into_iter().map(|delivery| input::read(delivery).expect("the subject names a partition").1).collect()
+    }
+
+    /// The lot's partition, as a replica takes it over now.
+    pub async fn cell(&self) -> Arc<Cell> {
+        let state = takeover::take_over(&self.shared, partition()).await.expect("bus and store are there");
+        Arc::new(Cell::new(partition(), state))
+    }
+
+    /// What stands in the lot's journal.
+    pub async fn journal(&self) -> Vec<Recorded> {
+        let stored = self.shared.bus.tail(Journal::Session, partition(), From::Sequence(1)).await.expect("the bus is in memory");
+        let read = |stored: streams::Stored| wire::decode_recorded(Journal::Session, input::content_type(&stored), &stored.payload);
+        stored.into_iter().map(|stored| read(stored).expect("we wrote it")).collect()
+    }
+
+    /// The kinds of what stands in the lot's journal.
+    pub async fn kinds(&self) -> Vec<&'static str> {
+        self.journal().await.iter().map(|recorded| recorded.event.kind()).collect()
+    }
+}
