@@ -2,7 +2,12 @@
 //!
 //! An event carries what its readers need: nobody looks at another processor's rows.
 
-use crate::{Credential, EventId, Id, LaneId, LotId, Moment, Money, id::{self, Province}, money::Currency, time::Day};
+use crate::{
+    Credential, EventId, Id, LaneId, LotId, Moment, Money,
+    id::{self, Province},
+    money::Currency,
+    time::Day,
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 

@@ -114,7 +114,8 @@ impl Reference {
         let mut lots = BTreeMap::new();
         for lot in declared.lots {
             let name = lot.lot;
-            let zone = Zone::named(&lot.zone).ok_or_else(|| wrong(format!("lot {name}: no time zone {:?}; name one of the IANA list, as Asia/Shanghai", lot.zone)))?;
+            let zone = Zone::named(&lot.zone)
+                .ok_or_else(|| wrong(format!("lot {name}: no time zone {:?}; name one of the IANA list, as Asia/Shanghai", lot.zone)))?;
             if lot.capacity < 0 || lot.province.0 > 99 {
                 return Err(wrong(format!("lot {name}: capacity is at least 0 and province at most 99")));
             }
@@ -149,9 +150,13 @@ impl RateTable {
                 return Err(format!("step {at}: unit_min is above 0 and price not below"));
             }
             match step.to_min {
-                Some(to) if last => return Err(format!("step {at} is the last one and ends at {to}: leave to_min out, or what is longer has no price")),
+                Some(to) if last => {
+                    return Err(format!("step {at} is the last one and ends at {to}: leave to_min out, or what is longer has no price"));
+                }
                 None if !last => return Err(format!("step {at} has no end, and another follows it")),
-                Some(to) if to <= from || to > 1440 => return Err(format!("step {at} ends at {to}: it must end after {from} and within 1440 minutes")),
+                Some(to) if to <= from || to > 1440 => {
+                    return Err(format!("step {at} ends at {to}: it must end after {from} and within 1440 minutes"));
+                }
                 Some(to) => from = to,
                 None => {}
             }

@@ -130,6 +130,10 @@ impl Bus for Memory {
         soon(move || self.settle(delivery, |consumer, sequence, count, now| consumer.again_at(sequence, count, later(now, consumer.reader.ack_wait))))
     }
 
+    fn batch_from(&self) -> usize {
+        2
+    }
+
     fn append(&self, append: Append) -> Answer<'_, Appended> {
         soon(move || {
             check::appendable(&append)?;

@@ -177,7 +177,8 @@ impl Config {
         let path = &self.reference;
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the reference data {}", path.display()))?;
         let json = path.extension().is_some_and(|extension| extension == "json");
-        let declared = if json { serde_json::from_str(&text).map_err(anyhow::Error::from) } else { toml::from_str(&text).map_err(anyhow::Error::from) };
+        let declared =
+            if json { serde_json::from_str(&text).map_err(anyhow::Error::from) } else { toml::from_str(&text).map_err(anyhow::Error::from) };
         declared.with_context(|| format!("the reference data {} is refused whole", path.display()))
     }
 }
@@ -188,7 +189,8 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_an_error() {
-        let error = Config::parse("reference = 'r.toml'\n[nats]\nurls = 'x'").map(|_| ()).expect_err("a key that is misspelt must not be passed over");
+        let error =
+            Config::parse("reference = 'r.toml'\n[nats]\nurls = 'x'").map(|_| ()).expect_err("a key that is misspelt must not be passed over");
         assert!(error.to_string().contains("urls"), "{error}");
     }
 

@@ -43,7 +43,10 @@ pub async fn list(bus: &dyn Bus) -> anyhow::Result<()> {
 /// Prints a letter whole: why, where from, headers and bytes.
 pub async fn show(bus: &dyn Bus, sequence: u64) -> anyhow::Result<()> {
     let letter = one(bus, sequence).await?;
-    println!("reason    {}\nfrom      {} {} ({})\nstored    {}", letter.reason, letter.stream, letter.stored.sequence, letter.stored.subject, letter.stored.time);
+    println!(
+        "reason    {}\nfrom      {} {} ({})\nstored    {}",
+        letter.reason, letter.stream, letter.stored.sequence, letter.stored.subject, letter.stored.time
+    );
     for (name, value) in &letter.stored.headers {
         println!("header    {name}: {value}");
     }

@@ -124,7 +124,8 @@ pub async fn until_ready(readiness: &Readiness) -> anyhow::Result<()> {
 /// Puts a verdict and an audit together.
 pub fn report(verdict: Verdict, audit: verify::Report, unsettled: Option<String>, stats: &Stats, seconds: f64) -> Report {
     let oracle = unsettled.clone().unwrap_or_else(|| verdict.word().to_owned());
-    let differences: Vec<String> = unsettled.into_iter().chain(verdict.differences.iter().cloned()).chain(audit.differences.iter().cloned()).collect();
+    let differences: Vec<String> =
+        unsettled.into_iter().chain(verdict.differences.iter().cloned()).chain(audit.differences.iter().cloned()).collect();
     Report {
         agrees: differences.is_empty() && verdict.is_equal() && audit.clean,
         oracle,
@@ -170,18 +171,28 @@ async fn watch_city(stats: &Stats, parts: &Parts, seconds: Option<u64>, shutdown
 fn print(report: &Report) {
     let Counts { sessions_opened, sessions_closed, inside, leaving, refused, .. } = &report.counts;
     let counts = &report.counts;
-    println!("\nsessions     {sessions_opened} opened, {sessions_closed} closed, {} inside, {} exits without an entry", inside + leaving, counts.waiting);
+    println!(
+        "\nsessions     {sessions_opened} opened, {sessions_closed} closed, {} inside, {} exits without an entry",
+        inside + leaving,
+        counts.waiting
+    );
     let refused: Vec<String> = refused.iter().map(|(reason, count)| format!("{} {count}", reason.as_str())).collect();
     println!("refusals     {}", if refused.is_empty() { "none".to_owned() } else { refused.join(", ") });
     println!("orders       {} priced, {} of them free, {} paid", counts.orders_priced, counts.orders_free, counts.orders_paid);
     println!("payments     {} applied, {} refunds asked for, {} made", counts.payments_applied, counts.refunds_requested, counts.refunds_made);
-    println!("inputs       {} gate events, {} channel facts, {} doubled, {} dead letters", counts.gate_messages, counts.channel_messages, counts.duplicates, counts.dead_letters);
+    println!(
+        "inputs       {} gate events, {} channel facts, {} doubled, {} dead letters",
+        counts.gate_messages, counts.channel_messages, counts.duplicates, counts.dead_letters
+    );
     println!("revenue by province (GB/T 2260), in minor units");
     for (province, revenue) in &counts.revenue_by_province {
         println!("  {province:<16} {revenue:>14}");
     }
     for (currency, money) in &report.audit.money {
-        println!("money        {currency}: captured {} = applied {} + refunded {} + open {}", money.captured, money.applied, money.refunded, money.open);
+        println!(
+            "money        {currency}: captured {} = applied {} + refunded {} + open {}",
+            money.captured, money.applied, money.refunded, money.open
+        );
     }
     println!("entry        {}", report.entry_latency);
     println!("exit         {}", report.exit_latency);
@@ -192,4 +203,3 @@ fn print(report: &Report) {
     }
     println!("{}", if report.agrees { "everything agrees" } else { "NOT everything agrees" });
 }
-

@@ -117,7 +117,9 @@ fn inbox(delivery: &Delivery, partition: Partition) -> Result<Input, String> {
 fn gate(event: &GateEvent, subject: &str) -> Result<(), String> {
     let said = format!("{}.{}.{}", event.lot, event.lane, event.kind.as_str());
     if subject.splitn(3, '.').nth(2) != Some(said.as_str()) {
-        return Err(format!("the subject {subject:?} contradicts the payload, which says {said:?}: publish on gate.<lot>.<lane>.<kind> of the payload"));
+        return Err(format!(
+            "the subject {subject:?} contradicts the payload, which says {said:?}: publish on gate.<lot>.<lane>.<kind> of the payload"
+        ));
     }
     let length = event.credential.text.chars().count();
     if length == 0 || length > Credential::TEXT_MAX {

@@ -4,9 +4,9 @@ use anyhow::Context;
 use boomgate::{
     config::Config,
     connect::{self, Parts},
-    deadletter, demo, http,
+    deadletter, demo, http, replay,
     replica::Readiness,
-    replay, run, verify,
+    run, verify,
 };
 use clap::{Parser, Subcommand};
 use schema::Reference;

@@ -169,8 +169,8 @@ fn print(outcome: &Outcome, expected: &[Taking]) {
         println!("  {day:06} {minor:>14} {currency}");
     }
     println!("\nstays        {} sent, {} never end in the recording", outcome.stays, outcome.open_stays);
-    let per_second = outcome.events as u64 / (outcome.report.seconds.ceil() as u64).max(1);
-    println!("speed        {} events in {:.1} s, some {per_second} a second", outcome.events, outcome.report.seconds);
+    let per_second = f64::from(u32::try_from(outcome.events).unwrap_or(u32::MAX)) / outcome.report.seconds.max(0.001);
+    println!("speed        {} events in {:.1} s, some {per_second:.0} a second", outcome.events, outcome.report.seconds);
     println!("oracle       {}", outcome.report.oracle);
     for difference in outcome.report.differences.iter().take(10) {
         println!("  differs: {difference}");

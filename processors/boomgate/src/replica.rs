@@ -113,7 +113,8 @@ pub async fn run(shared: Arc<Shared>, name: String, readiness: Arc<Readiness>, m
                 continue;
             }
         };
-        let owned: BTreeSet<u8> = (0..shared.settings.groups).filter(|group| owner(&members, processor, *group) == Some(me.replica.as_str())).collect();
+        let owned: BTreeSet<u8> =
+            (0..shared.settings.groups).filter(|group| owner(&members, processor, *group) == Some(me.replica.as_str())).collect();
         for group in running.keys().copied().filter(|group| !owned.contains(group)).collect::<Vec<_>>() {
             tracing::info!(processor, group, "another replica takes this group over");
             stop(running.remove(&group)).await;

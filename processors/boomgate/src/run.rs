@@ -60,3 +60,6 @@ pub async fn run(processors: Vec<&'static Rules>, with: With, readiness: Arc<Rea
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

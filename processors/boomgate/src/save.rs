@@ -82,7 +82,8 @@ impl Trimmer {
         for (partition, samples) in &mut self.samples {
             let Some((newest, _)) = samples.back().copied() else { continue };
             let mut keep_from = None;
-            while let Some((_, sequence)) = samples.pop_front_if(|(at, _)| newest.since(*at) > retention) {
+            while let Some((_, sequence)) = samples.front().copied().filter(|(at, _)| newest.since(*at) > retention) {
+                samples.pop_front();
                 keep_from = Some(sequence);
             }
             jobs.extend(keep_from.map(|sequence| (*partition, sequence)));

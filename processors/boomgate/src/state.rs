@@ -138,7 +138,7 @@ impl State {
     }
 
     /// How many entities are in memory.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.entities.len()
     }
 

@@ -87,7 +87,8 @@ fn remember(shared: &Shared, state: &mut State, known: &[Placed]) {
     for (sequence, recorded) in known {
         let cause = &recorded.cause;
         if let Some(key) = answer_key(shared.rules.journal, state.partition(), cause.inbox, &cause.event, cause.time) {
-            let before = state.known(&key).and_then(|known| if let schema::Entity::Answer(answer) = &*known.entity { Some(answer.clone()) } else { None });
+            let before =
+                state.known(&key).and_then(|known| if let schema::Entity::Answer(answer) = &*known.entity { Some(answer.clone()) } else { None });
             let answer = rules::evolve_answer(before, recorded, (shared.rules.effects)(recorded));
             state.put(key, Known { entity: Arc::new(schema::Entity::Answer(answer)), at: recorded.at }, false);
         }

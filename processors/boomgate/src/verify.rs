@@ -229,7 +229,9 @@ fn compare(log: &Log, rows: &BTreeMap<Key, Row>, marks: &BTreeMap<(Journal, Part
         let mark = marks.get(&(journal, key.bucket)).map_or(Moment(0), |mark| mark.at);
         let promised = history.iter().map(|(recorded, _)| recorded.at).filter(|at| *at <= mark).max();
         match rows.get(key) {
-            None if promised.is_some() => report.differs(format!("{} {}: no row, although the mark of partition {} is past it", key.table.name(), key.id, key.bucket)),
+            None if promised.is_some() => {
+                report.differs(format!("{} {}: no row, although the mark of partition {} is past it", key.table.name(), key.id, key.bucket));
+            }
             None => report.rows_unsaved = report.rows_unsaved.saturating_add(1),
             Some(row) if promised.is_some_and(|at| row.at < at) => {
                 report.differs(format!("{} {}: the row is of {}, although the mark promises {}", key.table.name(), key.id, row.at, mark));
@@ -251,7 +253,13 @@ fn compare(log: &Log, rows: &BTreeMap<Key, Row>, marks: &BTreeMap<(Journal, Part
             report.differs(format!("{} {}: a row that no event concerns", key.table.name(), key.id));
         }
     }
-    let saved = |(partition, (last, behind))| Saved { journal, partition, last, mark: marks.get(&(journal, partition)).map_or(0, |mark| mark.sequence), behind };
+    let saved = |(partition, (last, behind))| Saved {
+        journal,
+        partition,
+        last,
+        mark: marks.get(&(journal, partition)).map_or(0, |mark| mark.sequence),
+        behind,
+    };
     report.saved.extend(ends.into_iter().map(saved));
 }
 
@@ -267,7 +275,12 @@ fn fold(rules: &Rules, key: &Key, history: &[(&Recorded, bool)], until: Moment) 
 /// Every input of an inbox is answered in the journal, or a dead letter, or too young to be either.
 fn answered(log: &Log, inboxes: &[(&str, Vec<Stored>, bool)], dead: &[Stored], now: Moment, stream: &str, report: &mut Report) {
     let answers: BTreeSet<(&str, &str)> = log.events.iter().map(|(_, _, recorded)| (recorded.cause.inbox.stream(), &*recorded.cause.event)).collect();
-    let dead: BTreeSet<u64> = dead.iter().filter(|letter| letter.subject.split('.').nth(1) == Some(stream)).filter_map(|letter| streams::DeadLetter::read(letter)).map(|letter| letter.stored.sequence).collect();
+    let dead: BTreeSet<u64> = dead
+        .iter()
+        .filter(|letter| letter.subject.split('.').nth(1) == Some(stream))
+        .filter_map(streams::DeadLetter::read)
+        .map(|letter| letter.stored.sequence)
+        .collect();
     for (_, messages, _) in inboxes.iter().filter(|(name, _, _)| *name == stream) {
         for message in messages {
             let count = report.inputs.entry(stream.to_owned()).or_default();
@@ -287,7 +300,11 @@ fn answered(log: &Log, inboxes: &[(&str, Vec<Stored>, bool)], dead: &[Stored], n
             } else if now.since(message.time) < PENDING {
                 report.pending = report.pending.saturating_add(1);
             } else {
-                report.differs(format!("{stream} {}: neither answered nor a dead letter after {} s", message.sequence, now.since(message.time) / schema::time::SECOND));
+                report.differs(format!(
+                    "{stream} {}: neither answered nor a dead letter after {} s",
+                    message.sequence,
+                    now.since(message.time) / schema::time::SECOND
+                ));
             }
         }
     }
@@ -371,7 +388,10 @@ pub fn print(report: &Report) {
         let behind: u64 = report.saved.iter().filter(|saved| saved.journal.stream() == journal).map(|saved| saved.behind).sum();
         println!("journal  {journal:<8} {count:>9} events, {behind} of them behind the mark");
     }
-    println!("rows     {:>18} equal their fold, {} not saved yet, {} older than their journal", report.rows_equal, report.rows_unsaved, report.rows_trimmed);
+    println!(
+        "rows     {:>18} equal their fold, {} not saved yet, {} older than their journal",
+        report.rows_equal, report.rows_unsaved, report.rows_trimmed
+    );
     for (currency, money) in &report.money {
         println!("money    {currency}: captured {} = applied {} + refunded {} + open {}", money.captured, money.applied, money.refunded, money.open);
     }

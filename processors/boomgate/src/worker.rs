@@ -38,6 +38,7 @@ const FETCH_WAIT: Duration = Duration::from_millis(500);
 const LAST_SAVE: Duration = Duration::from_secs(5);
 
 /// One partition's inputs, in their order.
+#[expect(clippy::struct_excessive_bools, reason = "each is asked by itself; together they are no state machine")]
 struct Queue {
     cell: Arc<Cell>,
     items: VecDeque<Item>,
@@ -85,6 +86,8 @@ struct Worker {
     queued: usize,
     /// How many rows waited to be saved when that was last counted.
     unsaved: usize,
+    /// From how many inputs on a turn takes more than one: below that the bus appends them faster one after the other.
+    batch_from: usize,
     looking: bool,
     round: usize,
     trimmer: save::Trimmer,
@@ -140,6 +143,7 @@ impl Worker {
             foreign: queues.len(),
             queued: 0,
             unsaved: 0,
+            batch_from: shared.bus.batch_from(),
             queues,
             turns: FuturesUnordered::new(),
             chores: FuturesUnordered::new(),
@@ -179,7 +183,8 @@ impl Worker {
                 continue;
             }
             queue.busy = true;
-            let most = if queue.alone { 1 } else { self.shared.settings.batch_max };
+            let alone = queue.alone || queue.items.len() < self.batch_from;
+            let most = if alone { 1 } else { self.shared.settings.batch_max };
             let items: Vec<Item> = queue.items.drain(..queue.items.len().min(most)).collect();
             self.queued = self.queued.saturating_sub(items.len());
             let (shared, cell, stale) = (self.shared.clone(), queue.cell.clone(), queue.stale);
@@ -286,7 +291,7 @@ impl Worker {
 
     /// Saves what is not saved, if no save is under way.
     fn save(&mut self) {
-        let entities = self.queues.values().map(|queue| queue.cell.with(|state| state.len())).sum();
+        let entities = self.queues.values().map(|queue| queue.cell.with(|state| state.count())).sum();
         self.unsaved = self.queues.values().map(|queue| queue.cell.with(|state| state.unsaved())).sum();
         self.shared.metrics.holds(self.unsaved, entities);
         if self.saving.is_empty() {

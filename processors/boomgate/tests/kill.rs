@@ -6,8 +6,9 @@
 #![expect(clippy::disallowed_methods, reason = "a test of real processes waits in real time")]
 
 use bench::{
-    City, judge,
+    City,
     city::Shape,
+    judge,
     world::{Pace, World},
 };
 use rand::{RngExt, SeedableRng};

@@ -10,8 +10,9 @@
 mod faults;
 
 use bench::{
-    City, judge,
+    City,
     city::Shape,
+    judge,
     world::{Pace, World},
 };
 use boomgate::{
@@ -24,7 +25,10 @@ use faults::{Dice, FaultyBus, FaultyStore, Life};
 use schema::{Moment, Reference, entity::Answer, id, time::MINUTE};
 use std::{
     process::ExitCode,
-    sync::{Arc, atomic::{AtomicU64, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use store::{Sqlite, Store};

@@ -10,7 +10,8 @@
 
 use crate::{Body, Facts, Input, Rules, Touch, View, command};
 use schema::{
-    Credential, Effect, Entity, Event, GateEvent, GateKind, Handle, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, Recorded, Table, Verdict,
+    Credential, Effect, Entity, Event, GateEvent, GateKind, Handle, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, Recorded, Table,
+    Verdict,
     entity::{Answer, Lot, Session, Stage, Waiting},
     id::{self, Kind, Place, Province},
     journal::{Departure, Note, OrderEvent, Refusal, SessionEvent, Stay},
@@ -40,7 +41,9 @@ fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
 fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     let events = match &input.body {
         Body::Gate(event) => gate(view, facts, input, event),
-        Body::Journal(_) | Body::Channel(_) | Body::Tick(_) => settled(input).map(|settled| vec![close(view, facts, input, &settled)]).unwrap_or_default(),
+        Body::Journal(_) | Body::Channel(_) | Body::Tick(_) => {
+            settled(input).map(|settled| vec![close(view, facts, input, &settled)]).unwrap_or_default()
+        }
     };
     events.into_iter().map(Event::Session).collect()
 }
@@ -82,7 +85,9 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
         },
         GateKind::Exit => {
             let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id };
-            let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns: Some(concerns), lot: event.lot, province, ask: Some((event.lane, event.id, expires_at)) }];
+            let noted = |note, concerns| {
+                vec![SessionEvent::Noted { note, concerns: Some(concerns), lot: event.lot, province, ask: Some((event.lane, event.id, expires_at)) }]
+            };
             match (inside, waiting) {
                 (Some(session), _) if session.stage == Stage::Leaving => noted(Note::AlreadyLeaving, session.stay.session),
                 (Some(session), _) if event.seen_at >= session.stay.entered_at => {
@@ -206,7 +211,9 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             departure: departure.clone(),
             released_by: None,
         }),
-        (Table::Waiting, SessionEvent::Opened { stay, .. }, Some(Entity::Waiting(waiting))) => Entity::Waiting(Waiting { released_by: Some(stay.session), ..waiting }),
+        (Table::Waiting, SessionEvent::Opened { stay, .. }, Some(Entity::Waiting(waiting))) => {
+            Entity::Waiting(Waiting { released_by: Some(stay.session), ..waiting })
+        }
         (table, event, entity) => unreachable!("{event:?} does not concern {entity:?} of {table:?}"),
     }
 }
@@ -214,7 +221,17 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
 fn effects(recorded: &Recorded) -> Vec<Effect> {
     let Event::Session(event) = &recorded.event else { return Vec::new() };
     let at = |subject, lot, lane, answers, verdict, reason: &str, expires_at: Moment| {
-        command(recorded, subject, |id| LaneCommand { id, lot, lane, answers: Some(answers), verdict, reason: reason.into(), due: None, order: None, expires_at })
+        command(recorded, subject, |id| LaneCommand {
+            id,
+            lot,
+            lane,
+            answers: Some(answers),
+            verdict,
+            reason: reason.into(),
+            due: None,
+            order: None,
+            expires_at,
+        })
     };
     match event {
         SessionEvent::Opened { stay, event, expires_at, .. } => at(stay.session, stay.lot, stay.lane, *event, Verdict::Open, "welcome", *expires_at),
@@ -225,7 +242,9 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         SessionEvent::Waiting { waiting, lot, departure, expires_at, .. } => {
             at(*waiting, *lot, departure.lane, departure.event, Verdict::Ask, "no_entry_known", *expires_at)
         }
-        SessionEvent::Closed { stay, departure, expires_at, .. } => at(stay.session, stay.lot, departure.lane, departure.event, Verdict::Open, "goodbye", *expires_at),
+        SessionEvent::Closed { stay, departure, expires_at, .. } => {
+            at(stay.session, stay.lot, departure.lane, departure.event, Verdict::Open, "goodbye", *expires_at)
+        }
         SessionEvent::Noted { note, concerns: Some(concerns), lot, ask: Some((lane, event, expires_at)), .. } => {
             let reason = if *note == Note::AlreadyLeaving { "pay_first" } else { "no_entry_known" };
             at(*concerns, *lot, *lane, *event, Verdict::Ask, reason, *expires_at)

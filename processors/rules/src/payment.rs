@@ -135,7 +135,16 @@ fn due(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent> {
             let tries = tries.saturating_add(1);
             let reason = if payment.due == Some(receipt.amount) { RefundReason::Duplicate } else { RefundReason::AmountDiffers };
             let (source, amount, due_at) = (receipt.source.clone(), receipt.amount, retry_at(facts, input, tries));
-            Some(PaymentEvent::RefundRequested { bill: bill(Some(payment), payment.order), source, amount, refund, reason, tries, held: false, due_at })
+            Some(PaymentEvent::RefundRequested {
+                bill: bill(Some(payment), payment.order),
+                source,
+                amount,
+                refund,
+                reason,
+                tries,
+                held: false,
+                due_at,
+            })
         }
         _ => None,
     };

@@ -60,7 +60,13 @@ fn price(facts: &Facts, stay: &Stay, departure: &Departure, sequence: u32) -> Or
     let expires_at = departure.left_at.plus(facts.limits.command_life);
     match lot.and_then(|lot| lot.rates.as_ref()) {
         Some(rates) => OrderEvent::Priced { order, quote: quote(rates, stay.entered_at, departure.left_at), stay, departure, expires_at },
-        None => OrderEvent::Unpriced { order, reason: format!("lot {} has no rate table: give it one in the reference data", stay.lot).into(), stay, departure, expires_at },
+        None => OrderEvent::Unpriced {
+            order,
+            reason: format!("lot {} has no rate table: give it one in the reference data", stay.lot).into(),
+            stay,
+            departure,
+            expires_at,
+        },
     }
 }
 

@@ -33,7 +33,9 @@ fn movement(body: &Body) -> Option<Movement<'_>> {
     let (bill, source, amount, debit, credit) = match event {
         PaymentEvent::Applied { bill, source, amount, held: false } => (bill, source, amount, ChannelReceivable, ParkingRevenue),
         PaymentEvent::Applied { bill, source, amount, held: true } => (bill, source, amount, RefundLiability, ParkingRevenue),
-        PaymentEvent::Held { bill, source, amount } | PaymentEvent::RefundRequested { bill, source, amount, held: false, tries: 1, .. } => (bill, source, amount, ChannelReceivable, RefundLiability),
+        PaymentEvent::Held { bill, source, amount } | PaymentEvent::RefundRequested { bill, source, amount, held: false, tries: 1, .. } => {
+            (bill, source, amount, ChannelReceivable, RefundLiability)
+        }
         PaymentEvent::Refunded { bill, source, amount, .. } => (bill, source, amount, RefundLiability, ChannelReceivable),
         PaymentEvent::Expected { .. } | PaymentEvent::RefundRequested { .. } | PaymentEvent::Noted { .. } => return None,
     };

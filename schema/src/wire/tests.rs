@@ -1,11 +1,12 @@
 use super::*;
 use crate::{
-    Cause, ChannelEvent, ChannelFact, Currency, Day, Event, GateEvent, GateKind, Id, Inbox, Journal, LaneCommand, Moment, Money, Partition, Recorded, RefundCall,
-    Verdict,
+    Cause, ChannelEvent, ChannelFact, Currency, Day, Event, GateEvent, GateKind, Id, Inbox, Journal, LaneCommand, Moment, Money, Partition, Recorded,
+    RefundCall, Verdict,
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
     journal::{
-        Account, Bill, Departure, Entry, LedgerEvent, LineKind, Note, OrderEvent, PaymentEvent, Quote, QuoteLine, Refusal, RefundReason, SessionEvent, Source, Stay,
+        Account, Bill, Departure, Entry, LedgerEvent, LineKind, Note, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, Refusal,
+        SessionEvent, Source, Stay,
     },
 };
 use std::{fmt::Debug, fs, path::PathBuf};
@@ -44,7 +45,16 @@ fn session_events() -> Vec<SessionEvent> {
     let credential = stay().credential;
     vec![
         SessionEvent::Opened { stay: stay(), event: name("e1"), expires_at: AT.plus(30_000_000), releases: Some(id(Kind::Waiting, "w")) },
-        SessionEvent::Refused { lot, lane, province, credential: credential.clone(), reason: Refusal::Full, event: name("e1"), seen_at: AT, expires_at: AT },
+        SessionEvent::Refused {
+            lot,
+            lane,
+            province,
+            credential: credential.clone(),
+            reason: Refusal::Full,
+            event: name("e1"),
+            seen_at: AT,
+            expires_at: AT,
+        },
         SessionEvent::Waiting { waiting: id(Kind::Waiting, "w"), lot, province, credential, departure: departure(), expires_at: AT },
         SessionEvent::Leaving { stay: stay(), departure: departure(), sequence: 1 },
         SessionEvent::Closed { stay: stay(), departure: departure(), order: id(Kind::Order, "o"), paid: FEE, expires_at: AT },
@@ -83,7 +93,16 @@ fn ledger_events() -> Vec<LedgerEvent> {
         Entry { account: Account::ParkingRevenue, debit: 0, credit: 1_000 },
     ];
     let Bill { order, lot, day } = bill();
-    vec![LedgerEvent::Posted { posting: id(Kind::Posting, "l"), order, lot, day, province: Province(44), channel: "wechat".into(), currency: Currency::Cny, entries }]
+    vec![LedgerEvent::Posted {
+        posting: id(Kind::Posting, "l"),
+        order,
+        lot,
+        day,
+        province: Province(44),
+        channel: "wechat".into(),
+        currency: Currency::Cny,
+        entries,
+    }]
 }
 
 fn journal_events() -> Vec<(Journal, Event)> {
@@ -147,7 +166,8 @@ fn what_goes_out_reads_and_writes_its_golden_bytes() {
         expires_at: AT,
     };
     check("effect.lane", &command, |content_type, bytes| decode(Some(content_type), bytes));
-    let call = RefundCall { refund: id(Kind::Refund, "r"), order: bill().order, channel: "etc".into(), transaction: "2".into(), amount: FEE, tries: 1 };
+    let call =
+        RefundCall { refund: id(Kind::Refund, "r"), order: bill().order, channel: "etc".into(), transaction: "2".into(), amount: FEE, tries: 1 };
     check("effect.refund", &call, |content_type, bytes| decode(Some(content_type), bytes));
 }
 

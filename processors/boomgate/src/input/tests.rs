@@ -34,7 +34,11 @@ fn outcome(delivery: Delivery) -> &'static str {
 fn both_formats_are_inputs() {
     for format in [Format::Json, Format::MessagePack] {
         for content_type in [None, Some(format.content_type())] {
-            assert_eq!(outcome(delivered("GATE", "GATE.5.lot-1.in.entry", wire::encode(format, &event()), content_type)), "input", "{format:?} {content_type:?}");
+            assert_eq!(
+                outcome(delivered("GATE", "GATE.5.lot-1.in.entry", wire::encode(format, &event()), content_type)),
+                "input",
+                "{format:?} {content_type:?}"
+            );
         }
     }
 }

@@ -144,6 +144,10 @@ impl Bus for FaultyBus {
         self.inner.progress(delivery)
     }
 
+    fn batch_from(&self) -> usize {
+        self.inner.batch_from()
+    }
+
     fn append(&self, append: Append) -> Answer<'_, Appended> {
         Box::pin(async move {
             self.life.perhaps_crash().await;

@@ -67,7 +67,12 @@ fn a_day_at_a_lot_of_two_spaces() {
 
 #[test]
 fn other_lots_answer_for_themselves() {
-    for (lot, script, told) in [("shut", "in A 1", "lot_closed"), ("nowhere", "in A 1", "unknown_lot"), ("nowhere", "out A 1", "unknown_lot"), ("shut", "out A 5, in A 1", "waiting, opened+leaving")] {
+    for (lot, script, told) in [
+        ("shut", "in A 1", "lot_closed"),
+        ("nowhere", "in A 1", "unknown_lot"),
+        ("nowhere", "out A 1", "unknown_lot"),
+        ("shut", "out A 5, in A 1", "waiting, opened+leaving"),
+    ] {
         assert_eq!(day(lot, script).1, told, "{lot}: {script}");
     }
 }
@@ -102,7 +107,9 @@ fn a_space_is_freed_once() {
 
 #[test]
 fn an_event_from_next_year_or_from_last_year_is_not_believed() {
-    for (seen, now, told) in [(6, 0, "clock_ahead"), (5, 0, "opened"), (-60 * 24 * 35, 0, "opened"), (-60 * 24 * 35 - 1, 0, "too_late"), (60 * 24 * 365, 0, "clock_ahead")] {
+    for (seen, now, told) in
+        [(6, 0, "clock_ahead"), (5, 0, "opened"), (-60 * 24 * 35, 0, "opened"), (-60 * 24 * 35 - 1, 0, "too_late"), (60 * 24 * 365, 0, "clock_ahead")]
+    {
         let mut trial = Trial::new(&RULES);
         trial.now = at(now);
         let event = gate(GateKind::Entry, "small", "A", seen);
@@ -114,7 +121,8 @@ fn an_event_from_next_year_or_from_last_year_is_not_believed() {
 #[test]
 fn every_gate_event_is_told_to_its_lane_with_an_expiry() {
     let (trial, _) = day("small", "in A 1, in A 2, out B 3, out B 4, out A 5, out A 6, paid A");
-    let commands: Vec<_> = trial.effects().into_iter().filter_map(|effect| if let Effect::Lane(command) = effect { Some(command) } else { None }).collect();
+    let commands: Vec<_> =
+        trial.effects().into_iter().filter_map(|effect| if let Effect::Lane(command) = effect { Some(command) } else { None }).collect();
     let told: Vec<_> = commands.iter().map(|command| (command.verdict, &*command.reason)).collect();
     let ask = |reason| (Verdict::Ask, reason);
     let expected = [

@@ -23,7 +23,8 @@ fn order() -> Id {
 }
 
 fn succeeded(channel: &str, transaction: &str, amount: i64) -> ChannelEvent {
-    let fact = ChannelFact::Succeeded { attempt: id::attempt(order(), 1), transaction: transaction.into(), amount: Money::new(amount, Currency::Cny) };
+    let fact =
+        ChannelFact::Succeeded { attempt: id::attempt(order(), 1), transaction: transaction.into(), amount: Money::new(amount, Currency::Cny) };
     ChannelEvent { channel: channel.into(), happened_at: at(91), fact }
 }
 
@@ -130,9 +131,13 @@ fn a_refund_without_an_answer_is_asked_for_again() {
     for tries in 2..5 {
         trial.now = trial.now.plus(120 * schema::time::SECOND);
         let events = trial.input(Inbox::Tick, "", trial.now, Body::Tick(key));
-        assert!(matches!(&events[..], [Event::Payment(PaymentEvent::RefundRequested { refund: again, tries: t, .. })] if again == refund && *t == tries), "{events:?}");
+        assert!(
+            matches!(&events[..], [Event::Payment(PaymentEvent::RefundRequested { refund: again, tries: t, .. })] if again == refund && *t == tries),
+            "{events:?}"
+        );
     }
-    let ids: std::collections::BTreeSet<_> = trial.effects().into_iter().map(|effect| if let Effect::Refund(call) = effect { call.refund } else { *refund }).collect();
+    let ids: std::collections::BTreeSet<_> =
+        trial.effects().into_iter().map(|effect| if let Effect::Refund(call) = effect { call.refund } else { *refund }).collect();
     assert_eq!(ids.len(), 1, "one refund, however often it is asked for");
 }
 

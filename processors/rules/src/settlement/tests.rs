@@ -23,7 +23,16 @@ const AMOUNT: Money = Money::new(1000, Currency::Cny);
 
 fn requested(tries: u32, held: bool) -> PaymentEvent {
     let refund = id::derive(Kind::Refund, id::place(order().as_str()).expect("an id"), &["r"]);
-    PaymentEvent::RefundRequested { bill: bill(), source: source(), amount: AMOUNT, refund, reason: RefundReason::Duplicate, tries, held, due_at: at(1) }
+    PaymentEvent::RefundRequested {
+        bill: bill(),
+        source: source(),
+        amount: AMOUNT,
+        refund,
+        reason: RefundReason::Duplicate,
+        tries,
+        held,
+        due_at: at(1),
+    }
 }
 
 fn refunded() -> PaymentEvent {
@@ -32,7 +41,8 @@ fn refunded() -> PaymentEvent {
 }
 
 fn window(trial: &Trial) -> Window {
-    let windows: Vec<_> = trial.entities.values().filter_map(|entity| if let Entity::Window(window) = entity { Some(window) } else { None }).collect();
+    let windows: Vec<_> =
+        trial.entities.values().filter_map(|entity| if let Entity::Window(window) = entity { Some(window) } else { None }).collect();
     windows.into_iter().next().cloned().unwrap_or_default()
 }
 
