@@ -86,7 +86,7 @@ struct Worker {
     queued: usize,
     /// How many rows waited to be saved when that was last counted.
     unsaved: usize,
-    /// From how many inputs on a turn takes more than one: below that the bus appends them faster one after the other.
+    /// From how many waiting inputs on, of all partitions, a turn takes more than one: below that the bus appends them faster one by one.
     batch_from: usize,
     looking: bool,
     round: usize,
@@ -183,7 +183,7 @@ impl Worker {
                 continue;
             }
             queue.busy = true;
-            let alone = queue.alone || queue.items.len() < self.batch_from;
+            let alone = queue.alone || self.queued < self.batch_from;
             let most = if alone { 1 } else { self.shared.settings.batch_max };
             let items: Vec<Item> = queue.items.drain(..queue.items.len().min(most)).collect();
             self.queued = self.queued.saturating_sub(items.len());
