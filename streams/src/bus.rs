@@ -201,7 +201,8 @@ pub trait Bus: Send + Sync {
     /// Stores a dead letter under `DEAD.<stream>.<partition>`, with reason, stream, sequence and time as headers.
     fn dead_letter(&self, letter: DeadLetter) -> Answer<'_, u64>;
 
-    /// Forgets a partition's messages below `keep_from`, but never the partition's last one. Gives how many.
+    /// Forgets a partition's messages below `keep_from`, but never the partition's last one, nor what a declared reader of the journal has not
+    /// acked. Gives how many.
     fn trim(&self, journal: Journal, partition: Partition, keep_from: u64) -> Answer<'_, u64>;
 
     /// Forgets an inbox's messages that all of its durable consumers have acked. Gives how many.

@@ -76,6 +76,7 @@ promises! {
         an_append_that_is_none_is_refused
         a_full_journal_refuses_and_forgets_nothing
         a_tail_is_all_from_there_on
+        trimming_keeps_what_a_reader_has_not_answered
         trimming_never_empties_a_partition;
 }
 

@@ -162,24 +162,23 @@ impl Bus for Memory {
     }
 
     fn trim(&self, journal: Journal, partition: Partition, keep_from: u64) -> Answer<'_, u64> {
-        soon(move || self.on(journal.stream(), |log, _| Ok(log.trim(partition, keep_from))))
+        soon(move || {
+            let stream = journal.stream();
+            self.on(stream, |log, _| {
+                // What a processor has not answered yet is its input still, however old it is.
+                let answered = if table::readers_of(stream).next().is_some() { answered(stream, log)? } else { u64::MAX };
+                Ok(log.trim(partition, keep_from.min(answered.saturating_add(1))))
+            })
+        })
     }
 
     fn trim_answered<'a>(&'a self, stream: &'a str) -> Answer<'a, u64> {
         soon(move || {
-            let doing = || format!("trim {stream}");
             if table::stream(stream).is_none_or(|table| table.role != Role::Inbox) {
-                return Err(Error::caused(Kind::Malformed, doing(), "only an inbox is trimmed by what is answered"));
+                return Err(Error::caused(Kind::Malformed, format!("trim {stream}"), "only an inbox is trimmed by what is answered"));
             }
             self.on(stream, |log, _| {
-                let floors = log.floors();
-                let answered = table::answered(stream, &floors).map_err(|missing| {
-                    Error::caused(
-                        Kind::NotProvisioned,
-                        doing(),
-                        format!("{missing} has no complete set of consumers, so nobody knows what it has answered"),
-                    )
-                })?;
+                let answered = answered(stream, log)?;
                 Ok(log.trim_all(answered + 1))
             })
         })
@@ -225,6 +224,14 @@ impl Bus for Memory {
             Ok(state.beats.keys().filter(|beat| beat.room == room).map(|beat| beat.replica.clone()).collect())
         })
     }
+}
+
+/// Up to which sequence every declared consumer of a stream has acked.
+fn answered(stream: &str, log: &Log) -> Result<u64, Error> {
+    table::answered(stream, &log.floors()).map_err(|missing| {
+        let why = format!("{missing} has no complete set of consumers, so nobody knows what it has answered");
+        Error::caused(Kind::NotProvisioned, format!("find out what of {stream} is answered"), why)
+    })
 }
 
 fn later(moment: Moment, by: Duration) -> Moment {

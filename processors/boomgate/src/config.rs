@@ -8,7 +8,7 @@
 
 use crate::settings::Settings;
 use anyhow::{Context, bail};
-use schema::{reference::Declared, wire::Format};
+use schema::{Journal, reference::Declared};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
 
@@ -33,9 +33,9 @@ pub struct Config {
     /// The numbers that bound decisions.
     #[serde(default)]
     pub limits: Limits,
-    /// The format of what is published: `messagepack` or `json`.
+    /// The journals that are published as JSON, as `["SESSION"]`; the others are MessagePack.
     #[serde(default)]
-    pub format: Format,
+    pub json: Vec<Journal>,
 }
 
 /// The broker.

@@ -5,7 +5,7 @@
 use crate::{config::Config, run::With, settings::Settings};
 use anyhow::Context;
 use rules::Limits;
-use schema::{Reference, wire::Format};
+use schema::{Journal, Reference};
 use std::{path::Path, sync::Arc, time::Duration};
 use store::{Location, Store};
 use streams::{Beat, Bus, JetStream, Options, server::Server, table::Declared};
@@ -27,15 +27,15 @@ pub struct Parts {
     pub server: Option<Arc<Mutex<Server>>>,
     /// The numbers of the loop.
     pub settings: Settings,
-    /// The format of what is published.
-    pub format: Format,
+    /// The journals that are published as JSON.
+    pub json: Vec<Journal>,
 }
 
 impl Parts {
     /// What processors run with.
     pub fn with(&self, reference: Arc<Reference>, limits: Limits) -> With {
         let (bus, store) = (self.bus.clone(), self.store.clone());
-        With { bus, store, reference, limits, settings: self.settings, format: self.format, replica: replica() }
+        With { bus, store, reference, limits, settings: self.settings, json: self.json.clone(), replica: replica() }
     }
 
     /// Ends our own nats-server, if there is one.
@@ -111,7 +111,7 @@ pub async fn connect(config: &Config, name: &str) -> anyhow::Result<Parts> {
     }
     let store = store::open(&location).await?;
     let server = server.map(|server| Arc::new(Mutex::new(server)));
-    Ok(Parts { bus: jetstream.clone(), jetstream, store, server, settings: config.settings(), format: config.format })
+    Ok(Parts { bus: jetstream.clone(), jetstream, store, server, settings: config.settings(), json: config.json.clone() })
 }
 
 /// A system of its own in a folder that is emptied first: for the demo and for replays.

@@ -6,7 +6,7 @@ use crate::{
     settings::Settings,
 };
 use rules::{Limits, Rules};
-use schema::{Reference, wire::Format};
+use schema::{Journal, Reference, wire::Format};
 use std::sync::Arc;
 use store::Store;
 use streams::Bus;
@@ -25,8 +25,8 @@ pub struct With {
     pub limits: Limits,
     /// The numbers of the loop.
     pub settings: Settings,
-    /// The format of what is published.
-    pub format: Format,
+    /// The journals that are published as JSON; the others are MessagePack.
+    pub json: Vec<Journal>,
     /// The replica's own name.
     pub replica: String,
 }
@@ -50,7 +50,8 @@ pub fn named(names: &[String]) -> anyhow::Result<Vec<&'static Rules>> {
 pub async fn run(processors: Vec<&'static Rules>, with: With, readiness: Arc<Readiness>, shutdown: watch::Receiver<bool>) {
     let mut replicas = JoinSet::new();
     for rules in processors {
-        let With { bus, store, reference, limits, settings, format, replica } = with.clone();
+        let With { bus, store, reference, limits, settings, json, replica } = with.clone();
+        let format = if json.contains(&rules.journal) { Format::Json } else { Format::MessagePack };
         let shared = Arc::new(Shared { rules, bus, store, reference, limits, format, settings, metrics: Metrics::new(rules.name) });
         replicas.spawn(replica::run(shared, replica, readiness.clone(), shutdown.clone()));
     }

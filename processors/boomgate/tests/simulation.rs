@@ -145,7 +145,7 @@ async fn life_of_a_town(seed: u64) -> Result<String, String> {
             reference: reference.clone(),
             limits: rules::Limits::default(),
             settings,
-            format: schema::wire::Format::MessagePack,
+            json: Vec::new(),
             replica: format!("replica-{number}"),
         };
         replicas.spawn(lives(with, dice.clone(), stopped.clone()));

@@ -214,7 +214,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         (Table::Waiting, SessionEvent::Opened { stay, .. }, Some(Entity::Waiting(waiting))) => {
             Entity::Waiting(Waiting { released_by: Some(stay.session), ..waiting })
         }
-        (table, event, entity) => unreachable!("{event:?} does not concern {entity:?} of {table:?}"),
+        (table, ..) => unreachable!("{} does not concern {} {}", recorded.event.kind(), table.name(), key.id),
     }
 }
 

@@ -90,7 +90,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             Entity::Order(Order { order: *order, stay: stay.clone(), departure: departure.clone(), quote: None, paid: None })
         }
         (OrderEvent::Paid { amount, by, .. }, Some(Entity::Order(order))) => Entity::Order(Order { paid: Some((*amount, by.clone())), ..order }),
-        (event, entity) => unreachable!("{event:?} does not concern {entity:?} at {key:?}"),
+        _ => unreachable!("{} does not concern {} {}", recorded.event.kind(), key.table.name(), key.id),
     }
 }
 

@@ -1,9 +1,10 @@
 //! What journals promise.
 
 use super::{Bed, append, payloads, wait};
-use crate::{Append, Bus, From, Kind, Message};
+use crate::{Append, Bus, From, Intake, Kind, Message, subject};
 use futures_util::{FutureExt, future::join_all};
 use schema::{Journal, Partition, id::Province};
+use std::time::Duration;
 
 async fn read(bus: &dyn Bus, partition: u8, from: u64) -> Vec<crate::Stored> {
     bus.tail(Journal::Session, Partition(partition), From::Sequence(from)).await.expect("it is read")
@@ -158,6 +159,7 @@ pub(super) async fn a_full_journal_refuses_and_forgets_nothing(bed: &Bed) {
     assert_eq!((look.first, look.last), (1, look.messages));
     // Room is made, and it goes on.
     let expected = last(&*bed.one, 7).await;
+    let _reader = pricing(&*bed.one).await;
     bed.one.trim(Journal::Session, Partition(7), expected).await.expect("it is trimmed");
     bed.one.append(append(7, expected, &["more"])).await.expect("there is room");
 }
@@ -195,7 +197,43 @@ pub(super) async fn a_tail_is_all_from_there_on(bed: &Bed) {
     assert_eq!(bed.two.scan("SESSION", 1_000, 5).await.expect("it is read"), []);
 }
 
+/// The declared reader of SESSION: nothing is trimmed that it has not answered, so it must be there.
+async fn pricing(bus: &dyn Bus) -> Box<dyn Intake> {
+    let reader = crate::table::readers("pricing", 1, 0).into_iter().next().expect("pricing reads SESSION");
+    bus.consume(reader).await.expect("it is declared")
+}
+
+pub(super) async fn trimming_keeps_what_a_reader_has_not_answered(bed: &Bed) {
+    let mut intake = pricing(&*bed.one).await;
+    let leaving = |payload: &str| {
+        let mut append = append(7, 0, &[payload]);
+        append.messages[0].subject = subject::journal_subject(Journal::Session, Province(44), Partition(7), "leaving");
+        append
+    };
+    let first = bed.one.append(leaving("a")).await.expect("it is new").last;
+    let last = bed.one.append(Append { expected: first, ..leaving("b") }).await.expect("it saw the first").last;
+    assert_eq!(bed.one.trim(Journal::Session, Partition(7), last).await.expect("nothing is answered"), 0);
+    let mut answered = 0;
+    while answered < 2 {
+        for delivery in intake.fetch(10, Duration::from_secs(2)).await.expect("they are handed out") {
+            bed.one.ack(&delivery).await.expect("it is sent");
+            answered += 1;
+        }
+    }
+    let mut trimmed = 0;
+    for _ in 0..100 {
+        trimmed += bed.one.trim(Journal::Session, Partition(7), last).await.expect("both are answered");
+        if trimmed > 0 {
+            break;
+        }
+        // Nobody waits for the broker's word on an ack.
+        wait(20).await;
+    }
+    assert_eq!((trimmed, payloads(&read(&*bed.two, 7, 1).await)), (1, vec!["b".to_owned()]));
+}
+
 pub(super) async fn trimming_never_empties_a_partition(bed: &Bed) {
+    let _reader = pricing(&*bed.one).await;
     assert_eq!(bed.one.trim(Journal::Session, Partition(7), 99).await.expect("there is nothing"), 0);
     let mine = bed.one.append(append(7, 0, &["a", "b", "c"])).await.expect("it is new").last;
     bed.one.append(append(8, 0, &["other"])).await.expect("it is new");

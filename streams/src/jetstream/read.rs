@@ -143,7 +143,11 @@ impl Wire {
     /// Forgets a partition's messages below `keep_from`, never its last one.
     pub async fn trim(&self, journal: Journal, partition: Partition, keep_from: u64) -> Result<u64, Error> {
         let Some(head) = self.head(journal, partition).await? else { return Ok(0) };
-        self.purge(journal.stream(), Some(&subject::partition_wildcard(journal, partition)), keep_from.min(head.sequence)).await
+        let stream = journal.stream();
+        // What a processor has not answered yet is its input still, however old it is.
+        let answered = if table::readers_of(stream).next().is_some() { self.answered(stream).await? } else { u64::MAX };
+        let below = keep_from.min(head.sequence).min(answered.saturating_add(1));
+        self.purge(stream, Some(&subject::partition_wildcard(journal, partition)), below).await
     }
 
     /// Forgets what every declared consumer of an inbox has acked.
@@ -152,6 +156,12 @@ impl Wire {
         if table::stream(stream).is_none_or(|table| table.role != table::Role::Inbox) {
             return Err(Error::caused(Kind::Malformed, doing(), "only an inbox is trimmed by what is answered"));
         }
+        self.purge(stream, None, self.answered(stream).await?.saturating_add(1)).await
+    }
+
+    /// Up to which sequence every declared consumer of a stream has acked.
+    async fn answered(&self, stream: &str) -> Result<u64, Error> {
+        let doing = || format!("find out what of {stream} is answered");
         // Taken before the consumers', so that a consumer with nothing left to do has answered at least up to here.
         let end = self.look(stream).await?.last;
         let consumers = self.consumers(stream).await.map_err(|failure| failure.doing(doing()))?;
@@ -167,10 +177,9 @@ impl Wire {
                 floors.push((name.to_owned(), floor));
             }
         }
-        let answered = table::answered(stream, &floors).map_err(|missing| {
+        table::answered(stream, &floors).map_err(|missing| {
             Error::caused(Kind::NotProvisioned, doing(), format!("{missing} has no complete set of consumers, so nobody knows what it has answered"))
-        })?;
-        self.purge(stream, None, answered + 1).await
+        })
     }
 
     /// All consumers of a stream, as the server describes them.

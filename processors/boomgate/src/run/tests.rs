@@ -21,7 +21,7 @@ impl Whole {
             reference: Arc::new(Reference::resolve(declared()).expect("valid reference data")),
             limits: Limits::default(),
             settings: Settings { keep_inputs: true, ..Settings::default() },
-            format: Format::MessagePack,
+            json: vec![Journal::Session],
             replica: "one".into(),
         };
         let (stop, stopped) = watch::channel(false);
