@@ -167,6 +167,11 @@ impl Server {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// The folder of its data.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Its process; 0 once it has ended.
     pub fn pid(&self) -> u32 {
         self.child.id().unwrap_or(0)

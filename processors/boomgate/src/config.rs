@@ -50,11 +50,19 @@ pub struct Nats {
     pub credentials_file: PathBuf,
     /// Replicas of each stream: 1 on one machine, 3 on a cluster.
     pub replicas: usize,
+    /// The storage of all streams together, in MiB; a stream past its share refuses.
+    pub storage_mb: u64,
 }
 
 impl Default for Nats {
     fn default() -> Self {
-        Self { url: String::new(), folder: "data/nats".into(), credentials_file: PathBuf::new(), replicas: 1 }
+        Self {
+            url: String::new(),
+            folder: "data/nats".into(),
+            credentials_file: PathBuf::new(),
+            replicas: 1,
+            storage_mb: streams::table::STORAGE_BYTES / (1024 * 1024),
+        }
     }
 }
 
@@ -145,6 +153,9 @@ impl Config {
         let Loop { groups, batch_max, retention_min, save_every_ms, .. } = config.settings;
         if !(1..=64).contains(&groups) || batch_max == 0 || save_every_ms == 0 || retention_min < 30 {
             bail!("loop: groups is 1 to 64, batch_max and save_every_ms above 0, retention_min at least 30");
+        }
+        if config.nats.storage_mb < 16 {
+            bail!("nats.storage_mb is at least 16");
         }
         if ![1, 3, 5].contains(&config.nats.replicas) {
             bail!("nats.replicas is 1, 3 or 5");

@@ -11,8 +11,10 @@ use store::{Location, Store};
 use streams::{Beat, Bus, JetStream, Options, server::Server, table::Declared};
 use tokio::sync::{Mutex, watch};
 
-/// How many seconds our own nats-server may refuse to write before it is started again.
-const SILENT_MAX: u32 = 10;
+/// How many signs of life in a row may fail before our own nats-server is taken to stand still.
+const SILENT_MAX: u32 = 5;
+/// How many bytes must be free before a server that stood still is started again.
+const SPACE_MIN: usize = 4 * 1024 * 1024;
 
 /// Broker and store.
 #[derive(Clone)]
@@ -56,7 +58,7 @@ fn replica() -> String {
 /// What of the table of streams a configuration chooses.
 pub fn declared(config: &Config) -> Declared {
     let replicas = u8::try_from(config.nats.replicas).unwrap_or(1);
-    Declared { replicas, groups: config.settings.groups, ..Declared::default() }
+    Declared { replicas, groups: config.settings.groups, storage_bytes: config.nats.storage_mb.saturating_mul(1024 * 1024) }
 }
 
 impl Parts {
@@ -73,11 +75,11 @@ impl Parts {
         Ok((Arc::new(JetStream::connect(&url, options).await?), server))
     }
 
-    /// Restarts our own nats-server when it has died, or stands still after its disk was full.
+    /// Watches whether the broker stores what it is given. Our own nats-server is started again when it has died, or when it stands still
+    /// after its disk was full and there is space again; of another one the log says what to do.
     pub fn guard(&self, mut shutdown: watch::Receiver<bool>) -> tokio::task::JoinHandle<()> {
         let parts = self.clone();
         tokio::spawn(async move {
-            let Some(server) = parts.server else { return };
             let mut second = crate::clock::every(Duration::from_secs(1));
             let mut silent = 0_u32;
             loop {
@@ -87,19 +89,47 @@ impl Parts {
                     _ = second.tick() => {}
                 }
                 // A sign of life is a write: reading would go on while the disk is full.
-                let alive = parts.bus.beat(Beat { room: "guard".into(), replica: replica() }).await.is_ok();
-                silent = if alive { 0 } else { silent.saturating_add(1) };
-                let mut server = server.lock().await;
-                if !server.is_running() || silent >= SILENT_MAX {
-                    tracing::error!("nats-server has died or stands still: it is started again on its data");
-                    if let Err(error) = server.restart().await {
-                        tracing::error!(%error, "nats-server cannot be started again yet");
-                    }
-                    silent = 0;
-                }
+                let stored = parts.bus.beat(Beat { room: "guard".into(), replica: replica() }).await;
+                silent = if stored.is_ok() { 0 } else { silent.saturating_add(1) };
+                metrics::gauge!("boomgate_broker_refuses").set(f64::from(silent));
+                parts.revive(&mut silent).await;
             }
         })
     }
+
+    async fn revive(&self, silent: &mut u32) {
+        let Some(server) = &self.server else {
+            if *silent > 0 && silent.is_multiple_of(SILENT_MAX) {
+                tracing::error!("the broker stores nothing: if its disk was full, free space and then restart nats-server, or it goes on refusing");
+            }
+            return;
+        };
+        let mut server = server.lock().await;
+        let stands_still = *silent >= SILENT_MAX;
+        if server.is_running() && !stands_still {
+            return;
+        }
+        if !has_space(server.folder()) {
+            if *silent <= SILENT_MAX || silent.is_multiple_of(SILENT_MAX) {
+                tracing::error!(folder = %server.folder().display(), "the disk of our nats-server is full: devices get no acknowledgement until there is space");
+            }
+            return;
+        }
+        tracing::error!("nats-server has died or stands still: it is started again on its data");
+        if let Err(error) = server.restart().await {
+            tracing::error!(%error, "nats-server cannot be started again yet");
+        }
+        *silent = 0;
+    }
+}
+
+/// Whether a few megabytes can be written beside the server's data.
+fn has_space(folder: &Path) -> bool {
+    let probe = folder.join("space-probe");
+    let written = std::fs::write(&probe, vec![0_u8; SPACE_MIN]).is_ok();
+    // What was written of it is removed either way.
+    let removed = std::fs::remove_file(&probe).is_ok();
+    written && removed
 }
 
 /// Connects what a configuration names. Our own nats-server is started, and brought to the table of streams.

@@ -1,0 +1,79 @@
+//! How long it takes to take over a partition with 10,000 events to fold, on a real nats-server:
+//! `cargo run --release -p boomgate --example takeover`.
+#![expect(clippy::disallowed_methods, reason = "it measures real time")]
+
+use boomgate::{metrics::Metrics, replica::Shared, settings::Settings, state, takeover};
+use rules::{Body, Facts, Input, Limits};
+use schema::{
+    Currency, GateEvent, GateKind, Inbox, Moment, Partition, Reference,
+    gate::{Colour, Credential},
+    id::Province,
+    reference::{Declared, LotDeclared, RateTable, Step},
+    wire::{self, Format},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use store::Sqlite;
+use streams::{Append, Bus, JetStream, Message, Options, Server};
+
+const EVENTS: i64 = 10_000;
+
+fn reference() -> anyhow::Result<Reference> {
+    let steps = vec![Step { to_min: None, unit_min: 60, price: 500 }];
+    let table = RateTable { id: "hourly".into(), version: 1, currency: Currency::Cny, free_min: 0, steps, cap_per_24h: None };
+    let lot = LotDeclared {
+        lot: "large".parse()?,
+        province: Province(44),
+        zone: "Asia/Shanghai".into(),
+        capacity: EVENTS,
+        open: true,
+        rate_table: Some("hourly".into()),
+        lanes: vec!["in".parse()?],
+    };
+    Ok(Reference::resolve(Declared { lots: vec![lot], rate_tables: vec![table] })?)
+}
+
+fn entry(number: i64, now: Moment) -> anyhow::Result<Input> {
+    let (lot, lane, kind) = ("large".parse()?, "in".parse()?, GateKind::Entry);
+    let credential = Credential::plate(&format!("car {number}"), Colour::Blue);
+    let event = GateEvent { id: format!("e{number}").parse()?, lot, lane, kind, seen_at: now, credential };
+    Ok(Input { inbox: Inbox::Gate, sequence: 1, key: event.key().into(), time: now, received_at: now, body: Body::Gate(event) })
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> anyhow::Result<()> {
+    let folder = std::env::temp_dir().join(format!("boomgate-takeover-{}", std::process::id()));
+    let mut server = Server::start(&folder).await?;
+    let bus = Arc::new(JetStream::connect(&server.url(), Options { name: "takeover".into(), ..Options::default() }).await?);
+    bus.provision(&streams::Declared::default()).await?;
+    let rules = &rules::entry::RULES;
+    let (store, reference) = (Arc::new(Sqlite::in_memory()), Arc::new(reference()?));
+    let (limits, settings, metrics) = (Limits::default(), Settings::default(), Metrics::new(rules.name));
+    let shared = Shared { rules, bus: bus.clone(), store, reference, limits, format: Format::MessagePack, settings, metrics };
+    let partition = Partition::of_lot("large");
+    let now = bus.look("GATE").await?.now;
+    let mut own = state::State::new(rules.journal, partition);
+    let rows = state::Rows::new();
+    for first in (0..EVENTS).step_by(Append::MESSAGES_MAX) {
+        let mut draft = state::Draft::new(rules, &own, &rows);
+        for number in (first..EVENTS).take(Append::MESSAGES_MAX) {
+            let input = entry(number, now.plus(number))?;
+            let events = (rules.decide)(&draft, &Facts { reference: &shared.reference, limits: &shared.limits }, &input);
+            draft.record(&input, shared.answer_key(&own, &input), events);
+        }
+        let changes = draft.finish();
+        let subject = streams::subject::journal_subject(rules.journal, Province(44), partition, "opened");
+        let message =
+            |recorded| Message { subject: subject.clone(), payload: wire::encode(Format::MessagePack, recorded).into(), headers: BTreeMap::new() };
+        let messages = changes.events.iter().map(message).collect();
+        let appended = bus.append(Append { journal: rules.journal, partition, expected: own.last, messages }).await?;
+        own.absorb(changes, appended.last);
+    }
+    for _ in 0..5 {
+        let begin = Instant::now();
+        let taken = takeover::take_over(&shared, partition).await?;
+        println!("{EVENTS} events, {} entities: taken over in {:.0} ms", taken.count(), begin.elapsed().as_secs_f64() * 1e3);
+    }
+    server.stop().await;
+    std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}
