@@ -19,6 +19,7 @@ pub mod money;
 pub mod reference;
 pub mod time;
 pub mod token;
+pub mod vehicle;
 pub mod wire;
 
 pub use channel::{ChannelEvent, ChannelFact};
@@ -31,6 +32,7 @@ pub use money::{Currency, Money};
 pub use reference::Reference;
 pub use time::{Day, Moment, Zone};
 pub use token::Token;
+pub use vehicle::{Energy, VehicleClass};
 
 /// The name of a lot: a subject token, chosen by the operator.
 pub type LotId = Token<32>;
