@@ -142,22 +142,22 @@ pub enum Handle {
     Waiting(LotId, Credential),
 }
 
-/// What is known of one thing.
+/// What is known of one thing. The large ones are boxed: most that lie in memory are answers, and an entity is as large as its largest variant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "entity", rename_all = "snake_case")]
 pub enum Entity {
     /// A lot.
     Lot(Lot),
     /// A stay.
-    Session(Session),
+    Session(Box<Session>),
     /// An exit that waits, or waited.
-    Waiting(Waiting),
+    Waiting(Box<Waiting>),
     /// A bill.
-    Order(Order),
+    Order(Box<Order>),
     /// The money of an order.
-    Payment(Payment),
+    Payment(Box<Payment>),
     /// A ledger row.
-    Posting(Posting),
+    Posting(Box<Posting>),
     /// A settlement window.
     Window(Window),
     /// An answer.
@@ -177,10 +177,10 @@ impl Entity {
         }
     }
 
-    /// How long a saved and closed one stays in memory behind the partition's newest event, in microseconds.
+    /// How long a saved and closed one stays in memory behind the partition's newest event, in microseconds; of answers see [`Answer::WINDOW`].
     pub const fn lingers(&self) -> i64 {
         match self {
-            Self::Answer(_) | Self::Window(_) => Answer::WINDOW.saturating_add(Answer::AHEAD_MAX),
+            Self::Window(_) => Answer::WINDOW.saturating_add(Answer::AHEAD_MAX),
             _ => 0,
         }
     }
@@ -397,7 +397,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// How long answers stay in memory: an input younger than this is known without the store.
+    /// How long answers stay in memory, if there is room: an input younger than this is known without the store.
     pub const WINDOW: i64 = 10 * crate::time::MINUTE;
     /// How far an input's own time may be ahead of the broker's before it is not believed.
     pub const AHEAD_MAX: i64 = 5 * crate::time::MINUTE;

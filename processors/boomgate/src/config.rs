@@ -92,6 +92,8 @@ pub struct Loop {
     pub queue_max: usize,
     /// The most rows of one group that wait to be saved.
     pub unsaved_max: usize,
+    /// The most answers of a processor that stay in memory, some 200 bytes each; the older ones are looked up by their rows.
+    pub answers_max: usize,
     /// How often rows are saved, in milliseconds.
     pub save_every_ms: u64,
     /// How long events stay in a journal after they are saved, in minutes; at least 30, for answers are read back from there.
@@ -102,9 +104,9 @@ pub struct Loop {
 
 impl Default for Loop {
     fn default() -> Self {
-        let Settings { groups, batch_max, queue_max, unsaved_max, save_every, retention, keep_inputs } = Settings::default();
-        let save_every_ms = u64::try_from(save_every.as_millis()).unwrap_or(100);
-        Self { groups, batch_max, queue_max, unsaved_max, save_every_ms, retention_min: retention.as_secs() / 60, keep_inputs }
+        let Settings { groups, batch_max, queue_max, unsaved_max, answers_max, save_every, retention, keep_inputs } = Settings::default();
+        let save_every_ms = u64::try_from(save_every.as_millis()).unwrap_or(500);
+        Self { groups, batch_max, queue_max, unsaved_max, answers_max, save_every_ms, retention_min: retention.as_secs() / 60, keep_inputs }
     }
 }
 
@@ -168,9 +170,9 @@ impl Config {
 
     /// The numbers of the loop.
     pub fn settings(&self) -> Settings {
-        let Loop { groups, batch_max, queue_max, unsaved_max, save_every_ms, retention_min, keep_inputs } = self.settings;
+        let Loop { groups, batch_max, queue_max, unsaved_max, answers_max, save_every_ms, retention_min, keep_inputs } = self.settings;
         let (save_every, retention) = (Duration::from_millis(save_every_ms), Duration::from_secs(retention_min.saturating_mul(60)));
-        Settings { groups, batch_max, queue_max, unsaved_max, save_every, retention, keep_inputs }
+        Settings { groups, batch_max, queue_max, unsaved_max, answers_max, save_every, retention, keep_inputs }
     }
 
     /// The numbers that bound decisions.

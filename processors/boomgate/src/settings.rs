@@ -13,6 +13,8 @@ pub struct Settings {
     pub queue_max: usize,
     /// The most rows of one group that may wait to be saved; then nothing more is fetched.
     pub unsaved_max: usize,
+    /// The most answers of a processor that stay in memory; the older ones are looked up by their rows.
+    pub answers_max: usize,
     /// How often rows are saved behind the log.
     pub save_every: Duration,
     /// How long events stay in a journal below the mark.
@@ -28,7 +30,8 @@ impl Default for Settings {
             batch_max: 128,
             queue_max: 2_048,
             unsaved_max: 200_000,
-            save_every: Duration::from_millis(100),
+            answers_max: 65_536,
+            save_every: Duration::from_millis(500),
             retention: Duration::from_secs(24 * 60 * 60),
             keep_inputs: false,
         }

@@ -4,6 +4,7 @@
 //! 1. Whatever an event behind the mark concerns is in memory and dirty until the store confirmed it   (`tests::what_is_not_saved_stays`).
 //! 2. An open entity never leaves memory   (`tests::what_is_open_stays`).
 //! 3. A draft that is not absorbed leaves no trace   (`tests::a_refused_draft_leaves_no_trace`).
+//! 4. An answer that left memory is looked up and never decided anew   (`tests::an_answer_that_left_memory_is_looked_up`).
 //!
 //! Not here: reading and writing (`turn`, `takeover`, `worker`).
 
@@ -41,6 +42,10 @@ pub struct State {
     dirty: BTreeSet<Key>,
     due: BTreeSet<(Moment, Key)>,
     idle: BTreeSet<(Moment, Key)>,
+    /// The saved answers in memory, by their inputs' time.
+    answers: BTreeSet<(Moment, Key)>,
+    /// The answers to all inputs of this time or later are in memory; that to an older one may be known to the store alone.
+    answers_from: Moment,
     marked: u64,
 }
 
@@ -76,6 +81,8 @@ impl State {
             dirty: BTreeSet::new(),
             due: BTreeSet::new(),
             idle: BTreeSet::new(),
+            answers: BTreeSet::new(),
+            answers_from: Moment(0),
             marked: 0,
         }
     }
@@ -111,7 +118,9 @@ impl State {
 
     /// A saved entity that is closed leaves memory, at once or after it has lingered.
     fn rest(&mut self, key: Key, known: &Known) {
-        if !known.entity.is_open() {
+        if let Entity::Answer(answer) = &*known.entity {
+            self.answers.insert((answer.time, key));
+        } else if !known.entity.is_open() {
             self.idle.insert((known.at.plus(known.entity.lingers()), key));
         }
     }
@@ -177,6 +186,40 @@ impl State {
                 self.entities.remove(&key);
             }
         }
+        let window = self.at.plus(0_i64.saturating_sub(Answer::WINDOW));
+        while self.answers.first().is_some_and(|(time, _)| *time < window) {
+            self.forget_oldest_answer();
+        }
+    }
+
+    /// How many saved answers are in memory.
+    pub fn answers(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// Keeps so many of the saved answers, the youngest; the others are in the store.
+    pub fn keep_answers(&mut self, most: usize) {
+        while self.answers.len() > most {
+            self.forget_oldest_answer();
+        }
+    }
+
+    fn forget_oldest_answer(&mut self) {
+        let Some((time, key)) = self.answers.pop_first() else { return };
+        if !self.dirty.contains(&key) {
+            self.entities.remove(&key);
+        }
+        self.answers_known_from(time.plus(1));
+    }
+
+    /// Says that older answers than this may be in the store alone.
+    pub fn answers_known_from(&mut self, time: Moment) {
+        self.answers_from = self.answers_from.max(time);
+    }
+
+    /// Whether an answer to this input would be in memory: it is young, and its clock can be believed.
+    pub fn would_know_answer_to(&self, input: &Input) -> bool {
+        input.time >= self.answers_from && input.time.since(input.received_at) <= Answer::AHEAD_MAX
     }
 
     /// What a draft became is true now: its append was acknowledged with `last`.
@@ -305,11 +348,6 @@ impl Changes {
 /// The key of the answer to an input: it follows from the input alone. None for a tick, which nobody sends again.
 pub fn answer_key(journal: Journal, partition: Partition, inbox: Inbox, event: &str, time: Moment) -> Option<Key> {
     (inbox != Inbox::Tick).then(|| Key::answer(journal, partition, inbox.stream(), event, time))
-}
-
-/// Whether an answer to this input would be in memory: it is young, and its clock can be believed.
-pub fn is_fresh(input: &Input, now: Moment) -> bool {
-    now.since(input.time) <= Answer::WINDOW && input.time.since(input.received_at) <= Answer::AHEAD_MAX
 }
 
 #[cfg(test)]

@@ -55,6 +55,9 @@ pub async fn take_over(shared: &Shared, partition: Partition) -> Result<State, E
     }
     let marked = mark.map_or(0, |mark| mark.sequence);
     state.marked(marked);
+    if let Some((_, head)) = &head {
+        state.answers_known_from(head.at.plus(0_i64.saturating_sub(Answer::WINDOW)));
+    }
     let (known, behind): (Vec<Placed>, Vec<Placed>) = tail.into_iter().partition(|(sequence, _)| *sequence <= marked);
     remember(shared, &mut state, &known);
     fold(shared, &mut state, behind, true).await?;

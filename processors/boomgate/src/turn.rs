@@ -13,7 +13,7 @@
 use crate::{
     input::{Item, Read},
     replica::Shared,
-    state::{Changes, Draft, Rows, State, is_fresh},
+    state::{Changes, Draft, Rows, State},
     takeover,
 };
 use schema::{Effect, Key, Partition, wire};
@@ -142,8 +142,7 @@ fn unknown(shared: &Shared, state: &State, draft: &Draft, input: &rules::Input) 
     if !(shared.rules.concerns)(&input.body) {
         return Vec::new();
     }
-    let now = schema::Moment(draft.at().0.max(input.received_at.0));
-    let answer = shared.answer_key(state, input).filter(|_| !is_fresh(input, now));
+    let answer = shared.answer_key(state, input).filter(|_| !state.would_know_answer_to(input));
     if answer.is_some_and(|key| draft.known(&key).is_some()) {
         return Vec::new();
     }

@@ -86,8 +86,6 @@ struct Worker {
     queued: usize,
     /// How many rows waited to be saved when that was last counted.
     unsaved: usize,
-    /// From how many waiting inputs on, of all partitions, a turn takes more than one: below that the bus appends them faster one by one.
-    batch_from: usize,
     looking: bool,
     round: usize,
     trimmer: save::Trimmer,
@@ -143,7 +141,6 @@ impl Worker {
             foreign: queues.len(),
             queued: 0,
             unsaved: 0,
-            batch_from: shared.bus.batch_from(),
             queues,
             turns: FuturesUnordered::new(),
             chores: FuturesUnordered::new(),
@@ -183,7 +180,8 @@ impl Worker {
                 continue;
             }
             queue.busy = true;
-            let alone = queue.alone || self.queued < self.batch_from;
+            // Below so many inputs, of all partitions, the bus appends them faster one by one.
+            let alone = queue.alone || self.queued < self.shared.bus.batch_from();
             let most = if alone { 1 } else { self.shared.settings.batch_max };
             let items: Vec<Item> = queue.items.drain(..queue.items.len().min(most)).collect();
             self.queued = self.queued.saturating_sub(items.len());
@@ -309,8 +307,20 @@ impl Worker {
                 self.trimmer.marked(&mark);
             }
         }
+        self.bound_answers();
         if saved.failed {
             self.shared.metrics.save_failed();
+        }
+    }
+
+    /// Lets the oldest answers go where there are too many, of each partition in proportion.
+    fn bound_answers(&self) {
+        let most = self.shared.settings.answers_max / usize::from(self.shared.settings.groups);
+        let all: usize = self.queues.values().map(|queue| queue.cell.with(|state| state.answers())).sum();
+        if all > most {
+            for queue in self.queues.values() {
+                queue.cell.with(|state| state.keep_answers(state.answers().saturating_mul(most).checked_div(all).unwrap_or(0)));
+            }
         }
     }
 

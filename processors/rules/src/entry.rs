@@ -158,11 +158,14 @@ fn close(view: &dyn View, facts: &Facts, input: &Input, settled: &Settled) -> Se
     let Settled { order, session, lot, province, paid } = *settled;
     let noted = |note| SessionEvent::Noted { note, concerns: Some(session), lot, province, ask: None };
     match Key::of(Table::Sessions, session).and_then(|key| view.get(&key)) {
-        Some(Entity::Session(Session { stage: Stage::Closed, .. })) => noted(Note::AlreadyClosed),
-        Some(Entity::Session(Session { stay, departure: Some(departure), .. })) => {
-            let expires_at = input.received_at.plus(facts.limits.command_life);
-            SessionEvent::Closed { stay: stay.clone(), departure: departure.clone(), order, paid, expires_at }
-        }
+        Some(Entity::Session(session)) => match (&session.stage, &session.departure) {
+            (Stage::Closed, _) => noted(Note::AlreadyClosed),
+            (Stage::Open | Stage::Leaving, Some(departure)) => {
+                let expires_at = input.received_at.plus(facts.limits.command_life);
+                SessionEvent::Closed { stay: session.stay.clone(), departure: departure.clone(), order, paid, expires_at }
+            }
+            (Stage::Open | Stage::Leaving, None) => noted(Note::Unknown),
+        },
         _ => noted(Note::Unknown),
     }
 }
@@ -195,24 +198,24 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             Entity::Lot(Lot { lot: key.id, occupied: occupied.saturating_add(step) })
         }
         (Table::Sessions, SessionEvent::Opened { stay, .. }, _) => {
-            Entity::Session(Session { stay: stay.clone(), stage: Stage::Open, departure: None, sequence: 0, order: None, paid: None })
+            Entity::Session(Box::new(Session { stay: stay.clone(), stage: Stage::Open, departure: None, sequence: 0, order: None, paid: None }))
         }
         (Table::Sessions, SessionEvent::Leaving { departure, sequence, .. }, Some(Entity::Session(session))) => {
-            Entity::Session(Session { stage: Stage::Leaving, departure: Some(departure.clone()), sequence: *sequence, ..session })
+            Entity::Session(Box::new(Session { stage: Stage::Leaving, departure: Some(departure.clone()), sequence: *sequence, ..*session }))
         }
         (Table::Sessions, SessionEvent::Closed { order, paid, .. }, Some(Entity::Session(session))) => {
-            Entity::Session(Session { stage: Stage::Closed, order: Some(*order), paid: Some(*paid), ..session })
+            Entity::Session(Box::new(Session { stage: Stage::Closed, order: Some(*order), paid: Some(*paid), ..*session }))
         }
-        (Table::Waiting, SessionEvent::Waiting { waiting, lot, province, credential, departure, .. }, _) => Entity::Waiting(Waiting {
+        (Table::Waiting, SessionEvent::Waiting { waiting, lot, province, credential, departure, .. }, _) => Entity::Waiting(Box::new(Waiting {
             waiting: *waiting,
             lot: *lot,
             province: *province,
             credential: credential.clone(),
             departure: departure.clone(),
             released_by: None,
-        }),
+        })),
         (Table::Waiting, SessionEvent::Opened { stay, .. }, Some(Entity::Waiting(waiting))) => {
-            Entity::Waiting(Waiting { released_by: Some(stay.session), ..waiting })
+            Entity::Waiting(Box::new(Waiting { released_by: Some(stay.session), ..*waiting }))
         }
         (table, ..) => unreachable!("{} does not concern {} {}", recorded.event.kind(), table.name(), key.id),
     }

@@ -38,7 +38,7 @@ fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
 
 fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     let known = |order: Id| match Key::of(Table::Payments, order).and_then(|key| view.get(&key)) {
-        Some(Entity::Payment(payment)) => Some(payment),
+        Some(Entity::Payment(payment)) => Some(&**payment),
         _ => None,
     };
     let events = match &input.body {
@@ -170,7 +170,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     let Event::Payment(event) = &recorded.event else { unreachable!("PAYMENT holds its own events alone") };
     let mut payment = match entity {
         Some(Entity::Payment(payment)) => payment,
-        _ => Payment { order: key.id, lot: None, day: key.day, due: None, receipts: std::collections::BTreeMap::new() },
+        _ => Box::new(Payment { order: key.id, lot: None, day: key.day, due: None, receipts: std::collections::BTreeMap::new() }),
     };
     let mut receive = |source: &Source, amount: Money, fate: Fate| {
         let receipt = payment.receipts.entry(Payment::receipt_key(source));

@@ -39,7 +39,8 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
             let key = Key::of(Table::Orders, bill.order);
             let province = key.map(|key| key.province).unwrap_or_default();
             match key.and_then(|key| view.get(&key)) {
-                Some(Entity::Order(Order { paid: None, stay, .. })) => {
+                Some(Entity::Order(known)) if known.paid.is_none() => {
+                    let stay = &known.stay;
                     OrderEvent::Paid { order: bill.order, session: stay.session, lot: stay.lot, province, amount: *amount, by: source.clone() }
                 }
                 Some(_) => OrderEvent::Noted { note: Note::AlreadyKnown, order: bill.order, province },
@@ -84,12 +85,14 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     let Event::Order(event) = &recorded.event else { unreachable!("ORDER holds its own events alone") };
     match (event, entity) {
         (OrderEvent::Priced { order, stay, departure, quote, .. }, _) => {
-            Entity::Order(Order { order: *order, stay: stay.clone(), departure: departure.clone(), quote: Some(quote.clone()), paid: None })
+            Entity::Order(Box::new(Order { order: *order, stay: stay.clone(), departure: departure.clone(), quote: Some(quote.clone()), paid: None }))
         }
         (OrderEvent::Unpriced { order, stay, departure, .. }, _) => {
-            Entity::Order(Order { order: *order, stay: stay.clone(), departure: departure.clone(), quote: None, paid: None })
+            Entity::Order(Box::new(Order { order: *order, stay: stay.clone(), departure: departure.clone(), quote: None, paid: None }))
         }
-        (OrderEvent::Paid { amount, by, .. }, Some(Entity::Order(order))) => Entity::Order(Order { paid: Some((*amount, by.clone())), ..order }),
+        (OrderEvent::Paid { amount, by, .. }, Some(Entity::Order(order))) => {
+            Entity::Order(Box::new(Order { paid: Some((*amount, by.clone())), ..*order }))
+        }
         _ => unreachable!("{} does not concern {} {}", recorded.event.kind(), key.table.name(), key.id),
     }
 }

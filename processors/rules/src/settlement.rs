@@ -92,7 +92,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     };
     if key.table == Table::Ledger {
         let (channel, entries) = (channel.clone(), entries.clone());
-        return Entity::Posting(Posting { posting: *posting, order: *order, lot: *lot, day: *day, channel, currency: *currency, entries });
+        return Entity::Posting(Box::new(Posting { posting: *posting, order: *order, lot: *lot, day: *day, channel, currency: *currency, entries }));
     }
     let mut window = match entity {
         Some(Entity::Window(window)) => window,

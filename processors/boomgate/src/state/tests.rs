@@ -138,11 +138,54 @@ fn a_batch_sees_its_own_earlier_events() {
 
 #[test]
 fn an_old_or_unbelievable_input_is_looked_up() {
-    let now = Moment(START);
-    for (minutes, fresh) in [(0, true), (-10, true), (-11, false), (5, true), (6, false)] {
-        let input = Input { received_at: now, ..entry("A", minutes) };
-        assert_eq!(is_fresh(&input, now), fresh, "{minutes} minutes");
+    let mut state = State::new(Journal::Session, partition());
+    state.answers_known_from(Moment(START - 10 * MINUTE));
+    for (minutes, in_memory) in [(0, true), (-10, true), (-11, false), (5, true), (6, false)] {
+        let input = Input { received_at: Moment(START), ..entry("A", minutes) };
+        assert_eq!(state.would_know_answer_to(&input), in_memory, "{minutes} minutes");
     }
+}
+
+#[test]
+fn an_answer_that_left_memory_is_looked_up() {
+    let answered = |state: &State, minute: i64| {
+        let input = entry("A", minute);
+        let key = answer_key(Journal::Session, partition(), Inbox::Gate, &input.key, input.time).expect("a gate event has an answer");
+        (state.known(&key).is_some(), state.would_know_answer_to(&input))
+    };
+    let mut state = State::new(Journal::Session, partition());
+    for minute in 0..4 {
+        answer(&mut state, minute);
+    }
+    assert_eq!(answered(&state, 0), (true, true), "unsaved answers stay");
+    save_all(&mut state);
+    state.keep_answers(2);
+    assert_eq!([0, 1, 2, 3].map(|minute| answered(&state, minute)), [(false, false), (false, false), (true, true), (true, true)], "a bound");
+    answer(&mut state, 13);
+    save_all(&mut state);
+    assert_eq!([2, 3, 13].map(|minute| answered(&state, minute)), [(false, false), (true, true), (true, true)], "the window");
+}
+
+/// Answers an entry of the car A in that minute.
+fn answer(state: &mut State, minute: i64) {
+    let reference = reference();
+    let limits = rules::Limits::default();
+    let facts = rules::Facts { reference: &reference, limits: &limits };
+    let input = entry("A", minute);
+    let key = answer_key(Journal::Session, partition(), Inbox::Gate, &input.key, input.time);
+    let rows = Rows::new();
+    let mut draft = Draft::new(&rules::entry::RULES, state, &rows);
+    let events = (rules::entry::RULES.decide)(&draft, &facts, &input);
+    draft.record(&input, key, events);
+    let (changes, last) = (draft.finish(), state.last + 1);
+    state.absorb(changes, last);
+}
+
+/// The store confirms all that there is.
+fn save_all(state: &mut State) {
+    let snapshot = state.snapshot().expect("something to save");
+    let rows: Vec<_> = snapshot.rows.iter().map(|row| (row.key, row.at)).collect();
+    state.confirm(&rows, &snapshot.mark);
 }
 
 #[test]

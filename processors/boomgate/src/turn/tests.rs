@@ -32,6 +32,9 @@ async fn a_doubled_input_repeats_its_answer() {
 #[tokio::test(start_paused = true)]
 async fn an_input_waits_while_its_row_cannot_be_read() {
     let mut trial = Trial::new().await;
+    let before = trial.cell().await;
+    let items = trial.deliver(&gate(GateKind::Entry, "B", 0)).await;
+    turn(trial.shared.clone(), before, items, false).await;
     let cell = trial.cell().await;
     // Half an hour old: whether it was answered before is in no memory.
     let items = trial.deliver(&gate(GateKind::Entry, "A", -30)).await;
@@ -39,11 +42,11 @@ async fn an_input_waits_while_its_row_cannot_be_read() {
     let turned = turn(trial.shared.clone(), cell.clone(), items, false).await;
     assert_eq!((turned.done.len(), turned.left.len()), (0, 1));
     assert!(turned.hold.is_some());
-    assert!(trial.kinds().await.is_empty());
+    assert_eq!(trial.kinds().await, ["opened"]);
     trial.store.away.store(false, Ordering::Relaxed);
     let turned = turn(trial.shared.clone(), cell, turned.left, turned.stale).await;
     assert_eq!(turned.done.len(), 1);
-    assert_eq!(trial.kinds().await, ["opened"]);
+    assert_eq!(trial.kinds().await, ["opened", "opened"]);
 }
 
 #[tokio::test(start_paused = true)]

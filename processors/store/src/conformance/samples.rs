@@ -54,7 +54,7 @@ pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64
         paid: (!open).then_some(FEN),
     };
     let key = Key { table: Table::Sessions, province, day: DAY, bucket, id: token(name) };
-    Row { key, at: Moment(at), entity: Entity::Session(session) }
+    Row { key, at: Moment(at), entity: Entity::Session(Box::new(session)) }
 }
 
 /// One row of every table, and more.
@@ -72,11 +72,11 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
             departure: departure(),
             released_by,
         };
-        (Table::Waiting, name.to_owned(), Entity::Waiting(waiting))
+        (Table::Waiting, name.to_owned(), Entity::Waiting(Box::new(waiting)))
     };
     let bill = |name: &str, quote: Option<Quote>, paid: Option<(Money, Source)>| {
         let bill = Order { order: token(name), stay: stay(province, "session-1"), departure: departure(), quote, paid };
-        (Table::Orders, name.to_owned(), Entity::Order(bill))
+        (Table::Orders, name.to_owned(), Entity::Order(Box::new(bill)))
     };
     let line = QuoteLine { what: LineKind::Cap, from_min: 0, to_min: 600, units: 3, unit_price: 500, amount: -295 };
     let quote = |total: i64| Quote {
@@ -98,7 +98,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
             due: (!fates.is_empty()).then_some(FEN),
             receipts: fates.into_iter().enumerate().map(receipt).collect(),
         };
-        (Table::Payments, name.to_owned(), Entity::Payment(payment))
+        (Table::Payments, name.to_owned(), Entity::Payment(Box::new(payment)))
     };
     let posting = |name: &str, lot| {
         let entries = vec![
@@ -106,7 +106,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
             Entry { account: Account::ParkingRevenue, debit: 0, credit: 1_205 },
         ];
         let posting = Posting { posting: token(name), order, lot, day: DAY, channel: "alipay".into(), currency: Currency::Jpy, entries };
-        (Table::Ledger, name.to_owned(), Entity::Posting(posting))
+        (Table::Ledger, name.to_owned(), Entity::Posting(Box::new(posting)))
     };
     let command = LaneCommand {
         id: id::derive(Kind::Command, place, &["command"]),
