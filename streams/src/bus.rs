@@ -178,9 +178,10 @@ pub trait Bus: Send + Sync {
     /// Says that a message is still being worked on: its `ack_wait` starts anew.
     fn progress<'a>(&'a self, delivery: &'a Delivery) -> Answer<'a, ()>;
 
-    /// From how many messages on one append is cheaper than as many appends one after the other.
+    /// From how many messages on one append is now cheaper than as many appends one after the other.
     ///
-    /// A single server stages every batch in files of its own, so there a few messages are cheaper alone; a cluster does not mind.
+    /// A single server stages every batch in files of its own, so there a few messages are cheaper alone, unless a batch is what they wait for
+    /// anyway; a cluster does not mind.
     fn batch_from(&self) -> usize;
 
     /// The one commit. [`crate::Kind::Stale`]: nothing was stored. [`crate::Kind::Unavailable`]: unknown; catch up.

@@ -15,13 +15,13 @@ use crate::{
     Answer, Append, Appended, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reader, Stored, Told, check,
     table::MEMBERS,
 };
-use append::Appender;
+use append::{Appender, Pace, Pressure};
 use async_nats::{ConnectOptions, HeaderMap, ServerAddr};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use schema::{Journal, Partition};
 use serde_json::json;
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use wire::{ANSWER_WAIT, Wire, headers_of};
 
 /// How a server is reached.
@@ -35,19 +35,11 @@ pub struct Options {
     pub replicas: u8,
 }
 
-/// How many one-message appends of a journal fly by themselves: on one server a batch costs about what this many conditional publishes do.
-const SINGLES_MAX_ALONE: usize = 16;
-/// The same on a cluster, where a batch costs no more than one message.
-const SINGLES_MAX_CLUSTER: usize = 1;
-
-/// From how many messages on a batch is worth its price on one server: 3 to 25 ms, as busy as its disk is, against 0.4 ms a message.
-const BATCH_FROM_ALONE: usize = 12;
-
 /// A connection to JetStream. Dropping it drops what waits.
 pub struct JetStream {
     pub(crate) wire: Wire,
     appenders: [Appender; Journal::ALL.len()],
-    batch_from: usize,
+    pressure: Arc<Pressure>,
 }
 
 impl JetStream {
@@ -69,10 +61,9 @@ impl JetStream {
         let mut context = async_nats::jetstream::new(client.clone());
         context.set_timeout(ANSWER_WAIT);
         let wire = Wire { client, context };
-        let singles_max = if options.replicas <= 1 { SINGLES_MAX_ALONE } else { SINGLES_MAX_CLUSTER };
-        let appenders = Journal::ALL.map(|journal| Appender::start(wire.clone(), journal, singles_max));
-        let batch_from = if options.replicas <= 1 { BATCH_FROM_ALONE } else { 2 };
-        Ok(Self { wire, appenders, batch_from })
+        let pressure = Arc::new(Pressure::new(if options.replicas <= 1 { Pace::alone() } else { Pace::cluster() }));
+        let appenders = Journal::ALL.map(|journal| Appender::start(wire.clone(), journal, pressure.clone()));
+        Ok(Self { wire, appenders, pressure })
     }
 
     async fn say(&self, delivery: &Delivery, what: Bytes) -> Result<(), Error> {
@@ -125,7 +116,7 @@ impl Bus for JetStream {
     }
 
     fn batch_from(&self) -> usize {
-        self.batch_from
+        self.pressure.batch_from()
     }
 
     fn append(&self, append: Append) -> Answer<'_, Appended> {
@@ -228,7 +219,7 @@ impl Listening for Ear {
     }
 }
 
-/// Lets servers catch up with each other.
+/// Lets servers catch up with each other, or a batch gather.
 #[expect(clippy::disallowed_methods, reason = "the broker's own pace, which no simulation replays: the memory bus has no replicas")]
 async fn pause(wait: Duration) {
     tokio::time::sleep(wait).await;

@@ -55,6 +55,8 @@ pub enum Error {
     },
 }
 
+/// How many flushes may run at once for each core.
+const FLUSHES_PER_CORE: usize = 4;
 /// How long a server may take to be ready: it reads its streams first.
 const READY_WAIT: Duration = Duration::from_secs(60);
 /// How long it may take to stop before it is killed.
@@ -122,6 +124,9 @@ impl Server {
         let errors = log.try_clone().map_err(unusable)?;
         let mut command = Command::new(binary);
         command.arg("--config").arg(&config).stdin(Stdio::null()).stdout(log).stderr(errors).kill_on_drop(true);
+        // Every flushed write holds one of Go's processors until the disk has answered; with as many as there are cores the others wait idle.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        command.env("GOMAXPROCS", (cores * FLUSHES_PER_CORE).to_string());
         // Of a group of its own, so that Ctrl-C reaches boomgate alone, which drains first and stops the server last.
         #[cfg(unix)]
         command.process_group(0);

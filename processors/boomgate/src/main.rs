@@ -18,6 +18,10 @@ use std::{
 };
 use tokio::sync::watch;
 
+/// A turn makes and drops many small values on any thread; this one is measurably quicker at that than the system's and gives memory back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Stream processing for car parks: opened barriers, priced stays, payments that count once.
 #[derive(Parser)]
 #[command(name = "boomgate", version)]
