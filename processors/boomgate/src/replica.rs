@@ -3,6 +3,8 @@
 //! Invariants
 //! 1. Every group has an owner among the living, and a change of membership moves only what it must   (`tests::groups_are_shared_and_few_move`).
 //! 2. Two owners for a moment cost refused appends and nothing else   (`simulation`).
+//! 3. What a dead worker left unsaved in an idle partition is found and saved by its new owner
+//!    (`tests::what_a_dead_worker_left_in_an_idle_partition_is_found_and_saved`).
 //!
 //! Not here: what an owner does (`worker`).
 

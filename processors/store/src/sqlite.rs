@@ -6,6 +6,8 @@
 //! 3. No call holds up the runtime's thread   (`tests::a_locked_store_is_unavailable_and_comes_back`, which runs on a single thread).
 //! 4. Locked or full, it is away, and comes back by itself   (`tests::a_locked_store_is_unavailable_and_comes_back`, `tests::a_full_disk_is_unavailable_and_comes_back`).
 //! 5. In memory nothing runs on another thread, so a simulation sees the same order each time   (`tests::in_memory_is_done_at_the_first_poll`).
+//! 6. Answers are forgotten once they are `Answer::KEPT` old, a few at a time while nothing waits to be written
+//!    (`tests::old_answers_are_forgotten_behind_the_writer`, `tests::old_answers_are_forgotten_in_small_steps`).
 //!
 //! One thread writes, one reads by key and one reads for auditors, so that a long scan holds up no lane.
 //!
@@ -16,10 +18,13 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-use crate::{Answer, Error, Mark, Part, Row, Store, tables::Cells};
+use crate::{
+    Answer, Error, Mark, Part, Row, Store,
+    tables::{self, Cells},
+};
 use futures_util::FutureExt;
 use rusqlite::{Connection, TransactionBehavior};
-use schema::{Journal, Key, Partition, Table};
+use schema::{Journal, Key, Moment, Partition, Table, entity, time};
 use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -29,6 +34,10 @@ use tokio::sync::oneshot;
 
 /// Rows in one transaction: enough to share an fsync, few enough that the first of them does not wait long for it.
 const GROUP_ROWS_MAX: usize = 4_096;
+/// Rows that are looked at in one step of forgetting: a save that comes meanwhile waits for these few alone.
+const FORGET_ROWS_MAX: usize = 256;
+/// How much event time passes until it is looked again for what is old enough.
+const FORGET_EVERY: i64 = 60 * time::MINUTE;
 
 /// A store in one SQLite file, or in memory.
 pub struct Sqlite(Place);
@@ -178,9 +187,18 @@ fn commit<'a>(connection: &mut Connection, all: impl IntoIterator<Item = &'a Wha
     transaction.commit()
 }
 
-/// The writer: takes all that waits, up to a bound, and commits it at once.
+/// The writer: takes all that waits, up to a bound, and commits it at once. While nothing waits it forgets what is old.
 fn write_all(mut connection: Connection, jobs: &mpsc::Receiver<Write>) {
-    while let Ok(first) = jobs.recv() {
+    let mut forgetting = Forgetting::default();
+    loop {
+        let first = match jobs.try_recv() {
+            Ok(first) => first,
+            Err(mpsc::TryRecvError::Empty) if forgetting.step(&connection) => continue,
+            Err(_) => match jobs.recv() {
+                Ok(first) => first,
+                Err(mpsc::RecvError) => return,
+            },
+        };
         let mut count = first.what.count();
         let mut group = vec![first];
         while count < GROUP_ROWS_MAX
@@ -191,10 +209,48 @@ fn write_all(mut connection: Connection, jobs: &mpsc::Receiver<Write>) {
         }
         let failure = commit(&mut connection, group.iter().map(|write| &write.what)).err().map(Arc::new);
         for write in group {
+            if let (None, What::Marks(marks)) = (&failure, &write.what) {
+                forgetting.marked(marks);
+            }
             let failed = failure.as_ref().map(|e| Error::caused(rows::kind(e), write.what.doing(), Arc::clone(e)));
             // Who asked may have left; what was written stays written.
             drop(write.done.send(failed.map_or(Ok(()), Err)));
         }
+    }
+}
+
+/// What is left to forget. Time is that of the marks: they are as new as the broker's time, and no clock is needed.
+#[derive(Default)]
+struct Forgetting {
+    /// The newest mark.
+    newest: i64,
+    /// The newest mark when it was last begun.
+    begun: i64,
+    /// The tables in which there may be more.
+    left: Vec<Table>,
+}
+
+impl Forgetting {
+    fn marked(&mut self, marks: &[Mark]) {
+        self.newest = marks.iter().map(|mark| mark.at.0).fold(self.newest, i64::max);
+        if self.newest.saturating_sub(self.begun) >= FORGET_EVERY {
+            self.begun = self.newest;
+            self.left = Table::ALL.into_iter().filter(|table| tables::forgets(*table)).collect();
+        }
+    }
+
+    /// Takes one step; gives whether there was one to take.
+    fn step(&mut self, connection: &Connection) -> bool {
+        let Some(table) = self.left.last().copied() else { return false };
+        match rows::forget(connection, table, Moment(self.begun.saturating_sub(entity::Answer::KEPT)), FORGET_ROWS_MAX) {
+            Ok(0) => drop(self.left.pop()),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(table = table.name(), %error, "old answers stay for now");
+                self.left.clear();
+            }
+        }
+        true
     }
 }
 

@@ -91,6 +91,14 @@ pub(crate) const fn opens(table: Table) -> bool {
     }
 }
 
+/// Whether a table's rows are forgotten once they are [`schema::entity::Answer::KEPT`] old: in CQL by the table's own time to live.
+pub(crate) const fn forgets(table: Table) -> bool {
+    match table {
+        Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers => true,
+        Table::Lots | Table::Sessions | Table::Waiting | Table::Orders | Table::Payments | Table::Ledger | Table::Windows => false,
+    }
+}
+
 /// The tables of a journal.
 pub(crate) fn of(journal: schema::Journal) -> impl Iterator<Item = Table> {
     Table::ALL.into_iter().filter(move |table| table.journal() == journal)

@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! 1. A row is written only where it is newer   (`conformance::the_newest_row_wins`).
+//! 2. What is forgotten at once is bounded, and so is what is read to find it   (`tests::old_answers_are_forgotten_in_small_steps`).
 
 use crate::{
     Error, Kind, Mark, Part, Row,
@@ -135,6 +136,15 @@ pub(super) fn mark(connection: &Connection, marks: &[Mark]) -> rusqlite::Result<
         statement.execute((mark.journal.stream(), mark.partition.0, mark.at.0, mark.sequence.cast_signed()))?;
     }
     Ok(())
+}
+
+/// Deletes rows older than `before` among the `most` that were written first; gives how many went.
+///
+/// Row ids grow as rows are written, so the old ones come first, and no index is needed to find them.
+pub(super) fn forget(connection: &Connection, table: Table, before: Moment, most: usize) -> rusqlite::Result<usize> {
+    let name = table.name();
+    let text = format!("DELETE FROM {name} WHERE at < ? AND rowid IN (SELECT rowid FROM {name} ORDER BY rowid LIMIT {most})");
+    connection.prepare_cached(&text)?.execute([before.0])
 }
 
 pub(super) fn marks(connection: &Connection, journal: Journal, partitions: &[Partition]) -> rusqlite::Result<Vec<Option<Mark>>> {

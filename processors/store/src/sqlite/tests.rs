@@ -170,6 +170,49 @@ async fn many_savers_share_a_transaction() {
     assert!(log < 250 * 4_096, "{log} bytes for 500 small rows");
 }
 
+/// An answer's row.
+fn answer(n: usize, at: Moment) -> Row {
+    let (row, id) = (conformance::large(n), format!("A{n:018}").parse().expect("a token"));
+    let entity = Entity::Answer(entity::Answer { time: at, events: 1, effects: Vec::new() });
+    Row { key: Key { table: Table::SessionAnswers, id, ..row.key }, at, entity }
+}
+
+const OLD: Moment = Moment(1_795_399_200_000_000);
+const NOW: Moment = Moment(OLD.0 + entity::Answer::KEPT + 1);
+
+#[tokio::test]
+async fn old_answers_are_forgotten_behind_the_writer() {
+    let folder = Folder::new();
+    let store = Sqlite::open(&folder.store()).expect("a new store");
+    let old: Vec<Row> = (0..3_000).map(|n| answer(n, OLD)).collect();
+    // Not yet too old; and just as old, but no answer.
+    let kept: Vec<Row> = (3_000..3_010).map(|n| answer(n, OLD.plus(FORGET_EVERY))).chain([row(1, OLD.0)]).collect();
+    store.save(old.iter().chain(&kept).cloned().collect()).await.expect("it is there");
+    let keys = |rows: &[Row]| rows.iter().map(|row| row.key).collect::<Vec<_>>();
+    let mark = |at| Mark { journal: Journal::Session, partition: Partition(7), at, sequence: 1 };
+    store.mark(vec![mark(NOW.plus(-1))]).await.expect("it is there");
+    store.save(vec![row(2, 1)]).await.expect("it is there");
+    assert!(store.load(keys(&old)).await.expect("it is there").iter().all(Option::is_some), "none is too old yet");
+    store.mark(vec![mark(NOW.plus(FORGET_EVERY - 1))]).await.expect("it is there");
+    let mut rounds = 0;
+    while store.load(keys(&old)).await.expect("it is there").iter().any(Option::is_some) {
+        rounds += 1;
+        assert!(rounds < 10_000, "they are still there");
+    }
+    assert_eq!(store.load(keys(&kept)).await.expect("it is there"), kept.into_iter().map(Some).collect::<Vec<_>>());
+}
+
+#[test]
+fn old_answers_are_forgotten_in_small_steps() {
+    let mut connection = file::in_memory();
+    let young = answer(0, NOW);
+    let rows = (1..=600).map(|n| answer(n, OLD)).chain([young.clone()]).map(|row| Cells::of(&row)).collect();
+    commit(&mut connection, [&What::Rows(rows)]).expect("memory takes it");
+    let step = || rows::forget(&connection, Table::SessionAnswers, Moment(NOW.0 - entity::Answer::KEPT), FORGET_ROWS_MAX).expect("memory takes it");
+    assert_eq!([step(), step(), step(), step()], [256, 256, 88, 0]);
+    assert_eq!(rows::load(&connection, &[young.key]).expect("it is there"), [Some(young)]);
+}
+
 #[test]
 fn in_memory_is_done_at_the_first_poll() {
     let store = Sqlite::in_memory();
