@@ -17,6 +17,7 @@ mod clock;
 mod lines;
 mod validations;
 mod walk;
+mod words;
 
 use clock::{Clock, minutes};
 use lines::Lines;
@@ -28,6 +29,8 @@ use schema::{
 };
 use std::{fmt, sync::Arc};
 use walk::Walk;
+
+pub use words::why;
 
 /// The longest stay that has a price; a longer one is a mistake of a clock.
 pub const STAY_MAX: i64 = 20 * 366 * DAY;

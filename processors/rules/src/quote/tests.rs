@@ -384,3 +384,38 @@ fn every_sample_tariff_is_sound_and_named_after_its_file() {
         }
     }
 }
+
+#[test]
+fn a_line_says_why_it_is_there() {
+    let zone = zone("Asia/Shanghai");
+    let moment = |clock: &str| at(&zone, &format!("2026-11-2{clock}"));
+    let segments = [Segment { from: moment("3T07:00"), until: moment("3T20:30"), right: "pass-7".into() }];
+    let validations = [coupon("c1", ValidationKind::Percent { percent: 33 }), coupon("c2", ValidationKind::AmountOff { amount: 9_000 })];
+    let paid = [Prepaid { id: "4200001".into(), at: moment("4T08:00"), amount: Money::new(500, Currency::Cny) }];
+    let stay = Stay { segments: &segments, validations: &validations, paid: &paid, ..Stay::new(moment("3T20:00"), moment("4T08:20"), &zone) };
+    let centre = tariff("centre");
+    let mut quote_lines = quote(&centre, &stay).expect("a price").lines;
+    quote_lines.extend(quote(&centre, &Stay { energy: Energy::New, segments: &[], validations: &[], ..stay }).expect("a price").lines);
+    let said: Vec<_> =
+        quote_lines.iter().map(|line| format!("{}-{} {} {}", line.from_min, line.to_min, line.amount, why(line, Currency::Cny))).collect();
+    assert_eq!(
+        said,
+        [
+            "0-30 0 under right pass-7",
+            "30-90 800 first hour: 2 × 4.00",
+            "90-120 600 later hours: 1 × 6.00",
+            "120-660 1800 night: 9 × 2.00",
+            "120-660 -800 night costs at most 10.00",
+            "660-720 800 first hour: 2 × 4.00",
+            "720-740 600 later hours: 1 × 6.00",
+            "0-740 -1254 coupon c1 of shop of c1: 33 % off",
+            "0-740 -2546 coupon c2 of shop of c2: 90.00 off",
+            "0-720 0 paid before: 5.00, 4200001",
+            "0-60 0 free minutes",
+            "60-120 300 day: 1 × 3.00",
+            "120-660 500 night, flat",
+            "660-740 600 day: 2 × 3.00",
+            "0-720 -500 paid before: 5.00, 4200001",
+        ]
+    );
+}
