@@ -52,7 +52,7 @@ pub struct Stay<'a> {
     pub segments: &'a [Segment],
     /// The merchants' coupons, in any order.
     pub validations: &'a [Validation],
-    /// What was paid before, by time.
+    /// What was really paid before, by time: each payment that covers the price at its moment begins the minutes to leave.
     pub paid: &'a [Prepaid],
     /// Minutes to leave after a payment (`ExitGrace`).
     pub grace_min: i64,

@@ -112,7 +112,7 @@ impl<'a> Walk<'a> {
                 (held, band) = self.band(stretch, at);
             }
             if at >= window.to {
-                self.end_window(&window, at);
+                self.end_window(&window, &mut band, stretch, held, at);
                 window = self.window(stretch, at);
             }
             if at >= origin.1 || terms.restart == Restart::EachBand {
@@ -139,7 +139,7 @@ impl<'a> Walk<'a> {
             at = next;
         }
         self.end_band(&band, stretch, held, to);
-        self.end_window(&window, to);
+        self.end_window(&window, &mut Capped::new(to, to, None), stretch, held, to);
     }
 
     fn end_band(&mut self, band: &Capped, stretch: &Stretch, held: usize, until: i64) {
@@ -149,8 +149,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn end_window(&mut self, window: &Capped, until: i64) {
+    /// What a band took off until here goes before what the day does, so that the lines of a day sum to its cap.
+    fn end_window(&mut self, window: &Capped, band: &mut Capped, stretch: &Stretch, held: usize, until: i64) {
         if let Some(line) = window.line(LineKind::Cap, until) {
+            self.end_band(band, stretch, held, until);
+            band.over = 0;
             self.lines.push(line);
         }
     }
