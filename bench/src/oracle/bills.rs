@@ -32,7 +32,10 @@ impl<'a> Bills<'a> {
         let order = id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()]);
         self.orders.insert(order, (stay.clone(), false));
         let (stay, departure, expires_at) = (stay.clone(), departure.clone(), Moment(0));
-        let Some(table) = lot.rates() else { return vec![OrderEvent::Unpriced { order, stay, departure, reason: "".into(), expires_at }] };
+        // Who left before they came has no price either: one of the two times is wrong.
+        let Some(table) = lot.rates().filter(|_| stay.entered_at <= departure.left_at) else {
+            return vec![OrderEvent::Unpriced { order, stay, departure, reason: "".into(), expires_at }];
+        };
         let quote = Quote {
             rate_table: table.id.clone(),
             version: table.version,
