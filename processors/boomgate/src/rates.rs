@@ -67,22 +67,27 @@ pub struct Asked {
 /// The tariffs of a file, by id: one table, or tables and calendars as reference data has them.
 pub fn read(path: &Path) -> Result<BTreeMap<Arc<str>, Tariff>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse(&text).with_context(|| format!("{} is refused", path.display()))
+    parse(&text, |tables| tables).with_context(|| format!("{} is refused", path.display()))
 }
 
-fn parse(text: &str) -> Result<BTreeMap<Arc<str>, Tariff>> {
+/// The tariffs of a text, each of the versions that `keep` leaves of those with the same id.
+fn parse(text: &str, keep: impl Fn(Vec<RateTable>) -> Vec<RateTable>) -> Result<BTreeMap<Arc<str>, Tariff>> {
     let is_whole = toml::from_str::<toml::Table>(text)?.contains_key("rate_tables");
     let declared = if is_whole {
         toml::from_str::<Declared>(text)?
     } else {
         Declared { rate_tables: vec![toml::from_str::<RateTable>(text)?], ..Declared::default() }
     };
-    let mut versions: BTreeMap<Arc<str>, Vec<Arc<RateTable>>> = BTreeMap::new();
+    let mut versions: BTreeMap<Arc<str>, Vec<RateTable>> = BTreeMap::new();
     for table in declared.rate_tables {
-        versions.entry(table.id.clone()).or_default().push(Arc::new(table));
+        versions.entry(table.id.clone()).or_default().push(table);
     }
     ensure!(!versions.is_empty(), "it has no rate table");
-    versions.into_iter().map(|(id, tables)| Ok((id, Tariff::resolve(&tables, &declared.calendars)?))).collect()
+    let resolve = |(id, tables): (Arc<str>, Vec<RateTable>)| {
+        let tables: Vec<_> = keep(tables).into_iter().map(Arc::new).collect();
+        Ok((id, Tariff::resolve(&tables, &declared.calendars)?))
+    };
+    versions.into_iter().map(resolve).collect()
 }
 
 /// The tariff of that id; the only one where none is named.
@@ -213,7 +218,7 @@ const LENGTHS: [(i64, &str); 15] = [
 /// A way into a lot: what it is called, and when.
 type Way = (String, Moment);
 
-/// What one table asks of one kind of vehicle: a name, and for each way in the price of stays.
+/// One version of a table, and one kind of vehicle that has terms of its own there.
 struct Sheet {
     name: String,
     table: Arc<RateTable>,
@@ -275,6 +280,12 @@ fn cell(tariff: &Tariff, sheet: &Sheet, zone: &Zone, entered_at: Moment, minutes
     quote::quote(tariff, &stay).ok().map(|quote| quote.total.minor)
 }
 
+/// Whether the one rule is there by which a longer stay may cost less.
+fn has_price_of_full_days(tariff: &Tariff, sheet: &Sheet) -> bool {
+    let version = tariff.versions().get(sheet.version);
+    version.and_then(|version| version.terms(sheet.class, sheet.energy)).is_some_and(|terms| terms.terms.full_24h.is_some())
+}
+
 /// Prints what stays of 15 minutes to 3 days cost under each table of a file, and draws it.
 pub fn check(path: &Path, svg: Option<&Path>, zone: &str) -> Result<()> {
     let tariffs = read(path)?;
@@ -298,6 +309,9 @@ pub fn check(path: &Path, svg: Option<&Path>, zone: &str) -> Result<()> {
                 }
                 println!();
             }
+            if has_price_of_full_days(tariff, &sheet) {
+                println!("{:>10}  full_24h may make a longer stay cheaper", "note");
+            }
             println!();
             if svg.is_some() {
                 let line = |(name, entered_at): &Way| plot::Line {
@@ -308,7 +322,8 @@ pub fn check(path: &Path, svg: Option<&Path>, zone: &str) -> Result<()> {
             }
         }
     }
-    println!("{}: {} rate tables are sound", path.display(), tariffs.len());
+    let names: Vec<&str> = tariffs.keys().map(AsRef::as_ref).collect();
+    println!("{} is sound: {}", path.display(), names.join(", "));
     if let Some(svg) = svg {
         std::fs::write(svg, plot::draw(&plots)?).with_context(|| format!("cannot write {}", svg.display()))?;
     }

@@ -1,14 +1,18 @@
 //! What a change of tariff would have brought: recorded stays, priced under both.
 
-use super::{Clock, choose, currency, read};
+use super::{Clock, choose, currency, parse};
 use anyhow::{Context, Result, ensure};
 use rules::quote::{Stay, quote};
-use schema::{Currency, Money, rate::Tariff};
+use schema::{
+    Currency, Money,
+    rate::{RateTable, Tariff},
+};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
     ops::AddAssign,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// What is compared.
@@ -98,7 +102,7 @@ pub struct Outcome {
 
 /// Prices the stays of a recording under two tariffs and prints who pays more, who less, and the revenue.
 pub fn compare(compared: &Compared) -> Result<()> {
-    let (old, new) = (read(&compared.old)?, read(&compared.new)?);
+    let (old, new) = (newest(&compared.old)?, newest(&compared.new)?);
     let (old, new) = (choose(&old, compared.table.as_deref())?, choose(&new, compared.table.as_deref())?);
     let text = std::fs::read_to_string(&compared.stays).with_context(|| format!("cannot read {}", compared.stays.display()))?;
     let outcome = count(old, new, &text, &Clock::named(&compared.zone)?).with_context(|| format!("cannot compare {}", compared.stays.display()))?;
@@ -109,6 +113,17 @@ pub fn compare(compared: &Compared) -> Result<()> {
         show(&outcome, money, &compared.stays);
     }
     Ok(())
+}
+
+fn newest(path: &Path) -> Result<BTreeMap<Arc<str>, Tariff>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text, timeless).with_context(|| format!("{} is refused", path.display()))
+}
+
+/// The newest version, in force at all times: stays of the past are to meet the tariff of tomorrow.
+pub(super) fn timeless(tables: Vec<RateTable>) -> Vec<RateTable> {
+    let newest = tables.into_iter().max_by_key(|table| table.version);
+    newest.map(|table| RateTable { valid_from: None, valid_until: None, ..table }).into_iter().collect()
 }
 
 pub(super) fn count(old: &Tariff, new: &Tariff, text: &str, clock: &Clock) -> Result<Outcome> {

@@ -8,6 +8,9 @@ use schema::{Currency, Money};
 const SIZE: (u32, u32) = (960, 360);
 const COLOURS: [RGBColor; 4] = [RGBColor(37, 99, 235), RGBColor(13, 148, 136), RGBColor(217, 119, 6), RGBColor(190, 24, 93)];
 
+/// Minutes between two ticks.
+const TICK_MIN: usize = 6 * 60;
+
 /// One picture.
 pub(super) struct Plot {
     pub name: String,
@@ -42,7 +45,7 @@ fn failed<E: std::fmt::Display>(error: E) -> anyhow::Error {
 }
 
 fn one(area: &DrawingArea<SVGBackend, Shift>, plot: &Plot) -> Result<()> {
-    let lines: Vec<_> = plot.lines.iter().map(|line| (line.name.clone(), corners(&line.prices))).collect();
+    let lines = together(&plot.lines);
     let points = || lines.iter().flat_map(|(_, points)| points);
     let right = points().map(|(minute, _)| *minute).max().unwrap_or(0).max(1);
     let high = points().map(|(_, price)| *price).max().unwrap_or(0).max(1);
@@ -51,7 +54,7 @@ fn one(area: &DrawingArea<SVGBackend, Shift>, plot: &Plot) -> Result<()> {
         .margin(14)
         .x_label_area_size(36)
         .y_label_area_size(72)
-        .build_cartesian_2d(0..right, 0..high.saturating_add(high / 8).saturating_add(1))
+        .build_cartesian_2d((0..right).with_key_points((0..=right).step_by(TICK_MIN).collect()), 0..high.saturating_add(high / 8).saturating_add(1))
         .map_err(failed)?;
     chart
         .configure_mesh()
@@ -59,8 +62,7 @@ fn one(area: &DrawingArea<SVGBackend, Shift>, plot: &Plot) -> Result<()> {
         .bold_line_style(RGBColor(226, 230, 236))
         .axis_style(RGBColor(120, 130, 145))
         .x_desc("length of the stay")
-        .x_labels(13)
-        .x_label_formatter(&|minute| if minute % 60 == 0 { format!("{} h", minute / 60) } else { format!("{minute} min") })
+        .x_label_formatter(&|minute| format!("{} h", minute / 60))
         .y_label_formatter(&|minor| Money::new(*minor, plot.currency).number())
         .draw()
         .map_err(failed)?;
@@ -76,6 +78,19 @@ fn one(area: &DrawingArea<SVGBackend, Shift>, plot: &Plot) -> Result<()> {
         .draw()
         .map_err(failed)?;
     Ok(())
+}
+
+/// The corners of lines; those that are the same are one, under all their names.
+fn together(lines: &[Line]) -> Vec<(String, Vec<(i64, i64)>)> {
+    let mut drawn: Vec<(String, Vec<(i64, i64)>)> = Vec::new();
+    for line in lines {
+        let points = corners(&line.prices);
+        match drawn.iter_mut().find(|(_, same)| *same == points) {
+            Some((names, _)) => *names = format!("{names}, {}", line.name),
+            None => drawn.push((line.name.clone(), points)),
+        }
+    }
+    drawn
 }
 
 /// The points where a price changes: a line of steps needs no others. It ends where stays have no price any more.
