@@ -39,7 +39,7 @@ fn priced() -> Recorded {
         lane: entry.lane,
         entered_at: entry.seen_at,
     };
-    let line = |from_min, to_min| QuoteLine { what: LineKind::Step, from_min, to_min, units: 4, unit_price: 250, amount: 1_000 };
+    let line = |from_min, to_min| QuoteLine::new(LineKind::Step, (from_min, to_min), 4, 250, 1_000);
     let total = Money::new(2_000, Currency::Cny);
     let quote = Quote { rate_table: "street".into(), version: 1, minutes: 125, lines: vec![line(0, 60), line(60, 125)], total };
     let departure = Departure { lane: lane("out"), left_at: entry.seen_at.plus(7_500_000_000), event: entry.id };

@@ -15,7 +15,7 @@ mod stays;
 pub use drive::{Progress, Speed, drive};
 
 use crate::oracle::{Taking, slow_price};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use schema::{
     Credential, GateEvent, GateKind, LotId, Moment, Money, Zone,
@@ -62,7 +62,10 @@ pub fn rates(path: Option<&Path>) -> Result<RateTable> {
         None => (DEFAULT_RATES.to_string(), "the default tariff".to_string()),
         Some(path) => (std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?, path.display().to_string()),
     };
-    toml::from_str(&text).with_context(|| format!("{from} is not a rate table"))
+    let table: RateTable = toml::from_str(&text).with_context(|| format!("{from} is not a rate table"))?;
+    // The slow pricing reads the short form alone, so that it stays slow and obvious.
+    ensure!(table.is_short(), "{from} has more than free_min, steps and cap_per_24h: a replay takes the short form");
+    Ok(table)
 }
 
 /// Reads a recording; its header tells its format.
@@ -162,7 +165,7 @@ impl Draft {
             rate_table: Some(self.rates.id.clone()),
             lanes: lanes(),
         });
-        self.recording.declared = Declared { lots: lots.collect(), rate_tables: vec![self.rates.clone()] };
+        self.recording.declared = Declared { lots: lots.collect(), rate_tables: vec![self.rates.clone()], ..Declared::default() };
         self.recording.expected =
             self.takings.into_iter().map(|((lot, day), minor)| Taking { lot, day, money: Money::new(minor, currency) }).collect();
         Ok(self.recording)

@@ -370,12 +370,28 @@ pub struct QuoteLine {
     pub from_min: i64,
     /// The minute before which it ends.
     pub to_min: i64,
-    /// Started units.
+    /// Units that are charged.
     pub units: i64,
-    /// The price of one unit, in minor units.
+    /// The price of one unit, in minor units; of a cap its height, of a validation its percent or amount, of a payment what was paid.
     pub unit_price: i64,
-    /// What it adds, in minor units; negative for a cap.
+    /// What it adds, in minor units; negative for what is taken off.
     pub amount: i64,
+    /// The rate line or collection, as the table names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_line: Option<Arc<str>>,
+    /// What it is due to: the right, the validation or the payment, by its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_to: Option<Arc<str>>,
+    /// Who bears what is taken off: the merchant of a validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer: Option<Arc<str>>,
+}
+
+impl QuoteLine {
+    /// A line that speaks for itself.
+    pub const fn new(what: LineKind, (from_min, to_min): (i64, i64), units: i64, unit_price: i64, amount: i64) -> Self {
+        Self { what, from_min, to_min, units, unit_price, amount, rate_line: None, due_to: None, bearer: None }
+    }
 }
 
 /// The kinds of quote line.
@@ -384,10 +400,38 @@ pub struct QuoteLine {
 pub enum LineKind {
     /// Within the free minutes.
     Free,
-    /// A step of the rate table.
+    /// A line of the rate table, by units.
     Step,
     /// What the cap of a day takes off.
     Cap,
+    /// A line of the rate table that costs the same however long it is.
+    Flat,
+    /// Full 24 hours, at the table's price for them.
+    FullDay,
+    /// What the cap of a band takes off, as of one night.
+    BandCap,
+    /// What the cap of the stay takes off.
+    StayCap,
+    /// What is added up to the least that a stay costs.
+    Minimum,
+    /// Under a right of the vehicle: nothing to pay.
+    Right,
+    /// What a validation takes off by making all free.
+    ValidationFree,
+    /// What a validation takes off by its free time; the units are minutes.
+    ValidationTime,
+    /// What a validation takes off by its percent.
+    ValidationPercent,
+    /// What a validation takes off by its amount.
+    ValidationAmount,
+    /// What rounding adds or takes off.
+    Rounding,
+    /// Between the payment and the end of the minutes to leave.
+    Grace,
+    /// What was paid before.
+    Paid,
+    /// The price of a lost ticket.
+    LostTicket,
 }
 
 /// Events of ORDER.

@@ -51,9 +51,16 @@ impl Money {
     }
 }
 
+impl Money {
+    /// The number alone, with the digits of its currency.
+    pub fn number(self) -> String {
+        Decimal::new(self.minor, self.currency.digits()).to_string()
+    }
+}
+
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?}", Decimal::new(self.minor, self.currency.digits()), self.currency)
+        write!(f, "{} {:?}", self.number(), self.currency)
     }
 }
 

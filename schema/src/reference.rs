@@ -1,6 +1,13 @@
 //! Reference data: the operator's lots, lanes and rate tables.
 
-use crate::{LaneId, LotId, id::Province, money::Currency, time::Zone};
+pub use crate::rate::{RateTable, Step};
+
+use crate::{
+    LaneId, LotId,
+    id::Province,
+    rate::{Calendar, Tariff},
+    time::Zone,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,6 +21,9 @@ pub struct Declared {
     /// The rate tables.
     #[serde(default)]
     pub rate_tables: Vec<RateTable>,
+    /// The calendars that rate tables name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calendars: Vec<Calendar>,
 }
 
 /// A lot as declared.
@@ -42,39 +52,6 @@ const fn yes() -> bool {
     true
 }
 
-/// A rate table in its first depth. Durations are minutes, prices minor units.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RateTable {
-    /// Its name.
-    pub id: Arc<str>,
-    /// Its version: prices are explained by it for ever.
-    pub version: u32,
-    /// Its currency.
-    pub currency: Currency,
-    /// A stay of at most this many minutes is free; a longer one is charged from its first minute.
-    #[serde(default)]
-    pub free_min: i64,
-    /// The steps, from the first minute of each 24 hours; the last one has no end.
-    pub steps: Vec<Step>,
-    /// No 24 hours from entry cost more than this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cap_per_24h: Option<i64>,
-}
-
-/// A step: from where the one before ended to `to_min`, each started unit costs `price`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Step {
-    /// The minute where it ends; none for the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to_min: Option<i64>,
-    /// Minutes of a unit.
-    pub unit_min: i64,
-    /// Price of a started unit, in minor units.
-    pub price: i64,
-}
-
 /// A lot with what belongs to it resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LotReference {
@@ -82,8 +59,8 @@ pub struct LotReference {
     pub declared: LotDeclared,
     /// Its time zone.
     pub zone: Zone,
-    /// Its rate table.
-    pub rates: Option<Arc<RateTable>>,
+    /// Its rate table, in all its versions.
+    pub tariff: Option<Arc<Tariff>>,
 }
 
 /// Reference data that is whole: every name in it resolves.
@@ -100,16 +77,25 @@ pub struct NotWhole {
     pub what: String,
 }
 
+impl LotReference {
+    /// The newest version of its rate table.
+    pub fn rates(&self) -> Option<&Arc<RateTable>> {
+        self.tariff.as_ref().and_then(|tariff| tariff.newest())
+    }
+}
+
 impl Reference {
     /// Resolves what was declared, or refuses it whole.
     pub fn resolve(declared: Declared) -> Result<Self, NotWhole> {
         let wrong = |what: String| NotWhole { what };
-        let mut tables = BTreeMap::new();
+        let mut versions: BTreeMap<Arc<str>, Vec<Arc<RateTable>>> = BTreeMap::new();
         for table in declared.rate_tables {
-            table.check().map_err(|what| wrong(format!("rate table {}: {what}", table.id)))?;
-            if let Some(twice) = tables.insert(table.id.clone(), Arc::new(table)) {
-                return Err(wrong(format!("rate table {} is declared twice", twice.id)));
-            }
+            versions.entry(table.id.clone()).or_default().push(Arc::new(table));
+        }
+        let mut tariffs = BTreeMap::new();
+        for (id, tables) in versions {
+            let tariff = Tariff::resolve(&tables, &declared.calendars).map_err(|error| wrong(error.to_string()))?;
+            tariffs.insert(id, Arc::new(tariff));
         }
         let mut lots = BTreeMap::new();
         for lot in declared.lots {
@@ -119,11 +105,11 @@ impl Reference {
             if lot.capacity < 0 || lot.province.0 > 99 {
                 return Err(wrong(format!("lot {name}: capacity is at least 0 and province at most 99")));
             }
-            let rates = match &lot.rate_table {
+            let tariff = match &lot.rate_table {
                 None => None,
-                Some(id) => Some(tables.get(id).cloned().ok_or_else(|| wrong(format!("lot {name}: no rate table {id:?} is declared")))?),
+                Some(id) => Some(tariffs.get(id).cloned().ok_or_else(|| wrong(format!("lot {name}: no rate table {id:?} is declared")))?),
             };
-            if lots.insert(name, Arc::new(LotReference { declared: lot, zone, rates })).is_some() {
+            if lots.insert(name, Arc::new(LotReference { declared: lot, zone, tariff })).is_some() {
                 return Err(wrong(format!("lot {name} is declared twice")));
             }
         }
@@ -138,32 +124,5 @@ impl Reference {
     /// All lots, by name.
     pub fn lots(&self) -> impl Iterator<Item = &Arc<LotReference>> {
         self.lots.values()
-    }
-}
-
-impl RateTable {
-    fn check(&self) -> Result<(), String> {
-        let mut from = 0;
-        for (at, step) in self.steps.iter().enumerate() {
-            let last = at.saturating_add(1) == self.steps.len();
-            if step.unit_min <= 0 || step.price < 0 {
-                return Err(format!("step {at}: unit_min is above 0 and price not below"));
-            }
-            match step.to_min {
-                Some(to) if last => {
-                    return Err(format!("step {at} is the last one and ends at {to}: leave to_min out, or what is longer has no price"));
-                }
-                None if !last => return Err(format!("step {at} has no end, and another follows it")),
-                Some(to) if to <= from || to > 1440 => {
-                    return Err(format!("step {at} ends at {to}: it must end after {from} and within 1440 minutes"));
-                }
-                Some(to) => from = to,
-                None => {}
-            }
-        }
-        if self.steps.is_empty() || self.free_min < 0 || self.cap_per_24h.is_some_and(|cap| cap < 0) {
-            return Err("needs at least one step, and free_min and cap_per_24h not below 0".into());
-        }
-        Ok(())
     }
 }

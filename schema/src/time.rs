@@ -54,6 +54,15 @@ impl fmt::Display for Day {
     }
 }
 
+/// A time in which local clocks run evenly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Even {
+    /// Microseconds by which they are ahead of UTC.
+    pub offset: i64,
+    /// When they are set to another offset; none where they never are again.
+    pub until: Option<Moment>,
+}
+
 /// The time zone of a lot, with its rules compiled in, so that every machine has the same days.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Zone(TimeZone);
@@ -63,6 +72,14 @@ impl Zone {
     pub fn named(name: &str) -> Option<Self> {
         let fixed = || jiff::fmt::temporal::DateTimeParser::new().parse_time_zone(name).ok();
         TimeZone::get(name).ok().or_else(fixed).map(Self)
+    }
+
+    /// How far local clocks are ahead at a moment, and until when that stays so.
+    pub fn even(&self, moment: Moment) -> Even {
+        let time = Timestamp::from_microsecond(moment.0).unwrap_or(if moment.0 < 0 { Timestamp::MIN } else { Timestamp::MAX });
+        let offset = i64::from(self.0.to_offset(time).seconds()).saturating_mul(SECOND);
+        let until = self.0.following(time).next().map(|change| Moment(change.timestamp().as_microsecond()));
+        Even { offset, until }
     }
 
     /// The local calendar day of a moment.
@@ -87,5 +104,23 @@ mod tests {
             assert_eq!(Zone::named(zone).map(|z| z.day(moment)), Some(Day(day)), "{zone}");
         }
         assert_eq!(Zone::named("Mars/Olympus"), None);
+    }
+
+    #[test]
+    fn local_clocks_run_evenly_until_they_are_set() {
+        let hour = 60 * MINUTE;
+        // 2026-11-23T16:30:00Z; in Los Angeles clocks go forward on 2027-03-14 at 10:00Z.
+        let moment = Moment(1_795_451_400 * SECOND);
+        for (zone, offset, until) in [
+            ("Asia/Shanghai", 8 * hour, None),
+            ("+11:00", 11 * hour, None),
+            ("America/Los_Angeles", -8 * hour, Some("2027-03-14T10:00:00Z")),
+            ("Australia/Lord_Howe", 11 * hour, Some("2027-04-03T15:00:00Z")),
+        ] {
+            let even = Zone::named(zone).expect("a zone").even(moment);
+            assert_eq!((even.offset, even.until.map(|until| until.to_string())), (offset, until.map(Into::into)), "{zone}");
+            let set = even.until.map(|until| Zone::named(zone).expect("a zone").even(until).offset);
+            assert!(set.is_none_or(|set| set != offset), "{zone}");
+        }
     }
 }

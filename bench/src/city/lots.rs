@@ -57,7 +57,7 @@ pub(super) fn declare(shape: &Shape) -> Declared {
             }
         })
         .collect();
-    Declared { lots, rate_tables: tables }
+    Declared { lots, rate_tables: tables, ..Declared::default() }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a number of spaces, far below 2^53")]
@@ -84,6 +84,7 @@ fn rate_tables() -> Vec<RateTable> {
         free_min,
         steps: steps.iter().map(|&(to_min, unit_min, price)| Step { to_min, unit_min, price }).collect(),
         cap_per_24h,
+        ..RateTable::default()
     };
     vec![
         table("street", 15, &[(Some(60), 15, 250), (None, 15, 375)], Some(6_000)),

@@ -38,7 +38,7 @@ pub fn declare(seed: u64) -> Declared {
         currency: Currency::Cny,
         free_min: 2,
         steps: vec![RateStep { to_min: None, unit_min: 60, price: 500 }],
-        cap_per_24h: None,
+        ..RateTable::default()
     };
     for lot in &mut declared.lots {
         lot.capacity = 1_000_000;

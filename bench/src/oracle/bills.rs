@@ -32,7 +32,10 @@ impl<'a> Bills<'a> {
         let order = id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()]);
         self.orders.insert(order, (stay.clone(), false));
         let (stay, departure, expires_at) = (stay.clone(), departure.clone(), Moment(0));
-        let Some(table) = &lot.rates else { return vec![OrderEvent::Unpriced { order, stay, departure, reason: "".into(), expires_at }] };
+        // Who left before they came has no price either: one of the two times is wrong.
+        let Some(table) = lot.rates().filter(|_| stay.entered_at <= departure.left_at) else {
+            return vec![OrderEvent::Unpriced { order, stay, departure, reason: "".into(), expires_at }];
+        };
         let quote = Quote {
             rate_table: table.id.clone(),
             version: table.version,
@@ -82,9 +85,14 @@ pub fn normal(event: &OrderEvent) -> OrderEvent {
 fn adds_up(quote: &Quote) -> bool {
     let sum = quote.lines.iter().map(|line| line.amount).sum();
     let each = quote.lines.iter().all(|line| match line.what {
-        LineKind::Free => line.amount == 0,
-        LineKind::Step => line.amount == line.units * line.unit_price,
-        LineKind::Cap => line.amount < 0,
+        LineKind::Free | LineKind::Right | LineKind::Grace => line.amount == 0,
+        LineKind::Step | LineKind::Flat | LineKind::FullDay | LineKind::LostTicket => line.amount == line.units * line.unit_price,
+        LineKind::Cap | LineKind::BandCap | LineKind::StayCap => line.amount < 0,
+        LineKind::ValidationFree | LineKind::ValidationTime | LineKind::ValidationPercent | LineKind::ValidationAmount | LineKind::Paid => {
+            line.amount <= 0
+        }
+        LineKind::Minimum => line.amount > 0,
+        LineKind::Rounding => line.amount != 0,
     });
     each && Money::new(sum, quote.total.currency) == quote.total
 }

@@ -49,7 +49,8 @@ mod tests {
     fn a_stay_costs_what_the_words_say() {
         // 15 minutes are free; to 2 h each 30 min cost 3.00, from there each hour 5.00; at most 40.00 in 24 h.
         let steps = vec![Step { to_min: Some(120), unit_min: 30, price: 300 }, Step { to_min: None, unit_min: 60, price: 500 }];
-        let table = RateTable { id: "t".into(), version: 1, currency: Currency::Cny, free_min: 15, steps, cap_per_24h: Some(4_000) };
+        let table =
+            RateTable { id: "t".into(), version: 1, currency: Currency::Cny, free_min: 15, steps, cap_per_24h: Some(4_000), ..RateTable::default() };
         for (minutes, seconds, price) in [
             (0, 0, 0),
             (15, 59, 0),

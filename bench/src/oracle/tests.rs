@@ -26,6 +26,7 @@ fn declared() -> Declared {
         free_min: 15,
         steps: vec![Step { to_min: None, unit_min: 60, price: 500 }],
         cap_per_24h: Some(4_000),
+        ..RateTable::default()
     };
     let lot = LotDeclared {
         lot: "north".parse().expect("a token"),
@@ -36,7 +37,7 @@ fn declared() -> Declared {
         rate_table: Some("town".into()),
         lanes: vec!["in".parse().expect("a token"), "out".parse().expect("a token")],
     };
-    Declared { lots: vec![lot], rate_tables: vec![rates] }
+    Declared { lots: vec![lot], rate_tables: vec![rates], ..Declared::default() }
 }
 
 /// Writes a log line by line.
@@ -183,8 +184,7 @@ fn right() -> Logs {
     let leaving = Event::Session(SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1 });
     let cause = scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, exit.key()), vec![leaving]).remove(0);
     let quote = Quote { rate_table: "town".into(), version: 3, minutes: 125, lines: Vec::new(), total: Money::new(1_500, Currency::Cny) };
-    let step =
-        schema::journal::QuoteLine { what: schema::journal::LineKind::Step, from_min: 0, to_min: 125, units: 3, unit_price: 500, amount: 1_500 };
+    let step = schema::journal::QuoteLine::new(schema::journal::LineKind::Step, (0, 125), 3, 500, 1_500);
     let quote = Quote { lines: vec![step], ..quote };
     let priced = Event::Order(OrderEvent::Priced { order, stay: stay.clone(), departure: departure_of(&exit), quote, expires_at: end });
     let due = Money::new(1_500, Currency::Cny);

@@ -19,7 +19,7 @@ const EVENTS: i64 = 10_000;
 
 fn reference() -> anyhow::Result<Reference> {
     let steps = vec![Step { to_min: None, unit_min: 60, price: 500 }];
-    let table = RateTable { id: "hourly".into(), version: 1, currency: Currency::Cny, free_min: 0, steps, cap_per_24h: None };
+    let table = RateTable { id: "hourly".into(), version: 1, currency: Currency::Cny, free_min: 0, steps, ..RateTable::default() };
     let lot = LotDeclared {
         lot: "large".parse()?,
         province: Province(44),
@@ -29,7 +29,7 @@ fn reference() -> anyhow::Result<Reference> {
         rate_table: Some("hourly".into()),
         lanes: vec!["in".parse()?],
     };
-    Ok(Reference::resolve(Declared { lots: vec![lot], rate_tables: vec![table] })?)
+    Ok(Reference::resolve(Declared { lots: vec![lot], rate_tables: vec![table], ..Declared::default() })?)
 }
 
 fn entry(number: i64, now: Moment) -> anyhow::Result<Input> {

@@ -12,6 +12,7 @@ pub mod http;
 pub mod input;
 pub mod live;
 pub mod metrics;
+pub mod rates;
 pub mod replay;
 pub mod replica;
 pub mod run;

@@ -4,7 +4,7 @@ use anyhow::Context;
 use boomgate::{
     config::Config,
     connect::{self, Parts},
-    deadletter, demo, http, replay,
+    deadletter, demo, http, rates, replay,
     replica::Readiness,
     run, verify,
 };
@@ -94,6 +94,24 @@ enum Command {
         #[arg(long, default_value = "target/replay")]
         folder: PathBuf,
     },
+    /// Says what a stay costs, line by line.
+    Quote {
+        /// The rate table (TOML), or reference data with several.
+        #[arg(long)]
+        rates: PathBuf,
+        /// The stay.
+        #[command(flatten)]
+        asked: rates::Asked,
+        /// Prints the quote as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Looks at rate tables before they go live.
+    Rates {
+        /// What to do.
+        #[command(subcommand)]
+        what: Rates,
+    },
     /// Audits a system: inboxes, journals and rows against each other.
     Verify {
         /// The configuration.
@@ -118,6 +136,23 @@ enum Command {
         #[arg(long, default_value = "boomgate.toml")]
         config: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum Rates {
+    /// Refuses what is not sound, and shows what stays of 15 minutes to 3 days cost.
+    Check {
+        /// The rate table (TOML), or reference data with several.
+        file: PathBuf,
+        /// Draws the prices here.
+        #[arg(long)]
+        svg: Option<PathBuf>,
+        /// The lots' time zone.
+        #[arg(long, default_value = "Asia/Shanghai")]
+        zone: String,
+    },
+    /// Prices recorded stays under two tariffs: who pays more, who less, and the revenue.
+    Compare(rates::Compared),
 }
 
 #[derive(Subcommand)]
@@ -174,6 +209,18 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
             let speed = speed.parse().map_err(anyhow::Error::msg)?;
             replay::run(replay::Wanted { file, speed, rates, from, to, json, folder }).await
         }
+        Command::Quote { rates: path, asked, json } => {
+            let tariffs = rates::read(&path)?;
+            let quote = rates::price(rates::choose(&tariffs, asked.table.as_deref())?, &asked)?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&quote)?);
+            } else {
+                rates::show(&quote, &asked)?;
+            }
+            Ok(true)
+        }
+        Command::Rates { what: Rates::Check { file, svg, zone } } => rates::check(&file, svg.as_deref(), &zone).map(|()| true),
+        Command::Rates { what: Rates::Compare(compared) } => rates::compare(&compared).map(|()| true),
         Command::Verify { config, json } => audit(&config, json.as_deref()).await,
         Command::Deadletter { what, config } => {
             let parts = connect::connect(&Config::read(&config)?, "boomgate deadletter").await?;

@@ -32,7 +32,7 @@ pub const START: Moment = Moment(1_795_399_200_000_000);
 /// One lot with two spaces, at 5 yuan an hour.
 pub fn declared() -> Declared {
     let steps = vec![Step { to_min: None, unit_min: 60, price: 500 }];
-    let table = RateTable { id: "hourly".into(), version: 1, currency: schema::Currency::Cny, free_min: 0, steps, cap_per_24h: None };
+    let table = RateTable { id: "hourly".into(), version: 1, currency: schema::Currency::Cny, free_min: 0, steps, ..RateTable::default() };
     let lot = LotDeclared {
         lot: "small".parse().expect("a name"),
         province: Province(44),
@@ -42,7 +42,7 @@ pub fn declared() -> Declared {
         rate_table: Some("hourly".into()),
         lanes: vec!["in".parse().expect("a name"), "out".parse().expect("a name")],
     };
-    Declared { lots: vec![lot], rate_tables: vec![table] }
+    Declared { lots: vec![lot], rate_tables: vec![table], ..Declared::default() }
 }
 
 /// The partition of the lot.

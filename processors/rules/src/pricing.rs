@@ -6,7 +6,10 @@
 //!
 //! Not here: the arithmetic (`quote`), which success pays (`payment`).
 
-use crate::{Body, Facts, Input, Rules, Touch, View, command, quote::quote};
+use crate::{
+    Body, Facts, Input, Rules, Touch, View, command,
+    quote::{self, quote},
+};
 use schema::{
     Effect, Entity, Event, Journal, Key, LaneCommand, Partition, Recorded, Table, Verdict,
     entity::Order,
@@ -59,15 +62,15 @@ fn price(facts: &Facts, stay: &Stay, departure: &Departure, sequence: u32) -> Or
     let order = id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()]);
     let (stay, departure) = (stay.clone(), departure.clone());
     let expires_at = departure.left_at.plus(facts.limits.command_life);
-    match lot.and_then(|lot| lot.rates.as_ref()) {
-        Some(rates) => OrderEvent::Priced { order, quote: quote(rates, stay.entered_at, departure.left_at), stay, departure, expires_at },
-        None => OrderEvent::Unpriced {
-            order,
-            reason: format!("lot {} has no rate table: give it one in the reference data", stay.lot).into(),
-            stay,
-            departure,
-            expires_at,
-        },
+    let priced = match lot.and_then(|lot| Some((lot.tariff.as_ref()?, &lot.zone))) {
+        Some((tariff, zone)) => {
+            quote(tariff, &quote::Stay::new(stay.entered_at, departure.left_at, zone)).map_err(|not_priced| not_priced.to_string())
+        }
+        None => Err(format!("lot {} has no rate table: give it one in the reference data", stay.lot)),
+    };
+    match priced {
+        Ok(quote) => OrderEvent::Priced { order, quote, stay, departure, expires_at },
+        Err(reason) => OrderEvent::Unpriced { order, reason: reason.into(), stay, departure, expires_at },
     }
 }
 

@@ -23,6 +23,7 @@ pub fn reference() -> Reference {
         free_min: 15,
         steps: vec![Step { to_min: None, unit_min: 60, price: 500 }],
         cap_per_24h: Some(2000),
+        ..RateTable::default()
     };
     let lot = |name: &str, capacity, open, rate_table: Option<&str>| LotDeclared {
         lot: name.parse().expect("a name"),
@@ -34,7 +35,7 @@ pub fn reference() -> Reference {
         lanes: vec!["in".parse().expect("a name"), "out".parse().expect("a name")],
     };
     let lots = vec![lot("small", 2, true, Some("hourly")), lot("bare", 2, true, None), lot("shut", 2, false, Some("hourly"))];
-    Reference::resolve(Declared { lots, rate_tables: vec![rates] }).expect("the trial's own reference data")
+    Reference::resolve(Declared { lots, rate_tables: vec![rates], ..Declared::default() }).expect("the trial's own reference data")
 }
 
 /// A gate event of a car at a lot, `minutes` after the start.

@@ -63,7 +63,7 @@ fn session_events() -> Vec<SessionEvent> {
 }
 
 fn order_events() -> Vec<OrderEvent> {
-    let line = QuoteLine { what: LineKind::Step, from_min: 0, to_min: 90, units: 2, unit_price: 500, amount: 1_000 };
+    let line = QuoteLine::new(LineKind::Step, (0, 90), 2, 500, 1_000);
     let quote = Quote { rate_table: "hourly".into(), version: 1, minutes: 90, lines: vec![line], total: FEE };
     let (order, expires_at) = (id(Kind::Order, "o"), AT);
     vec![
@@ -135,6 +135,24 @@ fn every_journal_event_reads_and_writes_its_golden_bytes() {
         let file = format!("{}.{}", journal.stream().to_lowercase(), event.kind());
         check(&file, &Recorded { at: AT.plus(1), cause, event }, |content_type, bytes| decode_recorded(journal, Some(content_type), bytes));
     }
+}
+
+#[test]
+fn a_quote_with_all_that_explains_it_reads_and_writes_its_golden_bytes() {
+    let line = |what, from_min, to_min, units, unit_price, amount| QuoteLine::new(what, (from_min, to_min), units, unit_price, amount);
+    let lines = vec![
+        QuoteLine { due_to: Some("pass-7".into()), ..line(LineKind::Right, 0, 60, 0, 0, 0) },
+        QuoteLine { rate_line: Some("night".into()), ..line(LineKind::Step, 60, 180, 2, 500, 1_000) },
+        QuoteLine { rate_line: Some("night".into()), ..line(LineKind::BandCap, 60, 180, 0, 800, -200) },
+        QuoteLine { due_to: Some("c1".into()), bearer: Some("shop 9".into()), ..line(LineKind::ValidationPercent, 0, 180, 1, 33, -264) },
+        line(LineKind::Rounding, 0, 180, 0, 10, 4),
+        QuoteLine { due_to: Some("4200001".into()), ..line(LineKind::Paid, 0, 170, 1, 500, -500) },
+    ];
+    let quote = Quote { rate_table: "centre".into(), version: 7, minutes: 180, lines, total: Money::new(40, Currency::Cny) };
+    let event = Event::Order(OrderEvent::Priced { order: id(Kind::Order, "o"), stay: stay(), departure: departure(), quote, expires_at: AT });
+    let cause = Cause { inbox: Inbox::Session, sequence: 9, event: "k".into(), time: AT, index: 0 };
+    let recorded = Recorded { at: AT.plus(1), cause, event };
+    check("order.priced.in_full", &recorded, |content_type, bytes| decode_recorded(Journal::Order, Some(content_type), bytes));
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn reference() -> Reference {
         rate_table: None,
         lanes: vec!["in".parse().expect("a name")],
     };
-    Reference::resolve(Declared { lots: vec![lot], rate_tables: Vec::new() }).expect("valid reference data")
+    Reference::resolve(Declared { lots: vec![lot], ..Declared::default() }).expect("valid reference data")
 }
 
 fn entry(car: &str, minute: i64) -> Input {

@@ -78,7 +78,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         let bill = Order { order: token(name), stay: stay(province, "session-1"), departure: departure(), quote, paid };
         (Table::Orders, name.to_owned(), Entity::Order(Box::new(bill)))
     };
-    let line = QuoteLine { what: LineKind::Cap, from_min: 0, to_min: 600, units: 3, unit_price: 500, amount: -295 };
+    let line = QuoteLine::new(LineKind::Cap, (0, 600), 3, 500, -295);
     let quote = |total: i64| Quote {
         rate_table: "centre".into(),
         version: 3,
