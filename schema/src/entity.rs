@@ -5,7 +5,7 @@ use crate::{
     id::{self, Province},
     journal::{Departure, Entry, Journal, Quote, Source, Stay},
     money::Currency,
-    time::{DAY, Day},
+    time::{DAY, Day, MINUTE},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -126,9 +126,12 @@ impl Key {
 
     /// The key of an answer: it follows from the input alone.
     ///
-    /// `inbox` is the stream's name, `event` the input's key there (at most 20 characters), `time` the input's own time.
+    /// `inbox` is the stream's name (at most 7 characters), `event` the input's key there (at most 20), `time` the input's own time. Its hour and
+    /// minute stand first, so that the answers of a moment lie together in a table.
     pub fn answer(journal: Journal, bucket: Partition, inbox: &str, event: &str, time: Moment) -> Self {
-        let id = format!("{inbox}-{event}").parse().expect("a stream's name and 20 characters are a token");
+        let minute = time.0.rem_euclid(DAY).div_euclid(MINUTE);
+        let (hour, minute) = (minute.div_euclid(60), minute.rem_euclid(60));
+        let id = format!("{hour:02}{minute:02}{inbox}-{event}").parse().expect("4 digits, a stream's name and 20 characters are a token");
         Self { table: Table::answers(journal), province: Province(0), day: time.utc_day(), bucket, id }
     }
 }
