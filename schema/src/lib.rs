@@ -16,6 +16,7 @@ pub mod gate;
 pub mod id;
 pub mod journal;
 pub mod money;
+pub mod plate;
 pub mod reference;
 pub mod time;
 pub mod token;
