@@ -50,6 +50,9 @@ fn rules(criterion: &mut Criterion) {
         kind: GateKind::Entry,
         seen_at: Moment(1_795_392_000_000_000),
         credential: Credential::plate("粤B12345", Colour::Blue),
+        class: None,
+        energy: None,
+        confidence: None,
     };
     let (key, time) = (event.key().into(), event.seen_at);
     let input = Input { inbox: Inbox::Gate, sequence: 1, key, time, received_at: time, body: Body::Gate(event) };
