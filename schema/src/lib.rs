@@ -12,6 +12,7 @@
 pub mod channel;
 pub mod effect;
 pub mod entity;
+pub mod fact;
 pub mod gate;
 pub mod id;
 pub mod journal;

@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     Cause, ChannelEvent, ChannelFact, Currency, Day, Energy, Event, GateEvent, GateKind, Id, Inbox, Journal, LaneCommand, Moment, Money, Partition,
     Recorded, RefundCall, VehicleClass, Verdict,
+    fact::{Arrear, AssignedRight, Ban, Part, Presence, Reservation, Scope, TimeBand, Weekdays, What},
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
     journal::{
@@ -171,6 +172,32 @@ fn what_devices_and_channels_say_reads_and_writes_its_golden_bytes() {
     for fact in [succeeded, answered] {
         let event = ChannelEvent { channel: "wechat".into(), happened_at: AT, fact };
         check(&format!("channel.{}", event.kind()), &event, |content_type, bytes| decode(Some(content_type), bytes));
+    }
+}
+
+#[test]
+fn every_fact_reads_and_writes_its_golden_bytes() {
+    let (until, lot) = (AT.plus(86_400_000_000), name("lot-1"));
+    let bands = vec![TimeBand { days: Weekdays::WORKDAYS, from_min: 22 * 60, to_min: 6 * 60 }];
+    let right = AssignedRight {
+        scope: Scope::Groups(vec![name("centre")]),
+        bands,
+        from: AT,
+        until,
+        cars_max: 2,
+        holders: vec![stay().credential, Credential::plate("粤BD12345", Colour::Green)],
+    };
+    let presence = Presence { session: stay().session, lot, credential: stay().credential, since: AT, right: Some(name("pass-7")) };
+    for what in [
+        What::Right(right),
+        What::Ban(Ban { scope: Scope::Operator(name("city")), from: AT, until: None, reason: "fraud".into() }),
+        What::Arrear(Arrear { order: bill().order, operator: name("city"), lot, amount: FEE }),
+        What::Presence(presence),
+        What::Reservation(Reservation { lot, from: AT, until }),
+        What::Removed(crate::fact::Kind::Bans),
+    ] {
+        let file = format!("fact.{}", if let What::Removed(_) = what { "removed" } else { what.kind().as_str() });
+        check(&file, &Part { id: name("pass-7"), at: AT, what }, |content_type, bytes| decode(Some(content_type), bytes));
     }
 }
 
