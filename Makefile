@@ -22,8 +22,9 @@ demo: ## a seeded city of 700 lots on a real nats-server; SECONDS=n or Ctrl-C en
 test: ## every test that needs nothing but a nats-server
 	$(with_nats) cargo test --workspace --no-fail-fast -- --skip production::
 
-test-production: ## the tests that need a CQL server: SCYLLA_NODES=host:port,… or Cassandra from Maven
+test-production: ## the tests that need a CQL server (SCYLLA_NODES=host:port,… or Cassandra from Maven) and a Redis
 	[ -n "$${SCYLLA_NODES:-}" ] || scripts/cassandra install
+	scripts/install-redis
 	$(with_nats) cargo test --workspace --no-fail-fast -- production::
 
 check: ## format, lints, dependencies, manifests, both kinds of tests

@@ -26,6 +26,9 @@ fn gate_event() -> GateEvent {
         kind: GateKind::Entry,
         seen_at: Moment(1_795_399_200_000_000),
         credential: Credential::plate("粤B12345", Colour::Blue),
+        class: None,
+        energy: None,
+        confidence: None,
     }
 }
 

@@ -136,7 +136,17 @@ impl Draft {
         let (lane, letter) = if kind == GateKind::Entry { ("in", 'e') } else { ("out", 'x') };
         let credential = Credential { kind: schema::gate::CredentialKind::Plate, text: plate.into(), colour: None };
         let id = format!("{number}-{letter}-recorded").parse().expect("digits and letters are a token");
-        let event = GateEvent { id, lot, lane: lane.parse().context("a lane's name")?, kind, seen_at, credential };
+        let event = GateEvent {
+            id,
+            lot,
+            lane: lane.parse().context("a lane's name")?,
+            kind,
+            seen_at,
+            credential,
+            class: None,
+            energy: None,
+            confidence: None,
+        };
         self.recording.events.push((seen_at, event));
         Ok(())
     }

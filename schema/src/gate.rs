@@ -1,6 +1,6 @@
 //! Gate events: what a lane device saw, as it says it.
 
-use crate::{EventId, LaneId, LotId, Moment, id};
+use crate::{Energy, EventId, LaneId, LotId, Moment, VehicleClass, id};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -95,6 +95,39 @@ pub struct GateEvent {
     pub seen_at: Moment,
     /// Who it was.
     pub credential: Credential,
+    /// The vehicle's class, where the device tells one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<VehicleClass>,
+    /// What drives it, where the device tells it; a plate tells it too ([`Credential::energy`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
+    /// How sure the device is of what it read, where it tells that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
+}
+
+/// How sure a device is of a read: 0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+pub struct Confidence(u8);
+
+/// Why a number is not a [`Confidence`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a confidence is 0 to 100, not {0}: scale what the device says")]
+pub struct NotAConfidence(u8);
+
+impl TryFrom<u8> for Confidence {
+    type Error = NotAConfidence;
+
+    fn try_from(percent: u8) -> Result<Self, NotAConfidence> {
+        if percent <= 100 { Ok(Self(percent)) } else { Err(NotAConfidence(percent)) }
+    }
+}
+
+impl From<Confidence> for u8 {
+    fn from(confidence: Confidence) -> Self {
+        confidence.0
+    }
 }
 
 impl GateEvent {

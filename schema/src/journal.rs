@@ -221,6 +221,22 @@ pub enum Refusal {
     ClockAhead,
     /// The event is older than what is remembered.
     TooLate,
+    /// The lane does not serve this direction.
+    WrongLane,
+    /// The lane does not serve vehicles of this class.
+    WrongClass,
+    /// The lane does not serve vehicles of this energy.
+    WrongEnergy,
+    /// This vehicle is banned here.
+    Banned,
+    /// Earlier stays of this vehicle are unpaid.
+    Arrears,
+    /// The lot is for holders of a right or a reservation.
+    NoRight,
+    /// The device is not sure enough of what it read.
+    UnsureRead,
+    /// What the decision needs to know did not come in time.
+    FactMissing,
 }
 
 impl Refusal {
@@ -233,6 +249,14 @@ impl Refusal {
             Self::Full => "full",
             Self::ClockAhead => "clock_ahead",
             Self::TooLate => "too_late",
+            Self::WrongLane => "wrong_lane",
+            Self::WrongClass => "wrong_class",
+            Self::WrongEnergy => "wrong_energy",
+            Self::Banned => "banned",
+            Self::Arrears => "arrears",
+            Self::NoRight => "no_right",
+            Self::UnsureRead => "unsure_read",
+            Self::FactMissing => "fact_missing",
         }
     }
 }

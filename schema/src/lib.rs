@@ -12,10 +12,12 @@
 pub mod channel;
 pub mod effect;
 pub mod entity;
+pub mod fact;
 pub mod gate;
 pub mod id;
 pub mod journal;
 pub mod money;
+pub mod plate;
 pub mod rate;
 pub mod reference;
 pub mod time;

@@ -82,13 +82,24 @@ impl Zone {
         Even { offset, until }
     }
 
+    /// The weekday (0 is Monday) and the minute since midnight of a moment.
+    pub fn week_minute(&self, moment: Moment) -> (u8, u16) {
+        let local = self.0.to_datetime(timestamp(moment));
+        let minute = u16::from(local.hour().unsigned_abs()).saturating_mul(60).saturating_add(u16::from(local.minute().unsigned_abs()));
+        (local.weekday().to_monday_zero_offset().unsigned_abs(), minute)
+    }
+
     /// The local calendar day of a moment.
     pub fn day(&self, moment: Moment) -> Day {
-        let time = Timestamp::from_microsecond(moment.0).unwrap_or(if moment.0 < 0 { Timestamp::MIN } else { Timestamp::MAX });
-        let date = self.0.to_datetime(time).date();
+        let date = self.0.to_datetime(timestamp(moment)).date();
         let (year, month, day) = (date.year().rem_euclid(100).unsigned_abs(), date.month().unsigned_abs(), date.day().unsigned_abs());
         Day(u32::from(year).saturating_mul(10_000).saturating_add(u32::from(month).saturating_mul(100)).saturating_add(u32::from(day)))
     }
+}
+
+/// A moment as jiff has it; the ends of its time where it is beyond them.
+fn timestamp(moment: Moment) -> Timestamp {
+    Timestamp::from_microsecond(moment.0).unwrap_or(if moment.0 < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }
 
 #[cfg(test)]

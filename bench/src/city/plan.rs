@@ -164,6 +164,9 @@ impl<'a> Plan<'a> {
             kind,
             seen_at,
             credential: credential.clone(),
+            class: None,
+            energy: None,
+            confidence: None,
         };
         let (id, enters) = (lot.lot, lot.lanes[0]);
         let entry = seen("e", id, enters, GateKind::Entry, entered_at);

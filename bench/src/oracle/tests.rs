@@ -100,6 +100,9 @@ fn seen(kind: GateKind, id: &str, lot: &str, plate: &str, minutes: i64) -> GateE
         kind,
         seen_at: TEN.plus(minutes * MINUTE),
         credential: Credential::plate(plate, Colour::Blue),
+        class: None,
+        energy: None,
+        confidence: None,
     }
 }
 

@@ -59,6 +59,9 @@ pub fn gate(kind: GateKind, car: &str, minutes: i64) -> GateEvent {
         kind,
         seen_at: START.plus(minutes * schema::time::MINUTE),
         credential: Credential::plate(car, Colour::Blue),
+        class: None,
+        energy: None,
+        confidence: None,
     }
 }
 

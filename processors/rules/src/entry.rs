@@ -8,6 +8,8 @@
 //!
 //! Not here: what a stay costs (`pricing`).
 
+pub mod checks;
+
 use crate::{Body, Facts, Input, Rules, Touch, View, command};
 use schema::{
     Credential, Effect, Entity, Event, GateEvent, GateKind, Handle, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, Recorded, Table,

@@ -47,6 +47,9 @@ pub fn gate(kind: GateKind, lot: &str, car: &str, minutes: i64) -> GateEvent {
         kind,
         seen_at: at(minutes),
         credential: Credential::plate(car, Colour::Blue),
+        class: None,
+        energy: None,
+        confidence: None,
     }
 }
 

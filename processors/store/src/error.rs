@@ -13,6 +13,10 @@ pub enum Kind {
     Damaged,
     /// The tables are missing: run `boomgate provision`.
     NotProvisioned,
+    /// The cache was emptied, or is being rebuilt: what it does not have may be there all the same.
+    Incomplete,
+    /// The cache may drop what it holds by itself, so it can never be complete.
+    Forgets,
 }
 
 /// An error of the store: its kind, what was being done, and the cause.
@@ -31,10 +35,12 @@ pub struct Error {
 impl Kind {
     const fn advice(self) -> &'static str {
         match self {
-            Self::Unavailable => "the store is away, busy or full; it is tried again and the lanes go on",
+            Self::Unavailable => "it is away, busy or full; it is tried again and the lanes go on",
             Self::Newer => "the store was written by a newer release; upgrade boomgate, nothing was changed",
             Self::Damaged => "this is no store of ours or it is damaged; restore it from a backup, nothing was changed",
             Self::NotProvisioned => "the store has no tables yet; run `boomgate provision`",
+            Self::Incomplete => "the cache does not hold everything; each check's own policy decides until it is rebuilt",
+            Self::Forgets => "this Redis evicts keys by itself, so what it lacks means nothing; set its maxmemory-policy to noeviction",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is saved behind the log and asked for by key: the Store port.
+//! What is saved behind the log and asked for by key: the Store port; what is known of vehicles, close at hand: the Cache port.
 //!
 //! Invariants
 //! 1. A row can be written twice, late or out of order, and the newest wins   (`conformance::the_newest_row_wins`).
@@ -7,6 +7,7 @@
 //!
 //! Not here: what a row means (`rules`), when it is saved (`boomgate`). The store decides nothing.
 
+pub mod cache;
 #[cfg(test)]
 mod conformance;
 mod cql;

@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
-    Cause, ChannelEvent, ChannelFact, Currency, Day, Event, GateEvent, GateKind, Id, Inbox, Journal, LaneCommand, Moment, Money, Partition, Recorded,
-    RefundCall, Verdict,
+    Cause, ChannelEvent, ChannelFact, Currency, Day, Energy, Event, GateEvent, GateKind, Id, Inbox, Journal, LaneCommand, Moment, Money, Partition,
+    Recorded, RefundCall, VehicleClass, Verdict,
+    fact::{Arrear, AssignedRight, Ban, Part, Presence, Reservation, Scope, TimeBand, Weekdays, What},
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
     journal::{
@@ -159,14 +160,62 @@ fn a_quote_with_all_that_explains_it_reads_and_writes_its_golden_bytes() {
 fn what_devices_and_channels_say_reads_and_writes_its_golden_bytes() {
     for kind in [GateKind::Entry, GateKind::Exit] {
         let credential = Credential::plate("粤B12345", Colour::Blue);
-        let event = GateEvent { id: name("e1"), lot: name("lot-1"), lane: name("in"), kind, seen_at: AT, credential };
+        let event = GateEvent {
+            id: name("e1"),
+            lot: name("lot-1"),
+            lane: name("in"),
+            kind,
+            seen_at: AT,
+            credential,
+            class: None,
+            energy: None,
+            confidence: None,
+        };
         check(&format!("gate.{}", kind.as_str()), &event, |content_type, bytes| decode(Some(content_type), bytes));
     }
+    let described = GateEvent {
+        id: name("e1"),
+        lot: name("lot-1"),
+        lane: name("in"),
+        kind: GateKind::Entry,
+        seen_at: AT,
+        credential: Credential::plate("粤BD12345", Colour::Green),
+        class: Some(VehicleClass::Large),
+        energy: Some(Energy::New),
+        confidence: Some(97.try_into().expect("0 to 100")),
+    };
+    check("gate.entry.described", &described, |content_type, bytes| decode(Some(content_type), bytes));
     let succeeded = ChannelFact::Succeeded { attempt: id::attempt(bill().order, 1), transaction: "4200001".into(), amount: FEE };
     let answered = ChannelFact::RefundAnswered { refund: id(Kind::Refund, "r"), order: bill().order, succeeded: true, tries: 1 };
     for fact in [succeeded, answered] {
         let event = ChannelEvent { channel: "wechat".into(), happened_at: AT, fact };
         check(&format!("channel.{}", event.kind()), &event, |content_type, bytes| decode(Some(content_type), bytes));
+    }
+}
+
+#[test]
+fn every_fact_reads_and_writes_its_golden_bytes() {
+    let (until, lot) = (AT.plus(86_400_000_000), name("lot-1"));
+    let bands = vec![TimeBand { days: Weekdays::WORKDAYS, from_min: 22 * 60, to_min: 6 * 60 }];
+    let right = AssignedRight {
+        scope: Scope::Groups(vec![name("centre")]),
+        bands,
+        from: AT,
+        until,
+        cars_max: 2,
+        holders: vec![stay().credential, Credential::plate("粤BD12345", Colour::Green)],
+    };
+    let presence = Presence { session: stay().session, lot, credential: stay().credential, since: AT, right: Some(name("pass-7")) };
+    for what in [
+        What::Right(right),
+        What::Ban(Ban { scope: Scope::Operator(name("city")), from: AT, until: None, reason: "fraud".into() }),
+        What::Arrear(Arrear { order: bill().order, operator: name("city"), lot, amount: FEE }),
+        What::Presence(presence),
+        What::Reservation(Reservation { lot, from: AT, until }),
+        What::Removed(crate::fact::Kind::Bans),
+    ] {
+        let file = format!("fact.{}", if let What::Removed(_) = what { "removed" } else { what.kind().as_str() });
+        check(&file, &Part { id: name("pass-7"), at: AT, what }, |content_type, bytes| decode(Some(content_type), bytes));
     }
 }
 
@@ -212,6 +261,7 @@ fn malformed_bytes_are_refused_with_a_reason() {
         (None, b"{}"),
         (None, br#"{"id":"e1","lot":"a.b","lane":"in","kind":"entry","seen_at":1,"credential":{"kind":"tag","text":"T1"}}"#),
         (None, br#"{"id":"e1","lot":"l","lane":"in","kind":"entry","seen_at":"now","credential":{"kind":"tag","text":"T1"}}"#),
+        (None, br#"{"id":"e1","lot":"l","lane":"in","kind":"entry","seen_at":1,"credential":{"kind":"tag","text":"T1"},"confidence":101}"#),
         (Some("text/xml"), b"<a/>"),
         (Some("application/json"), b"\x81"),
     ] {

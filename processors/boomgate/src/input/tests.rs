@@ -11,6 +11,9 @@ fn event() -> GateEvent {
         kind: GateKind::Entry,
         seen_at: Moment(1_795_392_000_000_000),
         credential: Credential::plate("粤B12345", Colour::Blue),
+        class: None,
+        energy: None,
+        confidence: None,
     }
 }
 

@@ -31,6 +31,9 @@ fn entry(car: &str, minute: i64) -> Input {
         kind: GateKind::Entry,
         seen_at,
         credential: Credential::plate(car, Colour::Blue),
+        class: None,
+        energy: None,
+        confidence: None,
     };
     Input { inbox: Inbox::Gate, sequence: 1, key: event.key().into(), time: seen_at, received_at: seen_at, body: rules::Body::Gate(event) }
 }

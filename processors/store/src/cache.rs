@@ -1,0 +1,75 @@
+//! What is known of vehicles, close at hand: the Cache port.
+//!
+//! Truth lives in the journals and the store; a cache can be emptied at any moment and is built again from them. It must say so: that it has no
+//! part of a vehicle means something only while it is complete.
+//!
+//! Invariants
+//! 1. Of a part the newest wins, in whatever order and however often its versions come   (`conformance::the_newest_part_wins`).
+//! 2. What was removed stays removed when an older version comes late   (`conformance::a_removed_part_stays_removed`).
+//! 3. A cache that was emptied is never read as "no facts"   (`conformance::an_emptied_cache_says_so`, `production`
+//!    `a_server_that_lost_everything_says_so`).
+//! 4. A cache that is away or slow is an error within the caller's time, and comes back by itself   (`production`
+//!    `a_server_that_hangs_is_an_error_in_time_and_comes_back`, `a_server_that_is_gone_is_an_error_and_comes_back`).
+//!
+//! Not here: what a check makes of an error (`rules::entry::checks`), when parts are written and who rebuilds (`boomgate`).
+
+#[cfg(test)]
+mod conformance;
+mod memory;
+#[cfg(test)]
+mod production;
+mod redis;
+
+pub use memory::Memory;
+pub use redis::{NotAnAddress, Redis, Timeouts};
+
+use crate::{Answer, Error};
+use futures_util::stream::BoxStream;
+use schema::{
+    Credential, Moment,
+    fact::{Kind, Part},
+};
+use std::time::Duration;
+
+/// What is asked for: a kind of fact of a credential, as [`Credential::identity`] says it.
+pub type Fact = (Credential, Kind);
+
+/// The parts of a fact, without removed ones and in no order; or why they are not known.
+pub type Found = Result<Vec<Part>, Error>;
+
+/// One rebuild; its number is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation(pub u64);
+
+/// How long a removal is remembered, in microseconds of event time: an older version may come that late. One that comes later still is followed
+/// by its removal, because both are in the same journal.
+const REMOVAL_KEPT: i64 = 24 * 60 * schema::time::MINUTE;
+
+/// A cache. Every call may be made from many tasks at once, and again after an error.
+pub trait Cache: Send + Sync {
+    /// Facts, each as it arrives, in no order; every one asked for gets one answer, within the given time. While the cache is not complete that
+    /// answer is [`crate::Kind::Incomplete`].
+    fn read(&self, facts: Vec<Fact>, within: Duration) -> BoxStream<'_, (Fact, Found)>;
+
+    /// Writes parts, each only where it is newer than what is there. After an error some may have been written.
+    fn write(&self, parts: Vec<(Credential, Part)>) -> Answer<'_, ()>;
+
+    /// Whether what it does not have is not there.
+    fn is_complete(&self) -> Answer<'_, bool>;
+
+    /// Begins a rebuild: the cache is incomplete until that rebuild is completed. What it holds stays; `clear` it first where it may hold what is
+    /// no longer true. Parts are written meanwhile by the rebuild and by everybody else.
+    fn begin_rebuild(&self) -> Answer<'_, Generation>;
+
+    /// Says that everything was written since [`Cache::begin_rebuild`] gave this generation. False where the cache was emptied or another rebuild
+    /// was begun since: nothing has changed then.
+    fn complete(&self, generation: Generation) -> Answer<'_, bool>;
+
+    /// Forgets everything, also that it was complete.
+    fn clear(&self) -> Answer<'_, ()>;
+}
+
+/// Removals up to here are forgotten when a part of this time comes.
+const fn forgotten(at: Moment) -> Moment {
+    at.plus(-REMOVAL_KEPT)
+}

@@ -1,0 +1,218 @@
+//! The cache of one process: a map.
+//!
+//! It never forgets by itself, as caches that evict do: what is evicted would read as "no facts". Where it is full it says that it is incomplete.
+//!
+//! Invariants
+//! 1. A full cache is incomplete, never silently short of a part   (`tests::a_full_cache_is_incomplete`).
+//! 2. Removals do not pile up   (`tests::old_removals_are_forgotten`).
+
+use super::{Cache, Fact, Found, Generation, forgotten};
+use crate::{Answer, Error, Kind};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::ready,
+    stream::{self, BoxStream},
+};
+use schema::{
+    Credential, Moment,
+    fact::{Part, PartId, What},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// A cache in memory.
+pub struct Memory {
+    shards: [Mutex<Shard>; SHARDS],
+    hasher: RandomState,
+    parts: AtomicUsize,
+    parts_max: usize,
+    generations: AtomicU64,
+    /// The generation times 2, and 1 more once it is complete; 0 while there is none.
+    marker: AtomicU64,
+}
+
+/// So many writers do not wait for one another.
+const SHARDS: usize = 16;
+/// After so many writes to a shard its old removals are looked for: each write pays for a look at a few parts.
+const SWEEP_EVERY: usize = 4_096;
+
+#[derive(Default)]
+struct Shard {
+    facts: HashMap<Fact, BTreeMap<PartId, Part>>,
+    newest: Moment,
+    written: usize,
+}
+
+impl Memory {
+    /// A cache of at most so many parts; a part of ordinary size takes some 300 bytes.
+    pub fn new(parts_max: usize) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+            parts: AtomicUsize::new(0),
+            parts_max,
+            generations: AtomicU64::new(0),
+            marker: AtomicU64::new(0),
+        }
+    }
+
+    fn shard(&self, fact: &Fact) -> MutexGuard<'_, Shard> {
+        let shards = u64::try_from(SHARDS).expect("a few");
+        let index = usize::try_from(self.hasher.hash_one(fact) % shards).expect("below the number of shards");
+        self.shards[index].lock().expect("nobody panics with a shard in hand")
+    }
+
+    fn find(&self, fact: &Fact) -> Found {
+        let before = self.marker.load(Ordering::SeqCst);
+        let parts = self.shard(fact).facts.get(fact).map_or_else(Vec::new, |parts| parts.values().filter(|part| lives(part)).cloned().collect());
+        // It may have been emptied in between, and rebuilt in part.
+        let after = self.marker.load(Ordering::SeqCst);
+        if before == after && is_complete(after) { Ok(parts) } else { Err(Error::new(Kind::Incomplete, "reading a fact")) }
+    }
+
+    fn put(&self, credential: Credential, part: Part) -> Result<(), Error> {
+        let fact = (credential, part.what.kind());
+        let mut guard = self.shard(&fact);
+        let shard = &mut *guard;
+        let held = shard.facts.get(&fact).and_then(|parts| parts.get(&part.id));
+        match held {
+            Some(held) if held.at >= part.at => return Ok(()),
+            Some(_) => {}
+            None => {
+                if self.parts.fetch_add(1, Ordering::SeqCst) >= self.parts_max {
+                    self.parts.fetch_sub(1, Ordering::SeqCst);
+                    self.marker.store(0, Ordering::SeqCst);
+                    return Err(Error::new(Kind::Unavailable, format!("writing a fact to a cache with room for {} parts", self.parts_max)));
+                }
+            }
+        }
+        shard.newest = shard.newest.max(part.at);
+        shard.written += 1;
+        shard.facts.entry(fact).or_default().insert(part.id, part);
+        if shard.written >= SWEEP_EVERY {
+            self.parts.fetch_sub(shard.sweep(), Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+impl Shard {
+    /// Forgets old removals, and says how many.
+    fn sweep(&mut self) -> usize {
+        let (until, mut swept) = (forgotten(self.newest), 0);
+        self.facts.retain(|_, parts| {
+            let before = parts.len();
+            parts.retain(|_, part| lives(part) || part.at > until);
+            swept += before - parts.len();
+            !parts.is_empty()
+        });
+        self.written = 0;
+        swept
+    }
+}
+
+const fn lives(part: &Part) -> bool {
+    !matches!(part.what, What::Removed(_))
+}
+
+const fn is_complete(marker: u64) -> bool {
+    marker & 1 == 1
+}
+
+impl Cache for Memory {
+    fn read(&self, facts: Vec<Fact>, _: Duration) -> BoxStream<'_, (Fact, Found)> {
+        stream::iter(facts)
+            .map(|fact| {
+                let found = self.find(&fact);
+                (fact, found)
+            })
+            .boxed()
+    }
+
+    fn write(&self, parts: Vec<(Credential, Part)>) -> Answer<'_, ()> {
+        ready(parts.into_iter().try_for_each(|(credential, part)| self.put(credential, part))).boxed()
+    }
+
+    fn is_complete(&self) -> Answer<'_, bool> {
+        ready(Ok(is_complete(self.marker.load(Ordering::SeqCst)))).boxed()
+    }
+
+    fn begin_rebuild(&self) -> Answer<'_, Generation> {
+        let generation = self.generations.fetch_add(1, Ordering::SeqCst) + 1;
+        self.marker.store(generation * 2, Ordering::SeqCst);
+        ready(Ok(Generation(generation))).boxed()
+    }
+
+    fn complete(&self, Generation(generation): Generation) -> Answer<'_, bool> {
+        // 0 is no generation; its marker is that of an emptied cache.
+        if generation == 0 {
+            return ready(Ok(false)).boxed();
+        }
+        let building = generation.saturating_mul(2);
+        let swapped = self.marker.compare_exchange(building, building | 1, Ordering::SeqCst, Ordering::SeqCst);
+        ready(Ok(swapped.is_ok() || swapped == Err(building | 1))).boxed()
+    }
+
+    fn clear(&self) -> Answer<'_, ()> {
+        self.marker.store(0, Ordering::SeqCst);
+        for shard in &self.shards {
+            let mut shard = shard.lock().expect("nobody panics with a shard in hand");
+            let parts: usize = shard.facts.values().map(BTreeMap::len).sum();
+            *shard = Shard::default();
+            self.parts.fetch_sub(parts, Ordering::SeqCst);
+        }
+        ready(Ok(())).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{
+        REMOVAL_KEPT,
+        conformance::{self, ban, car, read, rebuilt, removal},
+    };
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_cache_in_memory_keeps_the_promises() {
+        conformance::run(&Memory::new(1_000_000)).await;
+    }
+
+    #[tokio::test]
+    async fn a_full_cache_is_incomplete() {
+        let cache = Memory::new(2);
+        rebuilt(&cache).await;
+        cache.write(vec![(car("a"), ban("1", 1)), (car("b"), ban("1", 1))]).await.expect("there is room");
+        cache.write(vec![(car("a"), ban("1", 2))]).await.expect("it is not a new part");
+        assert!(cache.is_complete().await.expect("it is here"));
+        assert_eq!(cache.write(vec![(car("c"), ban("1", 1))]).await.map_err(|e| e.kind), Err(Kind::Unavailable));
+        assert_eq!(read(&cache, "a").await, Err(Kind::Incomplete));
+        assert_eq!(read(&cache, "c").await, Err(Kind::Incomplete));
+        cache.clear().await.expect("it is here");
+        rebuilt(&cache).await;
+        cache.write(vec![(car("c"), ban("1", 1)), (car("d"), ban("1", 1))]).await.expect("there is room again");
+        assert_eq!(read(&cache, "c").await, Ok(vec![ban("1", 1)]));
+    }
+
+    #[tokio::test]
+    async fn old_removals_are_forgotten() {
+        let cache = Memory::new(1_000_000);
+        rebuilt(&cache).await;
+        for n in 0..200_000_i64 {
+            // A car a second, each gone at once.
+            let at = n * REMOVAL_KEPT / 10_000;
+            cache.write(vec![(car(&n.to_string()), ban("1", at)), (car(&n.to_string()), removal("1", at + 1))]).await.expect("there is room");
+        }
+        // A day is 10,000 cars; each shard may be as many writes behind as it waits for.
+        let held = cache.parts.load(Ordering::SeqCst);
+        assert!((10_000..10_000 + SHARDS * SWEEP_EVERY).contains(&held), "{held}");
+        assert_eq!(read(&cache, "199999").await, Ok(vec![]));
+    }
+}
