@@ -41,6 +41,8 @@ fn priced() -> Recorded {
         credential: entry.credential,
         lane: entry.lane,
         entered_at: entry.seen_at,
+        class: schema::VehicleClass::Small,
+        energy: schema::Energy::Fuel,
     };
     let line = |from_min, to_min| QuoteLine::new(LineKind::Step, (from_min, to_min), 4, 250, 1_000);
     let total = Money::new(2_000, Currency::Cny);

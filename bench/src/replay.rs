@@ -167,13 +167,12 @@ impl Draft {
         let currency = self.rates.currency;
         let lanes = || ["in", "out"].map(|lane| lane.parse().expect("letters are a token")).to_vec();
         let lots = self.lots.iter().map(|lot| LotDeclared {
-            lot: *lot,
             province: Province(0),
             zone: self.zones[lot].0.into(),
             capacity: SPACES,
-            open: true,
             rate_table: Some(self.rates.id.clone()),
             lanes: lanes(),
+            ..LotDeclared::named(*lot)
         });
         self.recording.declared = Declared { lots: lots.collect(), rate_tables: vec![self.rates.clone()], ..Declared::default() };
         self.recording.expected =

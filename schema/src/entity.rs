@@ -245,6 +245,12 @@ pub struct Session {
     /// What was paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paid: Option<Money>,
+    /// The session of the same car that ended this one, where that came in again without having left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<Id>,
+    /// Whether a person is to look at it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flagged: bool,
 }
 
 /// An exit without a known entry.

@@ -107,7 +107,7 @@ pub struct GateEvent {
 }
 
 /// How sure a device is of a read: 0 to 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "u8", try_from = "u8")]
 pub struct Confidence(u8);
 
@@ -131,6 +131,16 @@ impl From<Confidence> for u8 {
 }
 
 impl GateEvent {
+    /// The vehicle's class: what the device says, else a car.
+    pub fn vehicle_class(&self) -> VehicleClass {
+        self.class.unwrap_or_default()
+    }
+
+    /// What drives it: what the device says, else what the plate tells.
+    pub fn vehicle_energy(&self) -> Energy {
+        self.energy.or_else(|| self.credential.energy()).unwrap_or_default()
+    }
+
     /// The subject that a device publishes this event on.
     pub fn subject(&self) -> String {
         format!("gate.{}.{}.{}", self.lot, self.lane, self.kind.as_str())

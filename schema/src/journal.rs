@@ -3,7 +3,7 @@
 //! An event carries what its readers need: nobody looks at another processor's rows.
 
 use crate::{
-    Credential, EventId, Id, LaneId, LotId, Moment, Money,
+    Credential, Energy, EventId, Id, LaneId, LotId, Moment, Money, VehicleClass,
     id::{self, Province},
     money::Currency,
     time::Day,
@@ -125,6 +125,7 @@ impl Event {
             Self::Session(event) => match event {
                 SessionEvent::Opened { .. } => "opened",
                 SessionEvent::Refused { .. } => "refused",
+                SessionEvent::Superseded { .. } => "superseded",
                 SessionEvent::Waiting { .. } => "waiting",
                 SessionEvent::Leaving { .. } => "leaving",
                 SessionEvent::Closed { .. } => "closed",
@@ -157,7 +158,10 @@ impl Event {
         let of = |id: &Id| id::place(id.as_str()).map(|place| place.province).unwrap_or_default();
         match self {
             Self::Session(event) => match event {
-                SessionEvent::Opened { stay, .. } | SessionEvent::Leaving { stay, .. } | SessionEvent::Closed { stay, .. } => stay.province,
+                SessionEvent::Opened { stay, .. }
+                | SessionEvent::Superseded { stay, .. }
+                | SessionEvent::Leaving { stay, .. }
+                | SessionEvent::Closed { stay, .. } => stay.province,
                 SessionEvent::Refused { province, .. } | SessionEvent::Waiting { province, .. } | SessionEvent::Noted { province, .. } => *province,
             },
             Self::Order(event) => match event {
@@ -192,6 +196,16 @@ pub struct Stay {
     pub lane: LaneId,
     /// When the car came.
     pub entered_at: Moment,
+    /// The vehicle's class.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub class: VehicleClass,
+    /// What drives it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub energy: Energy,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// How a car left.
@@ -267,6 +281,8 @@ impl Refusal {
 pub enum Note {
     /// The same car stands at an exit again.
     AlreadyLeaving,
+    /// The same lane read the same car twice within seconds: it is told what it was told.
+    DoubleRead,
     /// An exit of this car waits for its entry already.
     AlreadyWaiting,
     /// What it concerns has ended.
@@ -315,6 +331,18 @@ pub enum SessionEvent {
         seen_at: Moment,
         /// The command's end of life.
         expires_at: Moment,
+        /// Whether a person is asked instead.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ask: bool,
+    },
+    /// A car comes in that is inside already, as far as we know: its old session ends without a price and its space is free.
+    Superseded {
+        /// The old stay.
+        stay: Stay,
+        /// The session that begins.
+        by: Id,
+        /// Whether a person is to look at the old one.
+        flagged: bool,
     },
     /// A car stands at an exit and no entry of it is known: a person is asked, and the entry may still come.
     Waiting {

@@ -3,7 +3,9 @@
 pub use crate::rate::{RateTable, Step};
 
 use crate::{
-    LaneId, LotId,
+    Energy, LaneId, LotId, Moment, VehicleClass,
+    fact::{GroupId, LocalMinute, OperatorId, TimeBand},
+    gate::Confidence,
     id::Province,
     rate::{Calendar, Tariff},
     time::Zone,
@@ -44,12 +46,200 @@ pub struct LotDeclared {
     /// The id of its rate table; none where it has none, and then its exits ask a person.
     #[serde(default)]
     pub rate_table: Option<Arc<str>>,
-    /// Its lanes.
-    pub lanes: Vec<LaneId>,
+    /// Its lanes; one that has nothing to say beside its name can be its name alone.
+    pub lanes: Vec<LaneDeclared>,
+    /// Whose it is. Bans and arrears count within an operator.
+    #[serde(default = "the_operator")]
+    pub operator: OperatorId,
+    /// The groups of lots that it is in, for rights that hold in a group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupId>,
+    /// When cars are let in, by its own clock; none is always. Cars leave at any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hours: Vec<TimeBand>,
+    /// Whether it takes holders of a right or a reservation alone.
+    #[serde(default)]
+    pub holders_only: bool,
+    /// Whether its spaces can be reserved.
+    #[serde(default)]
+    pub reservable: bool,
+    /// What it does about what is not as it should be.
+    #[serde(default, skip_serializing_if = "Policies::is_default")]
+    pub policies: Policies,
 }
 
 const fn yes() -> bool {
     true
+}
+
+fn the_operator() -> OperatorId {
+    "operator".parse().expect("letters are a token")
+}
+
+impl LotDeclared {
+    /// A lot of which nothing but its name is said: open, without spaces, lanes and prices, by UTC.
+    pub fn named(lot: LotId) -> Self {
+        Self {
+            lot,
+            province: Province(0),
+            zone: "UTC".into(),
+            capacity: 0,
+            open: true,
+            rate_table: None,
+            lanes: Vec::new(),
+            operator: the_operator(),
+            groups: Vec::new(),
+            hours: Vec::new(),
+            holders_only: false,
+            reservable: false,
+            policies: Policies::default(),
+        }
+    }
+
+    /// A lane by its name.
+    pub fn lane(&self, lane: &LaneId) -> Option<&LaneDeclared> {
+        self.lanes.iter().find(|declared| declared.lane == *lane)
+    }
+}
+
+/// A lane as declared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "LaneSaid", into = "LaneSaid")]
+pub struct LaneDeclared {
+    /// Its name.
+    pub lane: LaneId,
+    /// Which way it is passed.
+    pub direction: Direction,
+    /// The classes that it serves; none is all.
+    pub classes: Vec<VehicleClass>,
+    /// The energies that it serves; none is all.
+    pub energies: Vec<Energy>,
+}
+
+impl LaneDeclared {
+    /// A lane for everybody and both ways.
+    pub const fn named(lane: LaneId) -> Self {
+        Self { lane, direction: Direction::Both, classes: Vec::new(), energies: Vec::new() }
+    }
+}
+
+impl std::str::FromStr for LaneDeclared {
+    type Err = <LaneId as std::str::FromStr>::Err;
+
+    /// A lane by its name alone.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        name.parse().map(Self::named)
+    }
+}
+
+/// Which way a lane is passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Cars come in.
+    In,
+    /// Cars leave.
+    Out,
+    /// Both.
+    #[default]
+    Both,
+}
+
+/// A lane as a file says it: its name, or a table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum LaneSaid {
+    Name(LaneId),
+    Whole {
+        lane: LaneId,
+        #[serde(default)]
+        direction: Direction,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        classes: Vec<VehicleClass>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        energies: Vec<Energy>,
+    },
+}
+
+impl From<LaneSaid> for LaneDeclared {
+    fn from(said: LaneSaid) -> Self {
+        match said {
+            LaneSaid::Name(lane) => Self::named(lane),
+            LaneSaid::Whole { lane, direction, classes, energies } => Self { lane, direction, classes, energies },
+        }
+    }
+}
+
+impl From<LaneDeclared> for LaneSaid {
+    fn from(declared: LaneDeclared) -> Self {
+        if declared == LaneDeclared::named(declared.lane) {
+            return Self::Name(declared.lane);
+        }
+        let LaneDeclared { lane, direction, classes, energies } = declared;
+        Self::Whole { lane, direction, classes, energies }
+    }
+}
+
+/// What a lot does about what is not as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policies {
+    /// What a car gets that is inside already (anti-passback).
+    pub inside: Passback,
+    /// What a car gets that owes something to the operator.
+    pub arrears: Policy,
+    /// A read less sure than this asks a person; 0 to 100.
+    pub confidence_min: Confidence,
+    /// Within so many seconds the same car at the same lane is the same read.
+    pub double_read_s: u16,
+    /// What a car gets of which a fact did not come in time.
+    pub missed: Missed,
+}
+
+impl Policies {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What to do about something that is not as it should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// Open all the same.
+    #[default]
+    Allow,
+    /// Ask a person.
+    Ask,
+    /// Keep closed.
+    Refuse,
+}
+
+/// What to do about a car that is inside already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Passback {
+    /// Let it in; the old session is closed at nothing.
+    Close,
+    /// Let it in; the old session is closed and flagged for a person.
+    Flag,
+    /// Keep closed.
+    #[default]
+    Refuse,
+}
+
+/// What to do where a fact did not come in time, by its kind. Presence has no choice: it only ever flags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Missed {
+    /// Whether it is banned.
+    pub bans: Policy,
+    /// Whether it has a right.
+    pub rights: Policy,
+    /// Whether it owes something.
+    pub arrears: Policy,
+    /// Whether it has a reservation.
+    pub reservations: Policy,
 }
 
 /// A lot with what belongs to it resolved.
@@ -82,6 +272,12 @@ impl LotReference {
     pub fn rates(&self) -> Option<&Arc<RateTable>> {
         self.tariff.as_ref().and_then(|tariff| tariff.newest())
     }
+
+    /// Whether it lets cars in at a moment.
+    pub fn is_open(&self, at: Moment) -> bool {
+        let declared = &self.declared;
+        declared.open && (declared.hours.is_empty() || declared.hours.iter().any(|band| band.covers(LocalMinute::of(&self.zone, at))))
+    }
 }
 
 impl Reference {
@@ -102,9 +298,7 @@ impl Reference {
             let name = lot.lot;
             let zone = Zone::named(&lot.zone)
                 .ok_or_else(|| wrong(format!("lot {name}: no time zone {:?}; name one of the IANA list, as Asia/Shanghai", lot.zone)))?;
-            if lot.capacity < 0 || lot.province.0 > 99 {
-                return Err(wrong(format!("lot {name}: capacity is at least 0 and province at most 99")));
-            }
+            check(&lot).map_err(|what| wrong(format!("lot {name}: {what}")))?;
             let tariff = match &lot.rate_table {
                 None => None,
                 Some(id) => Some(tariffs.get(id).cloned().ok_or_else(|| wrong(format!("lot {name}: no rate table {id:?} is declared")))?),
@@ -124,5 +318,71 @@ impl Reference {
     /// All lots, by name.
     pub fn lots(&self) -> impl Iterator<Item = &Arc<LotReference>> {
         self.lots.values()
+    }
+}
+
+/// What is wrong with a lot by itself.
+fn check(lot: &LotDeclared) -> Result<(), String> {
+    if lot.capacity < 0 || lot.province.0 > 99 {
+        return Err("capacity is at least 0 and province at most 99".into());
+    }
+    for (at, lane) in lot.lanes.iter().enumerate() {
+        if lot.lanes.iter().skip(at.saturating_add(1)).any(|other| other.lane == lane.lane) {
+            return Err(format!("lane {} is declared twice: give each lane a name of its own", lane.lane));
+        }
+    }
+    let minutes = |band: &TimeBand| band.from_min < 1440 && band.to_min <= 1440 && (1..128).contains(&band.days.0);
+    if let Some(band) = lot.hours.iter().find(|band| !minutes(band)) {
+        return Err(format!("hours {band:?}: days is the sum of 1 for Monday to 64 for Sunday, from_min below 1440, to_min at most 1440"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(lot: &str) -> Result<LotDeclared, String> {
+        let json = format!(r#"{{"lot": "a", "province": 44, "zone": "Asia/Shanghai", "capacity": 2, {lot}}}"#);
+        let lot: LotDeclared = serde_json::from_str(&json).map_err(|error| error.to_string())?;
+        Reference::resolve(Declared { lots: vec![lot.clone()], ..Declared::default() }).map_err(|error| error.what)?;
+        Ok(lot)
+    }
+
+    #[test]
+    fn a_lane_is_a_name_or_a_table() {
+        let lot = read(r#""lanes": ["in", {"lane": "out", "direction": "out", "classes": ["large"]}]"#).expect("both can be read");
+        assert_eq!(lot.lanes[0], LaneDeclared::named("in".parse().expect("a name")));
+        assert_eq!((lot.lanes[1].direction, lot.lanes[1].classes.as_slice()), (Direction::Out, &[VehicleClass::Large][..]));
+        let again = serde_json::to_string(&lot.lanes).expect("it can be written");
+        assert_eq!(again, r#"["in",{"lane":"out","direction":"out","classes":["large"]}]"#);
+    }
+
+    #[test]
+    fn a_lot_that_contradicts_itself_is_refused_by_name() {
+        for (lot, said) in [
+            (r#""lanes": ["in", "in"]"#, "lot a: lane in is declared twice"),
+            (r#""lanes": [], "capacity": -1"#, "duplicate field"),
+            (r#""lanes": [], "hours": [{"days": 0, "from_min": 0, "to_min": 1440}]"#, "lot a: hours"),
+            (r#""lanes": [], "hours": [{"days": 127, "from_min": 1440, "to_min": 1440}]"#, "lot a: hours"),
+            (r#""lanes": [], "policies": {"confidence_min": 101}"#, "101"),
+            (r#""lanes": [], "polices": {}"#, "unknown field"),
+            (r#""lanes": [], "rate_table": "hourly""#, "lot a: no rate table"),
+        ] {
+            let refused = read(lot).expect_err(lot);
+            assert!(refused.contains(said), "{lot}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_lot_is_open_in_its_own_hours() {
+        let lot = read(r#""lanes": [], "hours": [{"days": 31, "from_min": 480, "to_min": 1200}]"#).expect("it can be read");
+        let reference = Reference::resolve(Declared { lots: vec![lot], ..Declared::default() }).expect("it is whole");
+        let lot = reference.lot(&"a".parse().expect("a name")).expect("it is there").clone();
+        // 2026-11-23 is a Monday; Shanghai is 8 hours ahead of UTC.
+        let monday = 1_795_392_000_000_000_i64;
+        for (hour_utc, open) in [(-1, false), (0, true), (11, true), (12, false), (5 * 24, false)] {
+            assert_eq!(lot.is_open(Moment(monday + hour_utc * 3_600_000_000)), open, "{hour_utc} h");
+        }
     }
 }

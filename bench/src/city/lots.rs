@@ -9,7 +9,7 @@ use rand_chacha::ChaCha12Rng;
 use schema::{
     Currency, LotId,
     id::Province,
-    reference::{Declared, LotDeclared, RateTable, Step},
+    reference::{Declared, Direction, LaneDeclared, LotDeclared, Passback, Policies, RateTable, Step},
 };
 
 /// How steeply popularity falls with rank.
@@ -34,6 +34,12 @@ pub(super) fn name(rank: usize) -> LotId {
     format!("lot-{:04}", rank + 1).parse().expect("letters and digits are a token")
 }
 
+/// A lane in, or a lane out.
+fn one_way(name: &str) -> LaneDeclared {
+    let direction = if name == "in" { Direction::In } else { Direction::Out };
+    LaneDeclared { direction, ..LaneDeclared::named(name.parse().expect("letters and digits are a token")) }
+}
+
 pub(super) fn declare(shape: &Shape) -> Declared {
     let mut dice = ChaCha12Rng::seed_from_u64(shape.seed);
     let tables = rate_tables();
@@ -46,14 +52,20 @@ pub(super) fn declare(shape: &Shape) -> Declared {
             // Room for twice as many cars as are there on average; too little at an odd lot.
             let present = shape.visits_per_hour * share * shape.stay_mean_min / 60.0;
             let capacity = if odd(25) || odd(4) && shape.lots < 25 { present * 0.7 } else { present * 2.5 + 6.0 };
+            let inside = match (odd(7), odd(11)) {
+                (true, _) => Passback::Close,
+                (false, true) => Passback::Flag,
+                (false, false) => Passback::Refuse,
+            };
             LotDeclared {
-                lot: name(rank),
                 province: province(&mut dice),
                 zone: "Asia/Shanghai".into(),
                 capacity: whole(capacity).max(2),
                 open: !(odd(100) || odd(5) && shape.lots < 25),
                 rate_table: (!(odd(240) || odd(6) && shape.lots < 25)).then(|| tables[rank % tables.len()].id.clone()),
-                lanes: lanes.map(|lane| lane.parse().expect("letters and digits are a token")).collect(),
+                lanes: lanes.map(|lane| one_way(lane)).collect(),
+                policies: Policies { inside, double_read_s: if odd(3) { 2 } else { 0 }, ..Policies::default() },
+                ..LotDeclared::named(name(rank))
             }
         })
         .collect();

@@ -153,7 +153,7 @@ impl<'a> Plan<'a> {
         let rank = (self.rank.sample(&mut self.dice) as usize).clamp(1, self.city.declared.lots.len()) - 1;
         let lot = &self.city.declared.lots[rank];
         let exits = lot.lanes.len() - 1;
-        let out = lot.lanes[1 + self.dice.random_range(0..exits)];
+        let out = lot.lanes[1 + self.dice.random_range(0..exits)].lane;
         let credential = plate(&mut self.dice);
         let left_at = entered_at.plus(self.stay_us());
         let minutes = |dice: &mut ChaCha12Rng, most| dice.random_range(1..=most) * MINUTE;
@@ -168,7 +168,7 @@ impl<'a> Plan<'a> {
             energy: None,
             confidence: None,
         };
-        let (id, enters) = (lot.lot, lot.lanes[0]);
+        let (id, enters) = (lot.lot, lot.lanes[0].lane);
         let entry = seen("e", id, enters, GateKind::Entry, entered_at);
         let exit = seen("x", id, out, GateKind::Exit, left_at);
         let (mut enters_at, mut leaves_at) = (entered_at, left_at);

@@ -107,7 +107,7 @@ pub fn plan(declared: &Declared, asked: Asked) -> Vec<Planned> {
         let leaves = drawn % 2 == 0 && inside.first_key_value().is_some_and(|((ready, _), _)| *ready <= at_us);
         let leaving = if leaves { inside.pop_first() } else { None };
         let action = if let Some((_, car)) = leaving {
-            let lane = car.lot.lanes[1];
+            let lane = car.lot.lanes[1].lane;
             let event = seen(car.visit, 'x', "plain", car.lot, lane, now, &car.credential);
             Action { send_at: now, visit: car.visit, step: Step::Exit, copy: 0, event }
         } else {
@@ -117,7 +117,7 @@ pub fn plan(declared: &Declared, asked: Asked) -> Vec<Planned> {
             let late = (PERCENT..2 * PERCENT).contains(&drawn);
             let age = if late { dice.random_range(15..180) * MINUTE } else { dice.random_range(0..480) * SECOND };
             let fate = if late { "late_entry" } else { "plain" };
-            let event = seen(visit, 'e', fate, lot, lot.lanes[0], now.plus(-age), &credential);
+            let event = seen(visit, 'e', fate, lot, lot.lanes[0].lane, now.plus(-age), &credential);
             if !late {
                 let ready = at_us + dice.random_range(500_000..3_000_000);
                 inside.insert((ready, visit), Inside { visit, lot, credential });

@@ -93,7 +93,7 @@ fn content_type(stored: &Stored) -> Option<&str> {
 
 /// Reads a message of GATE as the contract of that inbox says.
 pub fn read_gate(stored: &Stored) -> Read<GateEvent> {
-    let event: GateEvent = wire::decode(content_type(stored), &stored.payload).map_err(|error| error.to_string())?;
+    let mut event: GateEvent = wire::decode(content_type(stored), &stored.payload).map_err(|error| error.to_string())?;
     let tokens: Vec<&str> = stored.subject.split('.').skip(2).collect();
     if tokens != [event.lot.as_str(), event.lane.as_str(), event.kind.as_str()] {
         return Err(format!("the payload contradicts its subject {}", stored.subject));
@@ -101,6 +101,7 @@ pub fn read_gate(stored: &Stored) -> Read<GateEvent> {
     if !(1..=Credential::TEXT_MAX).contains(&event.credential.text.chars().count()) {
         return Err("the credential's text is empty or too long".into());
     }
+    event.credential = event.credential.identity();
     Ok((Partition::of_lot(event.lot.as_str()), event.key(), event))
 }
 

@@ -44,6 +44,8 @@ pub struct Counts {
     pub sessions_released: u64,
     /// Sessions that were closed.
     pub sessions_closed: u64,
+    /// Sessions that ended because their car came in again.
+    pub sessions_superseded: u64,
     /// Sessions not closed at the end.
     pub inside: u64,
     /// Of these, the ones that stand at an exit.
@@ -108,6 +110,7 @@ impl Counts {
             }
             SessionEvent::Refused { reason, .. } => *self.refused.entry(*reason).or_default() += 1,
             SessionEvent::Closed { .. } => self.sessions_closed += 1,
+            SessionEvent::Superseded { .. } => self.sessions_superseded += 1,
             SessionEvent::Noted { note, .. } => *self.noted.entry(*note).or_default() += 1,
             SessionEvent::Waiting { .. } | SessionEvent::Leaving { .. } => {}
         }

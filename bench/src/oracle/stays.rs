@@ -8,7 +8,8 @@ use schema::{
     Credential, GateEvent, GateKind, Id, LotId, Moment, Money, Partition,
     id::{self, Kind, Place, Province},
     journal::{Departure, Note, OrderEvent, Refusal, SessionEvent, Stay},
-    time::MINUTE,
+    reference::{Direction, Passback},
+    time::{MINUTE, SECOND},
 };
 use std::collections::BTreeMap;
 
@@ -44,7 +45,7 @@ impl<'a> Stays<'a> {
     /// What a gate event becomes. `actual` lends the id of what waits, which is a name and no decision.
     pub fn gate(&mut self, event: &GateEvent, stored_at: Moment, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
         let province = self.world.lot(&event.lot).map_or(Province(0), |lot| lot.declared.province);
-        let refused = |reason| {
+        let turned_away = |reason, ask| {
             vec![SessionEvent::Refused {
                 lot: event.lot,
                 lane: event.lane,
@@ -54,11 +55,13 @@ impl<'a> Stays<'a> {
                 event: event.id,
                 seen_at: event.seen_at,
                 expires_at: NO_END,
+                ask,
             }]
         };
+        let refused = |reason| turned_away(reason, false);
         let Some(lot) = self.world.lot(&event.lot) else { return refused(Refusal::UnknownLot) };
         if event.seen_at > stored_at.plus(AHEAD_MAX) {
-            return refused(Refusal::ClockAhead);
+            return turned_away(Refusal::ClockAhead, true);
         }
         if event.seen_at < stored_at.plus(self.world.late_max.saturating_neg()) {
             return refused(Refusal::TooLate);
@@ -67,27 +70,60 @@ impl<'a> Stays<'a> {
         if event.kind == GateKind::Exit {
             return self.exit(event, province, car, actual);
         }
-        if self.inside.contains_key(&car) {
-            return refused(Refusal::AlreadyInside);
+        let policies = &lot.declared.policies;
+        let old = self.inside.get(&car).map(|(stay, _)| stay.clone());
+        if let Some(old) = &old {
+            let apart = (event.seen_at.0 - old.entered_at.0).abs();
+            if policies.double_read_s > 0 && old.lane == event.lane && apart <= i64::from(policies.double_read_s) * SECOND {
+                let ask = Some((event.lane, event.id, NO_END));
+                return vec![SessionEvent::Noted { note: Note::DoubleRead, concerns: Some(old.session), lot: event.lot, province, ask }];
+            }
+            if policies.inside == Passback::Refuse {
+                return refused(Refusal::AlreadyInside);
+            }
         }
         let place = Place { province, day: lot.zone.day(event.seen_at), partition: self.partition };
         let parts = [event.lot.as_str(), event.lane.as_str(), event.id.as_str(), &event.seen_at.0.to_string()];
         let session = id::derive(Kind::Session, place, &parts);
-        let stay = Stay { session, lot: event.lot, province, credential: event.credential.clone(), lane: event.lane, entered_at: event.seen_at };
+        let (class, energy) = (event.vehicle_class(), event.vehicle_energy());
+        let (lane, credential, entered_at) = (event.lane, event.credential.clone(), event.seen_at);
+        let stay = Stay { session, lot: event.lot, province, credential, lane, entered_at, class, energy };
         let opened = |releases| SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases };
-        if self.waiting.get(&car).is_some_and(|(_, departure)| departure.left_at >= event.seen_at) {
+        if old.is_none() && self.waiting.get(&car).is_some_and(|(_, departure)| departure.left_at >= event.seen_at) {
             let (waiting, departure) = self.waiting.remove(&car).expect("it was there a line above");
             self.inside.insert(car, (stay.clone(), Some(departure.clone())));
             return vec![opened(Some(waiting)), SessionEvent::Leaving { stay: stay.clone(), departure, sequence: 1 }];
         }
-        if !lot.declared.open {
+        if !lot.is_open(event.seen_at) {
             return refused(Refusal::LotClosed);
         }
-        let occupied = self.inside.keys().filter(|(lot, _)| *lot == event.lot).count();
-        if i64::try_from(occupied).unwrap_or(i64::MAX) >= lot.declared.capacity {
+        if let Some(lane) = lot.declared.lanes.iter().find(|lane| lane.lane == event.lane) {
+            if lane.direction == Direction::Out {
+                return refused(Refusal::WrongLane);
+            }
+            if !lane.classes.is_empty() && !lane.classes.contains(&class) {
+                return refused(Refusal::WrongClass);
+            }
+            if !lane.energies.is_empty() && !lane.energies.contains(&energy) {
+                return refused(Refusal::WrongEnergy);
+            }
+        }
+        let others = self.inside.keys().filter(|(lot, who)| *lot == event.lot && *who != event.credential).count();
+        if i64::try_from(others).unwrap_or(i64::MAX) >= lot.declared.capacity {
             return refused(Refusal::Full);
         }
-        let events = vec![opened(None)];
+        if lot.declared.holders_only {
+            return refused(Refusal::NoRight);
+        }
+        if event.confidence.is_some_and(|sure| sure < policies.confidence_min) {
+            return turned_away(Refusal::UnsureRead, true);
+        }
+        let mut events = Vec::new();
+        if let Some(old) = old {
+            self.gone.insert(old.session, old.clone());
+            events.push(SessionEvent::Superseded { stay: old, by: session, flagged: policies.inside == Passback::Flag });
+        }
+        events.push(opened(None));
         self.inside.insert(car, (stay, None));
         events
     }
@@ -159,7 +195,7 @@ pub fn normal(event: &SessionEvent) -> SessionEvent {
                 *ask = None;
             }
         }
-        SessionEvent::Leaving { .. } => {}
+        SessionEvent::Leaving { .. } | SessionEvent::Superseded { .. } => {}
     }
     event
 }

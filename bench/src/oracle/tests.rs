@@ -29,13 +29,12 @@ fn declared() -> Declared {
         ..RateTable::default()
     };
     let lot = LotDeclared {
-        lot: "north".parse().expect("a token"),
         province: Province(44),
         zone: "Asia/Shanghai".into(),
         capacity: 1,
-        open: true,
         rate_table: Some("town".into()),
         lanes: vec!["in".parse().expect("a token"), "out".parse().expect("a token")],
+        ..LotDeclared::named("north".parse().expect("a token"))
     };
     Declared { lots: vec![lot], rate_tables: vec![rates], ..Declared::default() }
 }
@@ -110,7 +109,16 @@ fn stay_of(event: &GateEvent) -> Stay {
     let place = Place { province: Province(44), day: schema::Day(261_123), partition: Partition::of_lot(event.lot.as_str()) };
     let parts = [event.lot.as_str(), event.lane.as_str(), event.id.as_str(), &event.seen_at.0.to_string()];
     let session = id::derive(Kind::Session, place, &parts);
-    Stay { session, lot: event.lot, province: Province(44), credential: event.credential.clone(), lane: event.lane, entered_at: event.seen_at }
+    Stay {
+        session,
+        lot: event.lot,
+        province: Province(44),
+        credential: event.credential.clone(),
+        lane: event.lane,
+        entered_at: event.seen_at,
+        class: event.vehicle_class(),
+        energy: event.vehicle_energy(),
+    }
 }
 
 fn departure_of(event: &GateEvent) -> Departure {
@@ -179,6 +187,7 @@ fn right() -> Logs {
             event: event.id,
             seen_at: event.seen_at,
             expires_at: end,
+            ask: false,
         };
         scribe.journal(Journal::Session, Partition::of_lot(lot), (Inbox::Gate, sequence, event.key()), vec![Event::Session(refused)]);
     }

@@ -21,13 +21,12 @@ fn reference() -> anyhow::Result<Reference> {
     let steps = vec![Step { to_min: None, unit_min: 60, price: 500 }];
     let table = RateTable { id: "hourly".into(), version: 1, currency: Currency::Cny, free_min: 0, steps, ..RateTable::default() };
     let lot = LotDeclared {
-        lot: "large".parse()?,
         province: Province(44),
         zone: "Asia/Shanghai".into(),
         capacity: EVENTS,
-        open: true,
         rate_table: Some("hourly".into()),
         lanes: vec!["in".parse()?],
+        ..LotDeclared::named("large".parse()?)
     };
     Ok(Reference::resolve(Declared { lots: vec![lot], rate_tables: vec![table], ..Declared::default() })?)
 }

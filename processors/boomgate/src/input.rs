@@ -99,8 +99,9 @@ fn inbox(delivery: &Delivery, partition: Partition) -> Result<Input, String> {
     }
     let (inbox, key, time, body) = match delivery.stream.as_str() {
         "GATE" => {
-            let event: GateEvent = wire::decode(content_type(stored), &stored.payload).map_err(|error| error.to_string())?;
+            let mut event: GateEvent = wire::decode(content_type(stored), &stored.payload).map_err(|error| error.to_string())?;
             gate(&event, &stored.subject)?;
+            event.credential = event.credential.identity();
             (Inbox::Gate, event.key(), event.seen_at, Body::Gate(event))
         }
         "CHANNEL" => {

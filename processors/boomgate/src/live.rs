@@ -41,7 +41,7 @@ impl Live {
     fn take(&mut self, event: &Event) {
         match event {
             Event::Session(SessionEvent::Opened { .. }) => self.inside = self.inside.saturating_add(1),
-            Event::Session(SessionEvent::Closed { .. }) => self.inside = self.inside.saturating_sub(1),
+            Event::Session(SessionEvent::Closed { .. } | SessionEvent::Superseded { .. }) => self.inside = self.inside.saturating_sub(1),
             Event::Order(OrderEvent::Paid { amount, .. }) => {
                 let sum = self.revenue.entry(format!("{:?}", amount.currency)).or_default();
                 *sum = sum.saturating_add(amount.minor);

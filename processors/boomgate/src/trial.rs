@@ -34,13 +34,12 @@ pub fn declared() -> Declared {
     let steps = vec![Step { to_min: None, unit_min: 60, price: 500 }];
     let table = RateTable { id: "hourly".into(), version: 1, currency: schema::Currency::Cny, free_min: 0, steps, ..RateTable::default() };
     let lot = LotDeclared {
-        lot: "small".parse().expect("a name"),
         province: Province(44),
         zone: "Asia/Shanghai".into(),
         capacity: 2,
-        open: true,
         rate_table: Some("hourly".into()),
         lanes: vec!["in".parse().expect("a name"), "out".parse().expect("a name")],
+        ..LotDeclared::named("small".parse().expect("a name"))
     };
     Declared { lots: vec![lot], rate_tables: vec![table], ..Declared::default() }
 }

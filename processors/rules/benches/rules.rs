@@ -57,13 +57,12 @@ fn rules(criterion: &mut Criterion) {
     quotes(criterion);
     let table = rates();
     let lot = LotDeclared {
-        lot: "lot-1".parse().expect("a name"),
         province: Province(44),
         zone: "Asia/Shanghai".into(),
         capacity: 100,
-        open: true,
         rate_table: Some("city".into()),
         lanes: vec!["in".parse().expect("a name")],
+        ..LotDeclared::named("lot-1".parse().expect("a name"))
     };
     let reference = Reference::resolve(Declared { lots: vec![lot], rate_tables: vec![table], ..Declared::default() }).expect("valid reference data");
     let event = GateEvent {

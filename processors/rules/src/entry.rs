@@ -5,19 +5,23 @@
 //! 2. A lot's last space has one winner   (`tests::the_last_space_has_one_winner`).
 //! 3. An exit that comes before its entry ends with the same session and times   (`tests::an_exit_before_its_entry_ends_the_same`).
 //! 4. A space is freed once for each that was taken   (`tests::a_space_is_freed_once`).
+//! 5. A car that comes in again is refused, or its old session ends, as its lot says   (`tests::a_second_entry_is_what_the_lot_says`).
 //!
 //! Not here: what a stay costs (`pricing`).
 
 pub mod checks;
 
 use crate::{Body, Facts, Input, Rules, Touch, View, command};
+use checks::{Case, Decision, Fact, Here, Judged, LaneSays, LotSays, judge};
 use schema::{
     Credential, Effect, Entity, Event, GateEvent, GateKind, Handle, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, Recorded, Table,
     Verdict,
     entity::{Answer, Lot, Session, Stage, Waiting},
+    fact::{self, LocalMinute},
     id::{self, Kind, Place, Province},
     journal::{Departure, Note, OrderEvent, Refusal, SessionEvent, Stay},
-    reference::LotReference,
+    reference::{Direction, LotReference, Passback},
+    time::SECOND,
 };
 
 /// The processor `entry`.
@@ -52,20 +56,20 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
 
 fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec<SessionEvent> {
     let expires_at = event.seen_at.plus(facts.limits.command_life);
-    let refuse = |province: Province, reason: Refusal| {
+    let refuse = |province: Province, reason: Refusal, ask: bool| {
         let GateEvent { lot, lane, credential, id, seen_at, .. } = event.clone();
-        vec![SessionEvent::Refused { lot, lane, province, credential, reason, event: id, seen_at, expires_at }]
+        vec![SessionEvent::Refused { lot, lane, province, credential, reason, event: id, seen_at, expires_at, ask }]
     };
-    let Some(lot) = facts.reference.lot(&event.lot) else { return refuse(Province(0), Refusal::UnknownLot) };
+    let Some(lot) = facts.reference.lot(&event.lot) else { return refuse(Province(0), Refusal::UnknownLot, false) };
     let province = lot.declared.province;
     if event.seen_at.since(input.received_at) > Answer::AHEAD_MAX {
-        return refuse(province, Refusal::ClockAhead);
+        return refuse(province, Refusal::ClockAhead, true);
     }
     if input.received_at.since(event.seen_at) > facts.limits.late_max {
-        return refuse(province, Refusal::TooLate);
+        return refuse(province, Refusal::TooLate, false);
     }
     let inside = match view.find(&Handle::Inside(event.lot, event.credential.clone())) {
-        Some(Entity::Session(session)) => Some(session),
+        Some(Entity::Session(session)) => Some(&**session),
         _ => None,
     };
     let waiting = match view.find(&Handle::Waiting(event.lot, event.credential.clone())) {
@@ -74,15 +78,25 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
     };
     match event.kind {
         GateKind::Entry => match (inside, waiting) {
-            (Some(_), _) => refuse(province, Refusal::AlreadyInside),
+            // The car has been and gone, so there is nothing to admit any more.
             (None, Some(exit)) if exit.departure.left_at >= event.seen_at => {
                 let stay = stay(lot, event);
                 let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1 };
                 vec![SessionEvent::Opened { stay, event: event.id, expires_at, releases: Some(exit.waiting) }, leaving]
             }
-            (None, _) => match admit(view, lot) {
-                Err(reason) => refuse(province, reason),
-                Ok(()) => vec![SessionEvent::Opened { stay: stay(lot, event), event: event.id, expires_at, releases: None }],
+            (inside, _) => match admit(view, lot, event, inside) {
+                Admission::Again(session) => {
+                    let (note, concerns) = (Note::DoubleRead, Some(session));
+                    vec![SessionEvent::Noted { note, concerns, lot: event.lot, province, ask: Some((event.lane, event.id, expires_at)) }]
+                }
+                Admission::Refused(reason) => refuse(province, reason, false),
+                Admission::Asked(reason) => refuse(province, reason, true),
+                Admission::Open(passback) => {
+                    let stay = stay(lot, event);
+                    let (by, flagged) = (stay.session, passback == Some(Passback::Flag));
+                    let old = inside.map(|old| SessionEvent::Superseded { stay: old.stay.clone(), by, flagged });
+                    old.into_iter().chain([SessionEvent::Opened { stay, event: event.id, expires_at, releases: None }]).collect()
+                }
             },
         },
         GateKind::Exit => {
@@ -105,16 +119,77 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
     }
 }
 
-/// Whether a lot takes one more car.
-fn admit(view: &dyn View, lot: &LotReference) -> Result<(), Refusal> {
-    let occupied = match view.get(&Key::lot(lot.declared.province, lot.declared.lot)) {
+/// What becomes of a car that asks to come in.
+enum Admission {
+    /// It was let in just now, into this session.
+    Again(Id),
+    /// It comes in, whatever is done about the session that it has already.
+    Open(Option<Passback>),
+    /// It does not.
+    Refused(Refusal),
+    /// A person is asked.
+    Asked(Refusal),
+}
+
+/// Puts the case to the prechecks.
+fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, inside: Option<&Session>) -> Admission {
+    let declared = &lot.declared;
+    let policies = &declared.policies;
+    let occupied = match view.get(&Key::lot(declared.province, declared.lot)) {
         Some(Entity::Lot(lot)) => lot.occupied,
         _ => 0,
     };
-    match (lot.declared.open, occupied >= lot.declared.capacity) {
-        (false, _) => Err(Refusal::LotClosed),
-        (true, true) => Err(Refusal::Full),
-        (true, false) => Ok(()),
+    let lane = declared.lane(&event.lane);
+    let direction = lane.map_or(Direction::Both, |lane| lane.direction);
+    let mut case = Case {
+        kind: event.kind,
+        seen_at: event.seen_at,
+        local: LocalMinute::of(&lot.zone, event.seen_at),
+        credential: &event.credential,
+        class: event.vehicle_class(),
+        energy: event.vehicle_energy(),
+        confidence: event.confidence,
+        lot: LotSays {
+            lot: &declared.lot,
+            operator: &declared.operator,
+            groups: &declared.groups,
+            open: lot.is_open(event.seen_at),
+            capacity: declared.capacity,
+            holders_only: declared.holders_only,
+            reservable: declared.reservable,
+            inside: policies.inside,
+            arrears: policies.arrears,
+            confidence_min: policies.confidence_min,
+            double_read: i64::from(policies.double_read_s).saturating_mul(SECOND),
+            missed: policies.missed,
+        },
+        lane: LaneSays {
+            entry: direction != Direction::Out,
+            exit: direction != Direction::In,
+            classes: lane.map_or(&[], |lane| &lane.classes),
+            energies: lane.map_or(&[], |lane| &lane.energies),
+        },
+        here: Here {
+            occupied,
+            reserved: 0,
+            inside_since: inside.map(|session| session.stay.entered_at),
+            read_at: inside
+                .map(|session| &session.stay)
+                .filter(|stay| stay.lane == event.lane && policies.double_read_s > 0)
+                .map(|stay| stay.entered_at),
+        },
+        facts: fact::Kind::ALL.into_iter().fold(checks::Facts::PENDING, |facts, kind| facts.with(kind, view.fact(&event.credential, kind))),
+    };
+    // Whoever decides has waited as long as it may: what has not come by now does not come.
+    if let Judged::Wants(kinds) = judge(&case) {
+        case.facts = kinds.iter().fold(case.facts, |facts, kind| facts.with(kind, Fact::Missed));
+    }
+    match (judge(&case), inside) {
+        (Judged::Again, Some(session)) => Admission::Again(session.stay.session),
+        (Judged::Decided(Decision { verdict: Verdict::Open, marks, .. }), _) => Admission::Open(marks.inside),
+        (Judged::Decided(Decision { verdict: Verdict::Refuse, reason, .. }), _) => Admission::Refused(reason.unwrap_or(Refusal::FactMissing)),
+        (Judged::Decided(Decision { verdict: Verdict::Ask, reason, .. }), _) => Admission::Asked(reason.unwrap_or(Refusal::FactMissing)),
+        (Judged::Again, None) | (Judged::Wants(_), _) => Admission::Asked(Refusal::FactMissing),
     }
 }
 
@@ -126,6 +201,8 @@ fn stay(lot: &LotReference, event: &GateEvent) -> Stay {
         credential: event.credential.clone(),
         lane: event.lane,
         entered_at: event.seen_at,
+        class: event.vehicle_class(),
+        energy: event.vehicle_energy(),
     }
 }
 
@@ -182,7 +259,7 @@ fn touches(event: &Event) -> Vec<Touch> {
         }
         SessionEvent::Waiting { waiting, .. } => [row(Table::Waiting, *waiting, true), None, None],
         SessionEvent::Leaving { stay, .. } => [row(Table::Sessions, stay.session, false), None, None],
-        SessionEvent::Closed { stay, .. } => [row(Table::Sessions, stay.session, false), lot(stay), None],
+        SessionEvent::Closed { stay, .. } | SessionEvent::Superseded { stay, .. } => [row(Table::Sessions, stay.session, false), lot(stay), None],
         SessionEvent::Refused { .. } | SessionEvent::Noted { .. } => [None, None, None],
     };
     touched.into_iter().flatten().collect()
@@ -191,7 +268,7 @@ fn touches(event: &Event) -> Vec<Touch> {
 fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     let Event::Session(event) = &recorded.event else { unreachable!("SESSION holds its own events alone") };
     match (key.table, event, entity) {
-        (Table::Lots, SessionEvent::Opened { .. } | SessionEvent::Closed { .. }, lot) => {
+        (Table::Lots, SessionEvent::Opened { .. } | SessionEvent::Closed { .. } | SessionEvent::Superseded { .. }, lot) => {
             let occupied = match lot {
                 Some(Entity::Lot(lot)) => lot.occupied,
                 _ => 0,
@@ -199,14 +276,24 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             let step = if matches!(event, SessionEvent::Opened { .. }) { 1 } else { -1 };
             Entity::Lot(Lot { lot: key.id, occupied: occupied.saturating_add(step) })
         }
-        (Table::Sessions, SessionEvent::Opened { stay, .. }, _) => {
-            Entity::Session(Box::new(Session { stay: stay.clone(), stage: Stage::Open, departure: None, sequence: 0, order: None, paid: None }))
-        }
+        (Table::Sessions, SessionEvent::Opened { stay, .. }, _) => Entity::Session(Box::new(Session {
+            stay: stay.clone(),
+            stage: Stage::Open,
+            departure: None,
+            sequence: 0,
+            order: None,
+            paid: None,
+            superseded_by: None,
+            flagged: false,
+        })),
         (Table::Sessions, SessionEvent::Leaving { departure, sequence, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stage: Stage::Leaving, departure: Some(departure.clone()), sequence: *sequence, ..*session }))
         }
         (Table::Sessions, SessionEvent::Closed { order, paid, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stage: Stage::Closed, order: Some(*order), paid: Some(*paid), ..*session }))
+        }
+        (Table::Sessions, SessionEvent::Superseded { by, flagged, .. }, Some(Entity::Session(session))) => {
+            Entity::Session(Box::new(Session { stage: Stage::Closed, superseded_by: Some(*by), flagged: *flagged, ..*session }))
         }
         (Table::Waiting, SessionEvent::Waiting { waiting, lot, province, credential, departure, .. }, _) => Entity::Waiting(Box::new(Waiting {
             waiting: *waiting,
@@ -240,8 +327,8 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
     };
     match event {
         SessionEvent::Opened { stay, event, expires_at, .. } => at(stay.session, stay.lot, stay.lane, *event, Verdict::Open, "welcome", *expires_at),
-        SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at } => {
-            let verdict = if *reason == Refusal::ClockAhead { Verdict::Ask } else { Verdict::Refuse };
+        SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at, ask } => {
+            let verdict = if *ask || *reason == Refusal::ClockAhead { Verdict::Ask } else { Verdict::Refuse };
             at(refused(*province, *lot, credential, *seen_at), *lot, *lane, *event, verdict, reason.as_str(), *expires_at)
         }
         SessionEvent::Waiting { waiting, lot, departure, expires_at, .. } => {
@@ -250,11 +337,14 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         SessionEvent::Closed { stay, departure, expires_at, .. } => {
             at(stay.session, stay.lot, departure.lane, departure.event, Verdict::Open, "goodbye", *expires_at)
         }
+        SessionEvent::Noted { note: Note::DoubleRead, concerns: Some(concerns), lot, ask: Some((lane, event, expires_at)), .. } => {
+            at(*concerns, *lot, *lane, *event, Verdict::Open, "welcome", *expires_at)
+        }
         SessionEvent::Noted { note, concerns: Some(concerns), lot, ask: Some((lane, event, expires_at)), .. } => {
             let reason = if *note == Note::AlreadyLeaving { "pay_first" } else { "no_entry_known" };
             at(*concerns, *lot, *lane, *event, Verdict::Ask, reason, *expires_at)
         }
-        SessionEvent::Leaving { .. } | SessionEvent::Noted { .. } => Vec::new(),
+        SessionEvent::Leaving { .. } | SessionEvent::Superseded { .. } | SessionEvent::Noted { .. } => Vec::new(),
     }
 }
 

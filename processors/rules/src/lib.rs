@@ -64,6 +64,10 @@ pub trait View {
     fn get(&self, key: &Key) -> Option<&Entity>;
     /// The open entity that a handle names.
     fn find(&self, handle: &Handle) -> Option<&Entity>;
+    /// What is known of a vehicle elsewhere. Whoever has no cache knows that there is nothing.
+    fn fact(&self, _: &schema::Credential, _: schema::fact::Kind) -> entry::checks::Fact<'_> {
+        entry::checks::Fact::Here(&[])
+    }
 }
 
 /// What a decision may look at beside its entities.

@@ -64,7 +64,8 @@ fn price(facts: &Facts, stay: &Stay, departure: &Departure, sequence: u32) -> Or
     let expires_at = departure.left_at.plus(facts.limits.command_life);
     let priced = match lot.and_then(|lot| Some((lot.tariff.as_ref()?, &lot.zone))) {
         Some((tariff, zone)) => {
-            quote(tariff, &quote::Stay::new(stay.entered_at, departure.left_at, zone)).map_err(|not_priced| not_priced.to_string())
+            let asked = quote::Stay { class: stay.class, energy: stay.energy, ..quote::Stay::new(stay.entered_at, departure.left_at, zone) };
+            quote(tariff, &asked).map_err(|not_priced| not_priced.to_string())
         }
         None => Err(format!("lot {} has no rate table: give it one in the reference data", stay.lot)),
     };

@@ -2,9 +2,10 @@
 
 use crate::{Body, Facts, Input, Limits, Rules, View};
 use schema::{
-    Cause, Currency, Effect, Entity, Event, GateEvent, GateKind, Handle, Inbox, Key, Moment, Recorded, Reference,
-    gate::{Colour, Credential},
-    reference::{Declared, LotDeclared, RateTable, Step},
+    Cause, Currency, Effect, Entity, Event, GateEvent, GateKind, Handle, Inbox, Key, Moment, Recorded, Reference, VehicleClass,
+    fact::{TimeBand, Weekdays},
+    gate::{Colour, Confidence, Credential},
+    reference::{Declared, Direction, LaneDeclared, LotDeclared, Passback, Policies, RateTable, Step},
     time::MINUTE,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -14,7 +15,8 @@ pub fn at(minutes: i64) -> Moment {
     Moment(1_795_392_000_000_000).plus(minutes.saturating_mul(MINUTE))
 }
 
-/// Two lots of one operator: `small` with two spaces and 5 yuan an hour after 15 free minutes, `bare` without a rate table.
+/// Lots of one operator: `small` with two spaces and 5 yuan an hour after 15 free minutes, `bare` without a rate table, `shut`, `closes` for who
+/// comes in again, and `strict`.
 pub fn reference() -> Reference {
     let rates = RateTable {
         id: "hourly".into(),
@@ -26,16 +28,41 @@ pub fn reference() -> Reference {
         ..RateTable::default()
     };
     let lot = |name: &str, capacity, open, rate_table: Option<&str>| LotDeclared {
-        lot: name.parse().expect("a name"),
         province: schema::id::Province(44),
         zone: "Asia/Shanghai".into(),
         capacity,
         open,
         rate_table: rate_table.map(Into::into),
         lanes: vec!["in".parse().expect("a name"), "out".parse().expect("a name")],
+        ..LotDeclared::named(name.parse().expect("a name"))
     };
-    let lots = vec![lot("small", 2, true, Some("hourly")), lot("bare", 2, true, None), lot("shut", 2, false, Some("hourly"))];
+    let lots = vec![
+        lot("small", 2, true, Some("hourly")),
+        lot("bare", 2, true, None),
+        lot("shut", 2, false, Some("hourly")),
+        LotDeclared { policies: Policies { inside: Passback::Close, ..Policies::default() }, ..lot("closes", 2, true, Some("hourly")) },
+        strict(lot("strict", 2, true, Some("hourly"))),
+    ];
     Reference::resolve(Declared { lots, rate_tables: vec![rates], ..Declared::default() }).expect("the trial's own reference data")
+}
+
+/// From 08:00 to 20:00 (minutes 0 to 719 of the trial), lanes one way, one of them for large vehicles; flags re-entries, doubts unsure reads.
+fn strict(lot: LotDeclared) -> LotDeclared {
+    let lane = |name: &str, direction, classes: &[VehicleClass]| {
+        let named = LaneDeclared::named(name.parse().expect("a name"));
+        LaneDeclared { direction, classes: classes.to_vec(), ..named }
+    };
+    LotDeclared {
+        lanes: vec![lane("in", Direction::In, &[]), lane("out", Direction::Out, &[]), lane("heavy", Direction::In, &[VehicleClass::Large])],
+        hours: vec![TimeBand { days: Weekdays::ALL, from_min: 480, to_min: 1200 }],
+        policies: Policies {
+            inside: Passback::Flag,
+            confidence_min: Confidence::try_from(80).expect("a percentage"),
+            double_read_s: 90,
+            ..Policies::default()
+        },
+        ..lot
+    }
 }
 
 /// A gate event of a car at a lot, `minutes` after the start.

@@ -24,7 +24,16 @@ fn id(kind: Kind, part: &str) -> Id {
 
 fn stay() -> Stay {
     let credential = Credential::plate("粤B12345", Colour::Blue);
-    Stay { session: id(Kind::Session, "s"), lot: name("lot-1"), province: Province(44), credential, lane: name("in"), entered_at: AT }
+    Stay {
+        session: id(Kind::Session, "s"),
+        lot: name("lot-1"),
+        province: Province(44),
+        credential,
+        lane: name("in"),
+        entered_at: AT,
+        class: VehicleClass::Small,
+        energy: Energy::Fuel,
+    }
 }
 
 fn departure() -> Departure {
@@ -55,7 +64,9 @@ fn session_events() -> Vec<SessionEvent> {
             event: name("e1"),
             seen_at: AT,
             expires_at: AT,
+            ask: false,
         },
+        SessionEvent::Superseded { stay: stay(), by: id(Kind::Session, "s2"), flagged: true },
         SessionEvent::Waiting { waiting: id(Kind::Waiting, "w"), lot, province, credential, departure: departure(), expires_at: AT },
         SessionEvent::Leaving { stay: stay(), departure: departure(), sequence: 1 },
         SessionEvent::Closed { stay: stay(), departure: departure(), order: id(Kind::Order, "o"), paid: FEE, expires_at: AT },

@@ -11,13 +11,12 @@ const START: i64 = 1_795_392_000_000_000;
 
 fn reference() -> Reference {
     let lot = LotDeclared {
-        lot: "small".parse().expect("a name"),
         province: Province(44),
         zone: "Asia/Shanghai".into(),
         capacity: 10,
-        open: true,
         rate_table: None,
         lanes: vec!["in".parse().expect("a name")],
+        ..LotDeclared::named("small".parse().expect("a name"))
     };
     Reference::resolve(Declared { lots: vec![lot], ..Declared::default() }).expect("valid reference data")
 }

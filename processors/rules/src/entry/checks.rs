@@ -9,6 +9,8 @@
 //!
 //! Not here: what the lot's reference data looks like, how facts are loaded and how long they are waited for.
 
+pub use schema::reference::{Missed, Passback, Policy};
+
 use schema::{
     Credential, Energy, GateKind, LotId, Moment, VehicleClass, Verdict,
     fact::{GroupId, Kind, Kinds, LocalMinute, OperatorId, Part, PartId, What},
@@ -96,41 +98,6 @@ pub struct Here {
     pub inside_since: Option<Moment>,
     /// When this lane read this car last.
     pub read_at: Option<Moment>,
-}
-
-/// What to do about something that is not as it should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
-    /// Open all the same.
-    Allow,
-    /// Ask a person.
-    Ask,
-    /// Keep closed.
-    Refuse,
-}
-
-/// What to do about a car that is inside already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passback {
-    /// Let it in; the old session is closed at nothing.
-    Close,
-    /// Let it in; the old session is flagged for a person.
-    Flag,
-    /// Keep closed.
-    Refuse,
-}
-
-/// What to do where a fact did not come in time, by its kind. Presence has no choice: it only ever flags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missed {
-    /// Whether it is banned.
-    pub bans: Policy,
-    /// Whether it has a right.
-    pub rights: Policy,
-    /// Whether it owes something.
-    pub arrears: Policy,
-    /// Whether it has a reservation.
-    pub reservations: Policy,
 }
 
 /// What is known of the vehicle elsewhere, kind by kind.

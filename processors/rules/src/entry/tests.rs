@@ -1,6 +1,10 @@
 use super::*;
 use crate::trial::{Trial, at, gate};
-use schema::{Currency, Inbox, Recorded, journal::OrderEvent};
+use schema::{
+    Currency, Energy, Inbox, Recorded, VehicleClass,
+    gate::{Colour, Confidence},
+    journal::OrderEvent,
+};
 
 /// Tells what a day at the lot becomes, one word per event: `in CAR MINUTE`, `out CAR MINUTE`, `paid CAR`.
 fn day(lot: &str, script: &str) -> (Trial, String) {
@@ -81,6 +85,70 @@ fn other_lots_answer_for_themselves() {
 fn a_car_inside_is_not_let_in_again() {
     let (trial, _) = day("small", "in A 1, in A 2, in A 3");
     assert_eq!(trial.journal.iter().filter(|recorded| recorded.event.kind() == "opened").count(), 1);
+}
+
+#[test]
+fn a_second_entry_is_what_the_lot_says() {
+    for (lot, script, told) in [
+        ("small", "in A 1, in A 5", "opened, already_inside"),
+        ("closes", "in A 1, in A 5", "opened, superseded+opened"),
+        ("closes", "in A 1, in B 2, in A 5, in C 6", "opened, opened, superseded+opened, full"),
+        ("closes", "in A 1, out A 4, in A 5, paid A", "opened, leaving, superseded+opened, AlreadyClosed"),
+        ("strict", "in A 1, in A 5", "opened, superseded+opened"),
+        ("strict", "in A 1, in A 2", "opened, DoubleRead"),
+    ] {
+        assert_eq!(day(lot, script).1, told, "{lot}: {script}");
+    }
+    let flagged = |lot| {
+        let (trial, _) = day(lot, "in A 1, in A 5");
+        let sessions = trial.entities.into_values().filter_map(|entity| if let Entity::Session(session) = entity { Some(session) } else { None });
+        sessions.filter(|session| session.superseded_by.is_some()).map(|session| (session.stage, session.flagged)).collect::<Vec<_>>()
+    };
+    assert_eq!(flagged("closes"), [(Stage::Closed, false)]);
+    assert_eq!(flagged("strict"), [(Stage::Closed, true)]);
+}
+
+#[test]
+fn a_double_read_is_told_what_it_was_told() {
+    let (trial, _) = day("strict", "in A 1, in A 2");
+    let verdicts: Vec<_> =
+        trial.effects().into_iter().map(|effect| if let Effect::Lane(c) = effect { (c.verdict, c.reason) } else { panic!("a lane's") }).collect();
+    assert_eq!(verdicts, [(Verdict::Open, "welcome".into()), (Verdict::Open, "welcome".into())]);
+}
+
+#[test]
+fn a_lane_and_a_lot_take_what_they_serve() {
+    let sure = |percent: u8| Confidence::try_from(percent).ok();
+    let event = gate(GateKind::Entry, "strict", "A", 10);
+    let lane = |name: &str| GateEvent { lane: name.parse().expect("a name"), ..event.clone() };
+    for (said, event, told) in [
+        ("in its hours", event.clone(), (None, Verdict::Open)),
+        ("before they begin", gate(GateKind::Entry, "strict", "A", -1), (Some(Refusal::LotClosed), Verdict::Refuse)),
+        ("when they are over", gate(GateKind::Entry, "strict", "A", 720), (Some(Refusal::LotClosed), Verdict::Refuse)),
+        ("by the way out", lane("out"), (Some(Refusal::WrongLane), Verdict::Refuse)),
+        ("a car where lorries come in", lane("heavy"), (Some(Refusal::WrongClass), Verdict::Refuse)),
+        ("a lorry there", GateEvent { class: Some(VehicleClass::Large), ..lane("heavy") }, (None, Verdict::Open)),
+        ("an unsure read", GateEvent { confidence: sure(79), ..event.clone() }, (Some(Refusal::UnsureRead), Verdict::Ask)),
+        ("a sure one", GateEvent { confidence: sure(80), ..event.clone() }, (None, Verdict::Open)),
+    ] {
+        let mut trial = Trial::new(&RULES);
+        let events = trial.gate(event);
+        let reason = if let Some(Event::Session(SessionEvent::Refused { reason, .. })) = events.first() { Some(*reason) } else { None };
+        let verdict = trial.effects().into_iter().find_map(|effect| if let Effect::Lane(command) = effect { Some(command.verdict) } else { None });
+        assert_eq!((reason, verdict), (told.0, Some(told.1)), "{said}");
+    }
+}
+
+#[test]
+fn a_class_and_an_energy_go_with_the_stay() {
+    let mut trial = Trial::new(&RULES);
+    let events = trial.gate(GateEvent {
+        class: Some(VehicleClass::Large),
+        credential: Credential::plate("粤BD12345", Colour::Green),
+        ..gate(GateKind::Entry, "small", "A", 1)
+    });
+    let Some(Event::Session(SessionEvent::Opened { stay, .. })) = events.first() else { panic!("it comes in: {events:?}") };
+    assert_eq!((stay.class, stay.energy), (VehicleClass::Large, Energy::New));
 }
 
 #[test]

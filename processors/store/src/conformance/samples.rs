@@ -32,6 +32,8 @@ fn stay(province: Province, name: &str) -> Stay {
         credential: Credential::plate("粤B12345", Colour::Green),
         lane: token("in-1"),
         entered_at: Moment(1_795_451_400_000_000),
+        class: schema::VehicleClass::Large,
+        energy: schema::Energy::New,
     }
 }
 
@@ -52,6 +54,8 @@ pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64
         sequence: u32::try_from(at % 1_000).unwrap_or_default(),
         order: (!open).then(|| token("order-1")),
         paid: (!open).then_some(FEN),
+        superseded_by: None,
+        flagged: !open,
     };
     let key = Key { table: Table::Sessions, province, day: DAY, bucket, id: token(name) };
     Row { key, at: Moment(at), entity: Entity::Session(Box::new(session)) }
