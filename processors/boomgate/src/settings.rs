@@ -30,7 +30,7 @@ impl Default for Settings {
             batch_max: 128,
             queue_max: 2_048,
             unsaved_max: 200_000,
-            answers_max: 65_536,
+            answers_max: 32_768,
             save_every: Duration::from_millis(500),
             retention: Duration::from_secs(24 * 60 * 60),
             keep_inputs: false,
