@@ -39,6 +39,16 @@ pub(crate) fn appendable(append: &Append) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether a bucket and a key have names that can be part of a subject, and a value is short enough.
+pub(crate) fn keyable(bucket: &str, key: &str, value: usize) -> Result<(), Error> {
+    if !subject::is_token(bucket) || !key.split('.').all(subject::is_token) {
+        let why = "a name is letters, digits, `-` and `_`; a key may have dots between names";
+        return Err(Error::caused(Kind::Malformed, format!("name {key:?} in the bucket {bucket:?}"), why));
+    }
+    let too_large = || Error::new(Kind::TooLarge, format!("write {value} bytes to {key} of the bucket {bucket}"));
+    if value > table::VALUE_BYTES_MAX { Err(too_large()) } else { Ok(()) }
+}
+
 /// Whether a replica and its room have names that can be part of a key.
 pub(crate) fn nameable(beat: &Beat) -> Result<(), Error> {
     let named = subject::is_token(&beat.room) && subject::is_token(&beat.replica);

@@ -2,20 +2,26 @@
 //!
 //! On three servers they run one after the other in one test, since a cluster takes its time to start.
 
+mod bucket;
 mod inbox;
 mod jetstream;
 mod journal;
 mod production;
 
-use crate::{Append, Bus, Declared, Memory, Message, Reader, Stored, subject};
+use crate::{Append, Buckets, Bus, Declared, Memory, Message, Reader, Stored, subject};
 use schema::{Journal, Moment, Partition, id::Province};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Two connections to one fresh broker.
 struct Bed {
-    one: Box<dyn Bus>,
-    two: Box<dyn Bus>,
+    one: Box<dyn Broker>,
+    two: Box<dyn Broker>,
 }
+
+/// All that a broker is.
+trait Broker: Bus + Buckets {}
+
+impl<T: Bus + Buckets> Broker for T {}
 
 /// Small limits, so that a stream can be filled.
 const DECLARED: Declared = Declared { replicas: 1, groups: 1, storage_bytes: 20 * 1024 * 1024 };
@@ -49,6 +55,13 @@ macro_rules! promises {
 }
 
 promises! {
+    bucket:
+        what_was_put_is_read_by_all
+        racing_writers_one_wins
+        a_change_is_seen_at_once
+        what_is_written_anew_is_not_forgotten
+        a_full_bucket_refuses_and_forgets_nothing
+        a_put_that_is_none_is_refused;
     inbox:
         acknowledged_means_stored
         a_message_with_a_known_id_is_stored_once

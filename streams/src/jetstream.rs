@@ -7,6 +7,7 @@
 //! Not here: which streams there are (`table`), how they are made (`provision`), how a server is started (`server`).
 
 mod append;
+mod bucket;
 mod intake;
 mod read;
 pub(crate) mod wire;

@@ -7,6 +7,7 @@
 //!
 //! Not here: what the messages mean (`rules`), what is done with them (`boomgate`).
 
+mod bucket;
 mod bus;
 mod check;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub mod server;
 pub mod subject;
 pub mod table;
 
+pub use bucket::{Buckets, Entry};
 pub use bus::{Answer, Append, Appended, BEAT_TTL, Beat, Bus, DeadLetter, Delivery, From, Intake, Listening, Look, Message, Reader, Stored, Told};
 pub use error::{Error, Kind};
 pub use jetstream::{JetStream, Options};

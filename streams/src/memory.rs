@@ -7,6 +7,7 @@
 //!
 //! Not here: faults. Whoever simulates wraps this Bus and breaks its calls.
 
+mod bucket;
 mod stream;
 
 use crate::{
@@ -41,6 +42,7 @@ struct Inner {
 struct State {
     logs: BTreeMap<&'static str, Log>,
     beats: BTreeMap<Beat, Moment>,
+    shelves: BTreeMap<&'static str, bucket::Shelf>,
     ears: Vec<(String, mpsc::UnboundedSender<Told>)>,
 }
 
@@ -59,7 +61,7 @@ impl Memory {
     /// The same with limits of one's own.
     pub fn declared(base: Moment, declared: &Declared) -> Self {
         let logs = table::STREAMS.iter().map(|stream| (stream.name, Log::new(stream, stream.bytes_max(declared)))).collect();
-        let state = Mutex::new(State { logs, beats: BTreeMap::new(), ears: Vec::new() });
+        let state = Mutex::new(State { logs, beats: BTreeMap::new(), shelves: bucket::shelves(), ears: Vec::new() });
         Self(Arc::new(Inner { base, start: instant(), state, changed: Notify::new() }))
     }
 

@@ -60,6 +60,14 @@ pub const ACK_PENDING_MAX: usize = 4096;
 pub const STORAGE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 /// The bucket in which replicas say that they live.
 pub const MEMBERS: &str = "members";
+/// The bucket of the operator's reference data.
+pub const REFERENCE: &str = "reference";
+/// The most bytes of the bucket of reference data: twice over, what is in force and what is about to be.
+pub const REFERENCE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The longest value of a bucket, in bytes.
+pub const VALUE_BYTES_MAX: usize = 512 * 1024;
+/// The header by which a write says which revision of its key it has seen.
+pub(crate) const EXPECTED_REVISION: &str = "Nats-Expected-Last-Subject-Sequence";
 
 /// Every stream.
 pub const STREAMS: [Stream; 7] = [
@@ -148,6 +156,7 @@ const _: () = {
     assert!(wire::INBOX_BYTES_MAX < JOURNAL_BYTES_MAX, "an event holds what its input said");
     assert!(JOURNAL_BYTES_MAX * 2 <= DEAD_BYTES_MAX, "a dead letter holds any message with its headers");
     assert!(DEAD_BYTES_MAX < PAYLOAD_BYTES_MAX, "every message fits the connection");
+    assert!(VALUE_BYTES_MAX * 3 / 2 < PAYLOAD_BYTES_MAX, "a value fits the connection as base64, as the leader gives it");
     assert!(Append::MESSAGES_MAX <= BATCH_MESSAGES_MAX, "an append is one batch");
     assert!(BEAT_TTL.as_secs() < ACK_WAIT.as_secs(), "a dead replica is known before its messages come again");
     assert!(DEDUPE_WINDOW.as_secs() > ACK_WAIT.as_secs(), "a device that tries again at once costs nothing");
@@ -208,6 +217,28 @@ impl Stream {
         }
         settings
     }
+}
+
+/// The settings of the bucket of reference data: the newest revision of each key, for ever.
+pub fn reference_settings(declared: &Declared) -> Value {
+    json!({
+        "name": format!("KV_{REFERENCE}"),
+        "subjects": [format!("$KV.{REFERENCE}.>")],
+        "retention": "limits",
+        "discard": "new",
+        "storage": "file",
+        "num_replicas": declared.replicas,
+        "max_bytes": REFERENCE_BYTES_MAX,
+        // A condition travels as a header and counts.
+        "max_msg_size": VALUE_BYTES_MAX + 1024,
+        "max_age": 0,
+        "max_msgs_per_subject": 1,
+        "duplicate_window": nanos(DEDUPE_WINDOW),
+        "allow_direct": true,
+        "allow_rollup_hdrs": true,
+        "deny_delete": true,
+        "deny_purge": false,
+    })
 }
 
 /// The settings of the bucket of members. It lies on disk: a stream in memory is gone, settings and all, once its server was restarted.

@@ -48,7 +48,8 @@ async fn main() -> anyhow::Result<()> {
     let rules = &rules::entry::RULES;
     let (store, reference) = (Arc::new(Sqlite::in_memory()), Arc::new(reference()?));
     let (limits, settings, metrics) = (Limits::default(), Settings::default(), Metrics::new(rules.name));
-    let shared = Shared { rules, bus: bus.clone(), store, reference, limits, format: Format::MessagePack, settings, metrics };
+    let shared =
+        Shared { rules, bus: bus.clone(), store, reference: reference.clone().into(), limits, format: Format::MessagePack, settings, metrics };
     let partition = Partition::of_lot("large");
     let now = bus.look("GATE").await?.now;
     let mut own = state::State::new(rules.journal, partition);
@@ -57,7 +58,7 @@ async fn main() -> anyhow::Result<()> {
         let mut draft = state::Draft::new(rules, &own, &rows);
         for number in (first..EVENTS).take(Append::MESSAGES_MAX) {
             let input = entry(number, now.plus(number))?;
-            let events = (rules.decide)(&draft, &Facts { reference: &shared.reference, limits: &shared.limits }, &input);
+            let events = (rules.decide)(&draft, &Facts { reference: &reference, limits: &shared.limits }, &input);
             draft.record(&input, shared.answer_key(&own, &input), events);
         }
         let changes = draft.finish();

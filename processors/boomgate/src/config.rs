@@ -4,19 +4,27 @@
 //! 1. An unknown key is an error that names it   (`tests::an_unknown_key_is_an_error`).
 //! 2. No secret is printed: there is none in here, only files that hold them   (`Config`).
 //!
-//! Not here: the numbers of the loop (`settings`), reading the reference data (`schema::reference`).
+//! Not here: the numbers of the loop (`settings`), reading the reference data (`reference`).
 
 use crate::settings::Settings;
 use anyhow::{Context, bail};
-use schema::{Journal, reference::Declared};
+use schema::Journal;
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-/// The whole configuration. Every key has a default but `reference`.
+/// What `reference` says where the bucket alone counts.
+const BUCKET: &str = "kv";
+
+/// The whole configuration. Every key has a default.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The file of lots and rate tables (TOML).
+    /// `kv`: the reference data is what `boomgate reference apply` put into its bucket. Otherwise a file or folder, which is put there at each
+    /// start unless it is in force.
+    #[serde(default = "bucket")]
     pub reference: PathBuf,
     /// The broker.
     #[serde(default)]
@@ -141,6 +149,10 @@ impl Default for Limits {
     }
 }
 
+fn bucket() -> PathBuf {
+    BUCKET.into()
+}
+
 impl Config {
     /// Reads and checks a file.
     pub fn read(path: &std::path::Path) -> anyhow::Result<Self> {
@@ -185,14 +197,9 @@ impl Config {
         }
     }
 
-    /// Reads the reference data as declared; it is resolved by `schema::Reference::resolve`.
-    pub fn declared(&self) -> anyhow::Result<Declared> {
-        let path = &self.reference;
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the reference data {}", path.display()))?;
-        let json = path.extension().is_some_and(|extension| extension == "json");
-        let declared =
-            if json { serde_json::from_str(&text).map_err(anyhow::Error::from) } else { toml::from_str(&text).map_err(anyhow::Error::from) };
-        declared.with_context(|| format!("the reference data {} is refused whole", path.display()))
+    /// The file or folder of reference data to be put in force at a start; none where the bucket alone counts.
+    pub fn reference_files(&self) -> Option<&Path> {
+        (self.reference != Path::new(BUCKET)).then_some(&*self.reference)
     }
 }
 
@@ -212,6 +219,15 @@ mod tests {
         let config = Config::parse("reference = 'r.toml'").expect("defaults are valid");
         assert_eq!(config.settings(), Settings::default());
         assert_eq!(config.limits(), rules::Limits::default());
+    }
+
+    #[test]
+    fn reference_data_is_a_file_or_what_the_bucket_has() {
+        for (text, files) in [("", None), ("reference = 'kv'", None), ("reference = 'r.toml'", Some("r.toml")), ("reference = './kv'", Some("./kv"))]
+        {
+            let config = Config::parse(text).expect("valid");
+            assert_eq!(config.reference_files(), files.map(Path::new), "{text}");
+        }
     }
 
     #[test]

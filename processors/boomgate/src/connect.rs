@@ -2,10 +2,10 @@
 //!
 //! Not here: what is provisioned (`streams`, `store`), what runs on them (`run`).
 
-use crate::{config::Config, run::With, settings::Settings};
+use crate::{config::Config, reference::InForce, run::With, settings::Settings};
 use anyhow::Context;
 use rules::Limits;
-use schema::{Journal, Reference};
+use schema::Journal;
 use std::{path::Path, sync::Arc, time::Duration};
 use store::{Location, Store};
 use streams::{Beat, Bus, JetStream, Options, server::Server, table::Declared};
@@ -35,7 +35,8 @@ pub struct Parts {
 
 impl Parts {
     /// What processors run with.
-    pub fn with(&self, reference: Arc<Reference>, limits: Limits) -> With {
+    pub fn with(&self, reference: impl Into<InForce>, limits: Limits) -> With {
+        let reference = reference.into();
         let (bus, store) = (self.bus.clone(), self.store.clone());
         With { bus, store, reference, limits, settings: self.settings, json: self.json.clone(), replica: replica() }
     }
@@ -158,7 +159,7 @@ pub async fn fresh(folder: &Path) -> anyhow::Result<Parts> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     std::fs::write(&marker, "This folder is emptied whenever a demo or replay starts in it.\n")?;
     let text = format!(
-        "reference = ''\n[loop]\nkeep_inputs = true\n[nats]\nfolder = {:?}\n[store]\nlocation = {:?}\n",
+        "[loop]\nkeep_inputs = true\n[nats]\nfolder = {:?}\n[store]\nlocation = {:?}\n",
         folder.join("nats").display().to_string(),
         format!("sqlite:{}", folder.join("boomgate.db").display())
     );

@@ -13,6 +13,7 @@ pub mod input;
 pub mod live;
 pub mod metrics;
 pub mod rates;
+pub mod reference;
 pub mod replay;
 pub mod replica;
 pub mod run;

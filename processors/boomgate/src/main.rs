@@ -4,12 +4,11 @@ use anyhow::Context;
 use boomgate::{
     config::Config,
     connect::{self, Parts},
-    deadletter, demo, http, rates, replay,
+    deadletter, demo, http, rates, reference, replay,
     replica::Readiness,
     run, verify,
 };
 use clap::{Parser, Subcommand};
-use schema::Reference;
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -130,6 +129,15 @@ enum Command {
         #[arg(long, default_value = "boomgate.toml", global = true)]
         config: PathBuf,
     },
+    /// Lots, lanes, rate tables and calendars: from files into the bucket that all processors watch.
+    Reference {
+        /// What to do.
+        #[command(subcommand)]
+        what: References,
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml", global = true)]
+        config: PathBuf,
+    },
     /// Prints the configuration in force.
     Config {
         /// The configuration.
@@ -168,6 +176,29 @@ enum Letters {
     Replay {
         /// Its sequence, as `list` shows it.
         letter: u64,
+    },
+}
+
+#[derive(Subcommand)]
+enum References {
+    /// Checks a file, or all files of a folder, whole; shows what changes; asks; and puts it in force.
+    Apply {
+        /// The file or folder (TOML, JSON).
+        path: PathBuf,
+        /// Does not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Prints what is in force.
+    Show {
+        /// All of it, as JSON that `apply` takes.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints all that a file or folder would change; the exit status says whether there is something.
+    Diff {
+        /// The file or folder (TOML, JSON).
+        path: PathBuf,
     },
 }
 
@@ -232,6 +263,7 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
             parts.stop().await;
             Ok(true)
         }
+        Command::Reference { what, config } => refer(&what, &config).await,
         Command::Config { config } => {
             print!("{}", toml::to_string_pretty(&Config::read(&config)?)?);
             Ok(true)
@@ -242,7 +274,7 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
 async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     let processors = run::named(names)?;
     let config = Config::read(path)?;
-    let reference = Arc::new(Reference::resolve(config.declared()?)?);
+    let declared = config.reference_files().map(reference::files::read).transpose()?;
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().context("cannot count")?;
     let shutdown = signalled();
     let readiness = Arc::new(Readiness::default());
@@ -253,7 +285,9 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     }
     let parts = connect::connect(&config, "boomgate run").await?;
     let guard = parts.guard(shutdown.clone());
-    run::run(processors, parts.with(reference, config.limits()), readiness, shutdown).await;
+    if let Some(reference) = reference::begin(parts.jetstream.clone(), declared, shutdown.clone()).await? {
+        run::run(processors, parts.with(reference, config.limits()), readiness, shutdown).await;
+    }
     guard.abort();
     parts.stop().await;
     Ok(())
@@ -283,6 +317,23 @@ async fn provision(path: &Path, dry_run: bool, allow_destructive: bool) -> anyho
         server.stop().await;
     }
     Ok(())
+}
+
+async fn refer(what: &References, path: &Path) -> anyhow::Result<bool> {
+    let config = Config::read(path)?;
+    let (bus, server) = Parts::broker(&config, "boomgate reference").await?;
+    if server.is_some() {
+        bus.provision(&connect::declared(&config)).await?;
+    }
+    let outcome = match what {
+        References::Apply { path, yes } => reference::apply(&*bus, path, *yes).await.map(|()| true),
+        References::Show { json } => reference::show(&*bus, *json).await.map(|()| true),
+        References::Diff { path } => reference::diff(&*bus, path).await,
+    };
+    if let Some(mut server) = server {
+        server.stop().await;
+    }
+    outcome
 }
 
 async fn audit(path: &Path, json: Option<&Path>) -> anyhow::Result<bool> {

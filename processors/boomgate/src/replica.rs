@@ -8,7 +8,7 @@
 //!
 //! Not here: what an owner does (`worker`).
 
-use crate::{clock, metrics::Metrics, settings::Settings, state, worker};
+use crate::{clock, metrics::Metrics, reference::InForce, settings::Settings, state, worker};
 use rules::{Facts, Input, Limits, Rules};
 use schema::{Key, Reference, wire::Format};
 use std::{
@@ -31,8 +31,8 @@ pub struct Shared {
     pub bus: Arc<dyn Bus>,
     /// The store.
     pub store: Arc<dyn Store>,
-    /// The operator's lots and rate tables.
-    pub reference: Arc<Reference>,
+    /// The operator's lots and rate tables, as they are in force.
+    pub reference: InForce,
     /// The numbers that bound decisions.
     pub limits: Limits,
     /// The format of what is published.
@@ -44,9 +44,9 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The facts of a decision.
-    pub fn facts(&self) -> Facts<'_> {
-        Facts { reference: &self.reference, limits: &self.limits }
+    /// The facts of a decision, by the reference data that its turn began with.
+    pub fn facts<'a>(&'a self, reference: &'a Reference) -> Facts<'a> {
+        Facts { reference, limits: &self.limits }
     }
 
     /// The key of the answer to an input.

@@ -2,11 +2,12 @@
 
 use crate::{
     metrics::Metrics,
+    reference::InForce,
     replica::{self, Readiness, Shared},
     settings::Settings,
 };
 use rules::{Limits, Rules};
-use schema::{Journal, Reference, wire::Format};
+use schema::{Journal, wire::Format};
 use std::sync::Arc;
 use store::Store;
 use streams::Bus;
@@ -19,8 +20,8 @@ pub struct With {
     pub bus: Arc<dyn Bus>,
     /// The store.
     pub store: Arc<dyn Store>,
-    /// The operator's lots and rate tables.
-    pub reference: Arc<Reference>,
+    /// The operator's lots and rate tables, as they are in force.
+    pub reference: InForce,
     /// The numbers that bound decisions.
     pub limits: Limits,
     /// The numbers of the loop.

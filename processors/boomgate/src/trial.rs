@@ -148,7 +148,7 @@ impl Trial {
             rules,
             bus,
             store: store.clone(),
-            reference: Arc::new(Reference::resolve(declared()).expect("valid reference data")),
+            reference: Arc::new(Reference::resolve(declared()).expect("valid reference data")).into(),
             limits: rules::Limits::default(),
             format: Format::MessagePack,
             settings: Settings { keep_inputs: true, ..Settings::default() },

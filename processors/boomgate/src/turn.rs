@@ -16,6 +16,7 @@ use crate::{
     state::{Changes, Draft, Rows, State},
     takeover,
 };
+use rules::Facts;
 use schema::{Effect, Key, Partition, wire};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -84,7 +85,10 @@ pub async fn turn(shared: Arc<Shared>, cell: Arc<Cell>, mut items: Vec<Item>, st
         tracing::warn!(processor = shared.rules.name, partition = %cell.partition, %error, "cannot catch up yet");
         return Turned { left: items, done: Vec::new(), hold: Some(AWAY), stale: true, alone: false };
     }
-    let (rows, unread) = match read(&shared, &cell, &items).await {
+    // One version for the whole turn: what an input needs and what it is decided to be are told by the same.
+    let reference = shared.reference.now();
+    let facts = shared.facts(&reference);
+    let (rows, unread) = match read(&shared, &cell, &facts, &items).await {
         Ok(rows) => (rows, None),
         Err(error) => (Rows::new(), Some(error)),
     };
@@ -92,7 +96,7 @@ pub async fn turn(shared: Arc<Shared>, cell: Arc<Cell>, mut items: Vec<Item>, st
     if cell.with(|state| newest > state.at) {
         return Turned { left: items, done: Vec::new(), hold: None, stale: true, alone: false };
     }
-    let decided = cell.with(|state| decide(&shared, state, &rows, &items));
+    let decided = cell.with(|state| decide(&shared, state, &facts, &rows, &items));
     if !decided.changes.events.is_empty()
         && let Err(error) = append(&shared, &cell, decided.changes).await
     {
@@ -122,8 +126,8 @@ pub async fn turn(shared: Arc<Shared>, cell: Arc<Cell>, mut items: Vec<Item>, st
 }
 
 /// Reads all rows that the items need and memory does not have, in one go.
-async fn read(shared: &Shared, cell: &Cell, items: &[Item]) -> Result<Rows, store::Error> {
-    let keys = cell.with(|state| wants(shared, state, items));
+async fn read(shared: &Shared, cell: &Cell, facts: &Facts<'_>, items: &[Item]) -> Result<Rows, store::Error> {
+    let keys = cell.with(|state| wants(shared, state, facts, items));
     if keys.is_empty() {
         return Ok(Rows::new());
     }
@@ -131,14 +135,14 @@ async fn read(shared: &Shared, cell: &Cell, items: &[Item]) -> Result<Rows, stor
 }
 
 /// What the items need as far as it can be told before any of them is decided.
-fn wants(shared: &Shared, state: &State, items: &[Item]) -> BTreeSet<Key> {
+fn wants(shared: &Shared, state: &State, facts: &Facts, items: &[Item]) -> BTreeSet<Key> {
     let rows = Rows::new();
     let draft = Draft::new(shared.rules, state, &rows);
-    items.iter().filter_map(|item| item.input()).flat_map(|input| unknown(shared, state, &draft, input)).collect()
+    items.iter().filter_map(|item| item.input()).flat_map(|input| unknown(shared, state, facts, &draft, input)).collect()
 }
 
 /// The keys that an input needs and that are not known.
-fn unknown(shared: &Shared, state: &State, draft: &Draft, input: &rules::Input) -> Vec<Key> {
+fn unknown(shared: &Shared, state: &State, facts: &Facts, draft: &Draft, input: &rules::Input) -> Vec<Key> {
     if !(shared.rules.concerns)(&input.body) {
         return Vec::new();
     }
@@ -146,12 +150,12 @@ fn unknown(shared: &Shared, state: &State, draft: &Draft, input: &rules::Input) 
     if answer.is_some_and(|key| draft.known(&key).is_some()) {
         return Vec::new();
     }
-    let needs = (shared.rules.needs)(draft, &shared.facts(), input);
+    let needs = (shared.rules.needs)(draft, facts, input);
     needs.into_iter().chain(answer).filter(|key| !draft.knows(key)).collect()
 }
 
 /// Decides the items in their order, each on what the ones before it became, until one needs what is not known.
-fn decide(shared: &Shared, state: &State, rows: &Rows, items: &[Item]) -> Decided {
+fn decide(shared: &Shared, state: &State, facts: &Facts, rows: &Rows, items: &[Item]) -> Decided {
     let mut draft = Draft::new(shared.rules, state, rows);
     let mut decided = Decided::default();
     for item in items {
@@ -163,11 +167,11 @@ fn decide(shared: &Shared, state: &State, rows: &Rows, items: &[Item]) -> Decide
             if let Some(schema::Entity::Answer(known)) = answer.and_then(|key| draft.known(&key)).map(|known| &*known.entity) {
                 decided.effects.extend(known.effects.iter().cloned());
             } else {
-                decided.missing = unknown(shared, state, &draft, input);
+                decided.missing = unknown(shared, state, facts, &draft, input);
                 if !decided.missing.is_empty() {
                     break;
                 }
-                let events = (shared.rules.decide)(&draft, &shared.facts(), input);
+                let events = (shared.rules.decide)(&draft, facts, input);
                 if draft.events() > 0 && draft.events().saturating_add(events.len()) > Append::MESSAGES_MAX {
                     break;
                 }

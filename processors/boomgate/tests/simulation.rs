@@ -142,7 +142,7 @@ async fn life_of_a_town(seed: u64) -> Result<String, String> {
         let with = With {
             bus: bus.clone(),
             store: store.clone(),
-            reference: reference.clone(),
+            reference: reference.clone().into(),
             limits: rules::Limits::default(),
             settings,
             json: Vec::new(),

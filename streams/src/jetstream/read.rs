@@ -24,7 +24,8 @@ impl Wire {
         self.last(journal.stream(), &subject::partition_wildcard(journal, partition)).await.map_err(|failure| failure.doing(doing()))
     }
 
-    async fn last(&self, stream: &str, filter: &str) -> Result<Option<Stored>, Failure> {
+    /// The last message of a stream under a filter, from the leader.
+    pub async fn last(&self, stream: &str, filter: &str) -> Result<Option<Stored>, Failure> {
         let handle = self.context.get_stream_no_info(stream).await.map_err(|error| Failure::Garbled(error.to_string()))?;
         let refused = |error: async_nats::jetstream::Error| {
             Failure::Refused(Refusal {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::trial::{START, declared, gate, message};
-use schema::{GateEvent, GateKind, Journal, Moment, time::DAY, wire};
+use schema::{GateEvent, GateKind, Journal, Moment, Reference, time::DAY, wire};
 use std::{collections::BTreeMap, time::Duration};
 use store::Sqlite;
 use streams::{DeadLetter, Memory, Message};
@@ -18,7 +18,7 @@ impl Whole {
         let with = With {
             bus: bus.clone(),
             store: Arc::new(Sqlite::in_memory()),
-            reference: Arc::new(Reference::resolve(declared()).expect("valid reference data")),
+            reference: Arc::new(Reference::resolve(declared()).expect("valid reference data")).into(),
             limits: Limits::default(),
             settings: Settings { keep_inputs: true, ..Settings::default() },
             json: vec![Journal::Session],
