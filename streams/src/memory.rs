@@ -61,7 +61,7 @@ impl Memory {
     /// The same with limits of one's own.
     pub fn declared(base: Moment, declared: &Declared) -> Self {
         let logs = table::STREAMS.iter().map(|stream| (stream.name, Log::new(stream, stream.bytes_max(declared)))).collect();
-        let state = Mutex::new(State { logs, beats: BTreeMap::new(), shelves: bucket::shelves(), ears: Vec::new() });
+        let state = Mutex::new(State { logs, beats: BTreeMap::new(), shelves: bucket::shelves(declared), ears: Vec::new() });
         Self(Arc::new(Inner { base, start: instant(), state, changed: Notify::new() }))
     }
 

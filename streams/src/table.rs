@@ -62,8 +62,8 @@ pub const STORAGE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 pub const MEMBERS: &str = "members";
 /// The bucket of the operator's reference data.
 pub const REFERENCE: &str = "reference";
-/// The most bytes of the bucket of reference data: twice over, what is in force and what is about to be.
-pub const REFERENCE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The least room of the bucket of reference data, in bytes: 20,000 lots, in force and about to be.
+pub const REFERENCE_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// The longest value of a bucket, in bytes.
 pub const VALUE_BYTES_MAX: usize = 512 * 1024;
 /// The header by which a write says which revision of its key it has seen.
@@ -219,6 +219,11 @@ impl Stream {
     }
 }
 
+/// The most bytes of the bucket of reference data, beside the storage of the streams: a thirty-second part of that.
+pub fn reference_bytes_max(declared: &Declared) -> u64 {
+    REFERENCE_BYTES_MIN.max(declared.storage_bytes / 32)
+}
+
 /// The settings of the bucket of reference data: the newest revision of each key, for ever.
 pub fn reference_settings(declared: &Declared) -> Value {
     json!({
@@ -228,7 +233,7 @@ pub fn reference_settings(declared: &Declared) -> Value {
         "discard": "new",
         "storage": "file",
         "num_replicas": declared.replicas,
-        "max_bytes": REFERENCE_BYTES_MAX,
+        "max_bytes": reference_bytes_max(declared),
         // A condition travels as a header and counts.
         "max_msg_size": VALUE_BYTES_MAX + 1024,
         "max_age": 0,

@@ -3,7 +3,7 @@
 use super::{Memory, instant, soon};
 use crate::{
     Answer, Buckets, Entry, Error, Kind, check,
-    table::{REFERENCE, REFERENCE_BYTES_MAX},
+    table::{Declared, REFERENCE, reference_bytes_max},
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -11,15 +11,15 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::timeout_at;
 
 /// One bucket.
-#[derive(Default)]
 pub(super) struct Shelf {
+    bytes_max: u64,
     last: u64,
     entries: BTreeMap<String, Entry>,
 }
 
 /// The buckets that are declared.
-pub(super) fn shelves() -> BTreeMap<&'static str, Shelf> {
-    BTreeMap::from([(REFERENCE, Shelf::default())])
+pub(super) fn shelves(declared: &Declared) -> BTreeMap<&'static str, Shelf> {
+    BTreeMap::from([(REFERENCE, Shelf { bytes_max: reference_bytes_max(declared), last: 0, entries: BTreeMap::new() })])
 }
 
 impl Shelf {
@@ -31,7 +31,7 @@ impl Shelf {
         }
         let others = self.entries.iter().filter(|(other, _)| *other != key);
         let bytes: usize = others.map(|(key, entry)| key.len() + entry.value.len()).sum();
-        if u64::try_from(bytes + key.len() + entry.value.len()).is_ok_and(|bytes| bytes > REFERENCE_BYTES_MAX) {
+        if u64::try_from(bytes + key.len() + entry.value.len()).is_ok_and(|bytes| bytes > self.bytes_max) {
             return Err(Error::caused(Kind::Full, doing(), "maximum bytes exceeded"));
         }
         self.last += 1;

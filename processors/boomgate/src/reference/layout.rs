@@ -23,13 +23,11 @@ use streams::{
 pub const CURRENT: &str = "current";
 /// The beginning of a part's key.
 const PART: &str = "part.";
-/// The length of a part; its last item may go past it.
+/// The length of a part; an item that is longer is a part of its own.
 const PART_BYTES: usize = 128 * 1024;
-/// The longest item, so that a part of one item more than fits is a value still.
-const ITEM_BYTES_MAX: usize = VALUE_BYTES_MAX - 1024;
 /// The layout that is written.
 const LAYOUT: u32 = 1;
-/// Letters of a digest: all 128 bits of it.
+/// Letters of a digest: 125 bits of it.
 const DIGEST: usize = 21;
 /// How many parts are read at once.
 const READ_AT_ONCE: usize = 8;
@@ -151,7 +149,7 @@ fn version_of(parts: &[String]) -> String {
 /// Puts a catalog in force, if `expected` is what is in force still; gives its revision. It was resolved before: nothing is checked here.
 pub async fn write(bus: &dyn Buckets, catalog: &Catalog, expected: u64) -> Result<u64, streams::Error> {
     let texts = catalog.parts(PART_BYTES);
-    if let Some(long) = texts.iter().find(|text| text.len() > ITEM_BYTES_MAX) {
+    if let Some(long) = texts.iter().find(|text| text.len() > VALUE_BYTES_MAX) {
         let doing = format!("write an item of {} bytes, which begins {:.60}", long.len(), long);
         return Err(streams::Error::new(streams::Kind::TooLarge, doing));
     }
