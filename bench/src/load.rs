@@ -37,6 +37,8 @@ const WARM: Duration = Duration::from_secs(5);
 const SEARCH: Duration = Duration::from_secs(10);
 /// Each step of the search asks for so much more.
 const SEARCH_FACTOR: f64 = 1.25;
+/// Once one was too much, the interval to the last good one is halved so often.
+const SEARCH_HALVINGS: u8 = 2;
 /// A rate is too high when a hundredth of the entries waits longer than this, in microseconds.
 const P99_MAX_US: u64 = 1_000_000;
 /// How long the last answers are waited for.
@@ -284,17 +286,27 @@ impl Run {
         Ok((outcome, most))
     }
 
-    /// Asks for more and more until it is too much; of a rate that was too high p99 is told as 0.
+    /// Asks for more and more until it is too much, then between the last two; of a rate that was too high p99 is told as 0.
     async fn find_max(&mut self, rate: f64, first: &Outcome) -> Result<Vec<(f64, f64, f64)>> {
         let mut search = Vec::new();
-        let mut rate = rate;
-        let mut kept = keeps_up(first);
-        while kept {
-            rate *= SEARCH_FACTOR;
+        let (mut good, mut bad) = (rate, None);
+        let mut halvings = 0;
+        if !keeps_up(first) {
+            return Ok(search);
+        }
+        while halvings <= SEARCH_HALVINGS {
+            let rate = bad.map_or(good * SEARCH_FACTOR, |bad: f64| f64::midpoint(good, bad));
             let outcome = self.step(rate, Duration::from_secs(2), SEARCH).await?;
-            kept = keeps_up(&outcome);
+            let kept = keeps_up(&outcome);
             eprintln!("{rate:.0}/s asked, {:.0}/s decided, entries {}", outcome.rate_sustained, outcome.entries);
             search.push((rate, outcome.rate_sustained, if kept { ms(outcome.entries.p99_us) } else { 0.0 }));
+            (good, bad) = if kept { (rate, bad) } else { (good, Some(rate)) };
+            halvings += u8::from(bad.is_some());
+            if !kept {
+                // What is left over from a rate that was too high is not the next one's.
+                let world = self.world.clone();
+                wait_until(SETTLE, || world.unheard() == 0).await;
+            }
         }
         Ok(search)
     }
