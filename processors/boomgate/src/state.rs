@@ -95,7 +95,8 @@ impl State {
     /// Takes an entity in: one that was read (`dirty` false) or folded (`dirty` true).
     pub fn put(&mut self, key: Key, known: Known, dirty: bool) {
         if let Some(old) = self.entities.get(&key) {
-            if let Some(handle) = old.entity.handle() {
+            // The handle of a car may be another session's by now: one that ended this one.
+            if let Some(handle) = old.entity.handle().filter(|handle| self.handles.get(handle) == Some(&key)) {
                 self.handles.remove(&handle);
             }
             if let Some(due) = old.entity.due_at() {
@@ -103,7 +104,11 @@ impl State {
             }
         }
         if let Some(handle) = known.entity.handle() {
-            self.handles.insert(handle, key);
+            // Of two rows that were read, the one that is newer: it ended the other.
+            let other = self.handles.get(&handle).and_then(|other| self.entities.get(other));
+            if other.is_none_or(|other| other.at <= known.at) {
+                self.handles.insert(handle, key);
+            }
         }
         if let Some(due) = known.entity.due_at() {
             self.due.insert((due, key));

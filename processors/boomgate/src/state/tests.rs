@@ -3,7 +3,7 @@ use schema::{
     GateEvent, GateKind, Reference, Table,
     gate::{Colour, Credential},
     id::Province,
-    reference::{Declared, LotDeclared},
+    reference::{Declared, LotDeclared, Passback, Policies},
     time::MINUTE,
 };
 
@@ -197,4 +197,45 @@ fn a_row_that_is_newer_than_the_journal_is_a_broken_invariant() {
     let mut changes = decide(&mut state, &entry("A", 0), 1);
     changes.newest_row = Moment(i64::MAX);
     state.absorb(changes, 2);
+}
+
+#[test]
+fn a_handle_is_the_newer_sessions_in_whatever_order_they_lie() {
+    let policies = Policies { inside: Passback::Close, ..Policies::default() };
+    let lot = LotDeclared { capacity: 10, policies, ..LotDeclared::named("small".parse().expect("a name")) };
+    let reference = Reference::resolve(Declared { lots: vec![lot], ..Declared::default() }).expect("valid reference data");
+    let limits = rules::Limits::default();
+    let facts = rules::Facts { reference: &reference, limits: &limits };
+    // Ids are as good as random, so of so many pairs some lie in either order.
+    for minute in 1..20 {
+        let mut state = State::new(Journal::Session, partition());
+        let mut rows = Vec::new();
+        for (last, input) in [entry("A", 0), entry("A", minute)].iter().enumerate() {
+            let none = Rows::new();
+            let mut draft = Draft::new(&rules::entry::RULES, &state, &none);
+            let events = (rules::entry::RULES.decide)(&draft, &facts, input);
+            draft.record(input, None, events);
+            let changes = draft.finish();
+            state.absorb(changes, last as u64 + 1);
+            rows.extend(state.entities.iter().filter(|(key, _)| key.table == Table::Sessions).map(|(key, known)| (*key, known.clone())));
+        }
+        let inside = |state: &State| {
+            let handle = entry("A", 0);
+            let rules::Body::Gate(event) = handle.body else { panic!("a gate event") };
+            let key = state.handles.get(&Handle::Inside(event.lot, event.credential)).copied();
+            let known = key.and_then(|key| state.entities.get(&key).cloned());
+            known.map(|known| if let Entity::Session(session) = &*known.entity { session.stay.entered_at } else { panic!("a session") })
+        };
+        let newer = Some(Moment(START + minute * MINUTE));
+        assert_eq!(inside(&state), newer, "folded, {minute}");
+        // The old session's row as it was before, read after the new one's; then what ended it is folded.
+        let (old, new, ended) = (rows[0].clone(), rows.iter().rev().find(|(key, _)| *key != rows[0].0).expect("two sessions").clone(), rows[0].0);
+        let closed = state.entities[&ended].clone();
+        let mut read = State::new(Journal::Session, partition());
+        for (key, known) in [new, old] {
+            read.put(key, known, false);
+        }
+        read.put(ended, closed, true);
+        assert_eq!(inside(&read), newer, "read, {minute}");
+    }
 }
