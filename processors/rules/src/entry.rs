@@ -9,19 +9,18 @@
 //!
 //! Not here: what a stay costs (`pricing`).
 
+mod admit;
 pub mod checks;
 
 use crate::{Body, Facts, Input, Rules, Touch, View, command};
-use checks::{Case, Decision, Fact, Here, Judged, LaneSays, LotSays, judge};
+use admit::{Admission, admit};
 use schema::{
     Credential, Effect, Entity, Event, GateEvent, GateKind, Handle, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, Recorded, Table,
     Verdict,
     entity::{Answer, Lot, Session, Stage, Waiting},
-    fact::{self, LocalMinute},
     id::{self, Kind, Place, Province},
     journal::{Departure, Note, OrderEvent, Refusal, SessionEvent, Stay},
-    reference::{Direction, LotReference, Passback},
-    time::SECOND,
+    reference::{LotReference, Passback},
 };
 
 /// The processor `entry`.
@@ -116,80 +115,6 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
                 }
             }
         }
-    }
-}
-
-/// What becomes of a car that asks to come in.
-enum Admission {
-    /// It was let in just now, into this session.
-    Again(Id),
-    /// It comes in, whatever is done about the session that it has already.
-    Open(Option<Passback>),
-    /// It does not.
-    Refused(Refusal),
-    /// A person is asked.
-    Asked(Refusal),
-}
-
-/// Puts the case to the prechecks.
-fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, inside: Option<&Session>) -> Admission {
-    let declared = &lot.declared;
-    let policies = &declared.policies;
-    let occupied = match view.get(&Key::lot(declared.province, declared.lot)) {
-        Some(Entity::Lot(lot)) => lot.occupied,
-        _ => 0,
-    };
-    let lane = declared.lane(&event.lane);
-    let direction = lane.map_or(Direction::Both, |lane| lane.direction);
-    let mut case = Case {
-        kind: event.kind,
-        seen_at: event.seen_at,
-        local: LocalMinute::of(&lot.zone, event.seen_at),
-        credential: &event.credential,
-        class: event.vehicle_class(),
-        energy: event.vehicle_energy(),
-        confidence: event.confidence,
-        lot: LotSays {
-            lot: &declared.lot,
-            operator: &declared.operator,
-            groups: &declared.groups,
-            open: lot.is_open(event.seen_at),
-            capacity: declared.capacity,
-            holders_only: declared.holders_only,
-            reservable: declared.reservable,
-            inside: policies.inside,
-            arrears: policies.arrears,
-            confidence_min: policies.confidence_min,
-            double_read: i64::from(policies.double_read_s).saturating_mul(SECOND),
-            missed: policies.missed,
-        },
-        lane: LaneSays {
-            entry: direction != Direction::Out,
-            exit: direction != Direction::In,
-            classes: lane.map_or(&[], |lane| &lane.classes),
-            energies: lane.map_or(&[], |lane| &lane.energies),
-        },
-        here: Here {
-            occupied,
-            reserved: 0,
-            inside_since: inside.map(|session| session.stay.entered_at),
-            read_at: inside
-                .map(|session| &session.stay)
-                .filter(|stay| stay.lane == event.lane && policies.double_read_s > 0)
-                .map(|stay| stay.entered_at),
-        },
-        facts: fact::Kind::ALL.into_iter().fold(checks::Facts::PENDING, |facts, kind| facts.with(kind, view.fact(&event.credential, kind))),
-    };
-    // Whoever decides has waited as long as it may: what has not come by now does not come.
-    if let Judged::Wants(kinds) = judge(&case) {
-        case.facts = kinds.iter().fold(case.facts, |facts, kind| facts.with(kind, Fact::Missed));
-    }
-    match (judge(&case), inside) {
-        (Judged::Again, Some(session)) => Admission::Again(session.stay.session),
-        (Judged::Decided(Decision { verdict: Verdict::Open, marks, .. }), _) => Admission::Open(marks.inside),
-        (Judged::Decided(Decision { verdict: Verdict::Refuse, reason, .. }), _) => Admission::Refused(reason.unwrap_or(Refusal::FactMissing)),
-        (Judged::Decided(Decision { verdict: Verdict::Ask, reason, .. }), _) => Admission::Asked(reason.unwrap_or(Refusal::FactMissing)),
-        (Judged::Again, None) | (Judged::Wants(_), _) => Admission::Asked(Refusal::FactMissing),
     }
 }
 
