@@ -46,6 +46,8 @@ pub struct Dead {
 pub struct Logs {
     /// GATE, in order.
     pub gate: Vec<Stored>,
+    /// DESK, in order.
+    pub desk: Vec<Stored>,
     /// CHANNEL, in order.
     pub channel: Vec<Stored>,
     /// The journals, each in order.
@@ -89,10 +91,15 @@ impl Logs {
             count += 1;
             self.dead.push(dead(&stored));
         }
-        for inbox in [Inbox::Channel, Inbox::Gate] {
+        for inbox in [Inbox::Channel, Inbox::Desk, Inbox::Gate] {
             let fresh = self.fresh(bus, inbox.stream()).await?;
             count += fresh.len();
-            if inbox == Inbox::Gate { &mut self.gate } else { &mut self.channel }.extend(fresh);
+            let known = match inbox {
+                Inbox::Channel => &mut self.channel,
+                Inbox::Desk => &mut self.desk,
+                _ => &mut self.gate,
+            };
+            known.extend(fresh);
         }
         Ok(count)
     }

@@ -206,6 +206,10 @@ fn judge_sessions(stays: &mut Stays, partition: Partition, groups: &[Group], inp
                 Some((stored_at, Ok((home, key, event)))) if *home == partition && key == group.event => stays.gate(event, *stored_at, &actual),
                 _ => Vec::new(),
             },
+            Inbox::Desk => match inputs.desk.get(&group.sequence) {
+                Some((stored_at, Ok((home, key, event)))) if *home == partition && key == group.event => stays.desk(event, *stored_at),
+                _ => Vec::new(),
+            },
             Inbox::Order => match inputs.event(group, partition) {
                 Some(Event::Order(event)) => stays.order(event),
                 _ => Vec::new(),
@@ -315,10 +319,13 @@ impl Answered {
         let gate = inputs.gate.iter().map(|(sequence, (_, read))| {
             (Inbox::Gate, Journal::Session, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
         });
+        let desk = inputs.desk.iter().map(|(sequence, (_, read))| {
+            (Inbox::Desk, Journal::Session, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
+        });
         let channel = inputs.channel.iter().map(|(sequence, read)| {
             (Inbox::Channel, Journal::Payment, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
         });
-        for (inbox, journal, sequence, read) in gate.chain(channel) {
+        for (inbox, journal, sequence, read) in gate.chain(desk).chain(channel) {
             let (stream, is_dead) = (inbox.stream(), dead.contains(&(inbox.stream(), sequence)));
             match read {
                 Err(_) if is_dead => {}

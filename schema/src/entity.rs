@@ -2,6 +2,7 @@
 
 use crate::{
     Credential, Effect, Id, LotId, Moment, Money, Partition, Token,
+    fact::{PartId, Stated},
     id::{self, Province},
     journal::{Departure, Entry, Journal, Quote, Source, Stay},
     money::Currency,
@@ -20,6 +21,8 @@ pub enum Table {
     Sessions,
     /// Exits that wait for their entry.
     Waiting,
+    /// What was stated of vehicles.
+    Facts,
     /// Bills.
     Orders,
     /// Money per order.
@@ -40,10 +43,11 @@ pub enum Table {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Lots,
         Self::Sessions,
         Self::Waiting,
+        Self::Facts,
         Self::Orders,
         Self::Payments,
         Self::Ledger,
@@ -60,6 +64,7 @@ impl Table {
             Self::Lots => "lots",
             Self::Sessions => "sessions",
             Self::Waiting => "waiting",
+            Self::Facts => "facts",
             Self::Orders => "orders",
             Self::Payments => "payments",
             Self::Ledger => "ledger",
@@ -74,7 +79,7 @@ impl Table {
     /// The journal whose fold its rows are.
     pub const fn journal(self) -> Journal {
         match self {
-            Self::Lots | Self::Sessions | Self::Waiting | Self::SessionAnswers => Journal::Session,
+            Self::Lots | Self::Sessions | Self::Waiting | Self::Facts | Self::SessionAnswers => Journal::Session,
             Self::Orders | Self::OrderAnswers => Journal::Order,
             Self::Payments | Self::PaymentAnswers => Journal::Payment,
             Self::Ledger | Self::Windows | Self::LedgerAnswers => Journal::Ledger,
@@ -119,6 +124,12 @@ impl Key {
         Self { table: Table::Lots, province, day: Day(0), bucket: Partition::of_lot(lot.as_str()), id: lot }
     }
 
+    /// The key of what was stated at a lot's desk under a part's id.
+    pub fn fact(province: Province, lot: LotId, part: &PartId) -> Self {
+        let id = id::digest(&["fact", part.as_str()], 20).parse().expect("20 letters and digits are a token");
+        Self { table: Table::Facts, id, ..Self::lot(province, lot) }
+    }
+
     /// The key of a lot's settlement window.
     pub fn window(province: Province, lot: LotId, day: Day) -> Self {
         Self { table: Table::Windows, day, ..Self::lot(province, lot) }
@@ -155,6 +166,8 @@ pub enum Entity {
     Session(Box<Session>),
     /// An exit that waits, or waited.
     Waiting(Box<Waiting>),
+    /// What was stated of vehicles.
+    Stated(Box<Stated>),
     /// A bill.
     Order(Box<Order>),
     /// The money of an order.
@@ -176,7 +189,8 @@ impl Entity {
             Self::Waiting(waiting) => waiting.released_by.is_none(),
             Self::Order(order) => order.paid.is_none() && !order.quote.as_ref().is_some_and(|q| q.total.is_zero()),
             Self::Payment(payment) => payment.is_open(),
-            Self::Posting(_) | Self::Window(_) | Self::Answer(_) => false,
+            // A statement never changes by itself, and its key follows from whoever changes it.
+            Self::Stated(_) | Self::Posting(_) | Self::Window(_) | Self::Answer(_) => false,
         }
     }
 
@@ -213,6 +227,17 @@ pub struct Lot {
     pub lot: LotId,
     /// Spaces held by open sessions.
     pub occupied: i64,
+    /// Spaces held for cars that have not come: from when to when, by the reservation's id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reservations: BTreeMap<PartId, (Moment, Moment)>,
+}
+
+impl Lot {
+    /// How many spaces are held at a moment for cars that have not come.
+    pub fn reserved(&self, at: Moment) -> i64 {
+        let held = self.reservations.values().filter(|(from, until)| *from <= at && at < *until);
+        i64::try_from(held.count()).unwrap_or(i64::MAX)
+    }
 }
 
 /// How far a stay has come.

@@ -9,7 +9,7 @@
 //!
 //! Not here: what a fact decides (`rules::entry::checks`), where it is kept (`store::cache`).
 
-use crate::{Credential, Id, LotId, Moment, Money, Token, time::Zone};
+use crate::{Credential, Id, LotId, Moment, Money, Token, desk::AuthorId, time::Zone};
 use serde::{Deserialize, Serialize};
 use std::{fmt, ops, sync::Arc};
 
@@ -163,6 +163,25 @@ impl What {
     }
 }
 
+/// What somebody at a desk stated of vehicles, as it is in force: the row of a part that no journal but SESSION knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stated {
+    /// The lot at whose desk it was said.
+    pub lot: LotId,
+    /// The part's id.
+    pub part: PartId,
+    /// What.
+    pub what: What,
+    /// Of which vehicles; none of a removal.
+    pub of: Vec<Credential>,
+    /// Who said it.
+    pub author: AuthorId,
+    /// Why.
+    pub reason: Arc<str>,
+    /// When it was said.
+    pub said_at: Moment,
+}
+
 /// Where something holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -313,6 +332,11 @@ pub struct TimeBand {
 }
 
 impl TimeBand {
+    /// Whether its numbers mean something.
+    pub const fn is_sound(self) -> bool {
+        self.from_min < 1440 && self.to_min <= 1440 && self.days.0 > 0 && self.days.0 < 128
+    }
+
     /// Whether a minute is in it.
     pub const fn covers(self, local: LocalMinute) -> bool {
         let LocalMinute { weekday, minute } = local;

@@ -53,6 +53,15 @@ impl Credential {
         Self { kind: CredentialKind::Plate, text: text.into(), colour: Some(colour) }
     }
 
+    /// What is wrong with its text, and what to do about that.
+    pub fn check(&self) -> Result<(), String> {
+        let length = self.text.chars().count();
+        if length == 0 || length > Self::TEXT_MAX {
+            return Err(format!("the credential has {length} characters: it needs 1 to {}", Self::TEXT_MAX));
+        }
+        Ok(())
+    }
+
     /// The text with its middle hidden, for logs and errors.
     pub fn masked(&self) -> String {
         let count = self.text.chars().count();

@@ -4,6 +4,7 @@
 
 use crate::{
     Credential, Energy, EventId, Id, LaneId, LotId, Moment, Money, VehicleClass,
+    fact::{self, PartId, Stated},
     id::{self, Province},
     money::Currency,
     time::Day,
@@ -54,6 +55,8 @@ pub enum Inbox {
     Gate,
     /// Payment channels.
     Channel,
+    /// People at desks.
+    Desk,
     /// The journal of `entry`.
     Session,
     /// The journal of `pricing`.
@@ -70,6 +73,7 @@ impl Inbox {
         match self {
             Self::Gate => "GATE",
             Self::Channel => "CHANNEL",
+            Self::Desk => "DESK",
             Self::Session => "SESSION",
             Self::Order => "ORDER",
             Self::Payment => "PAYMENT",
@@ -129,6 +133,7 @@ impl Event {
                 SessionEvent::Waiting { .. } => "waiting",
                 SessionEvent::Leaving { .. } => "leaving",
                 SessionEvent::Closed { .. } => "closed",
+                SessionEvent::Stated { .. } => "stated",
                 SessionEvent::Noted { .. } => "noted",
             },
             Self::Order(event) => match event {
@@ -162,7 +167,10 @@ impl Event {
                 | SessionEvent::Superseded { stay, .. }
                 | SessionEvent::Leaving { stay, .. }
                 | SessionEvent::Closed { stay, .. } => stay.province,
-                SessionEvent::Refused { province, .. } | SessionEvent::Waiting { province, .. } | SessionEvent::Noted { province, .. } => *province,
+                SessionEvent::Refused { province, .. }
+                | SessionEvent::Waiting { province, .. }
+                | SessionEvent::Stated { province, .. }
+                | SessionEvent::Noted { province, .. } => *province,
             },
             Self::Order(event) => match event {
                 OrderEvent::Priced { stay, .. } | OrderEvent::Unpriced { stay, .. } => stay.province,
@@ -206,6 +214,23 @@ pub struct Stay {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// What a session remembers of the decision that let its car in, beside the right that it uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    /// The right whose cars are all inside: this stay is priced as an ordinary one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrun: Option<PartId>,
+    /// The reservation that it uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reservation: Option<PartId>,
+    /// Another lot in which it is at the same time, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<LotId>,
+    /// The facts that did not come in time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missed: Vec<fact::Kind>,
 }
 
 /// How a car left.
@@ -295,6 +320,10 @@ pub enum Note {
     RefundRefused,
     /// What was applied is not what was due.
     AmountDiffers,
+    /// It was said too long ago to be believed.
+    TooLate,
+    /// Something else goes by this id.
+    OfAnotherKind,
 }
 
 /// Events of SESSION.
@@ -312,6 +341,9 @@ pub enum SessionEvent {
         /// The exit that waited for this entry, if one did: `leaving` follows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         releases: Option<Id>,
+        /// What else was found.
+        #[serde(default, skip_serializing_if = "is_default")]
+        marks: Marks,
     },
     /// A car was not let in, or its event could not be believed.
     Refused {
@@ -380,6 +412,16 @@ pub enum SessionEvent {
         paid: Money,
         /// The command's end of life.
         expires_at: Moment,
+    },
+    /// A person at a desk stated something of vehicles: it counts from now on, in all lots that it is about.
+    Stated {
+        /// What, of which vehicles, by whom and why.
+        stated: Box<Stated>,
+        /// The vehicles that it was of until now and is no more.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        dropped: Vec<Credential>,
+        /// The province of the desk's lot.
+        province: Province,
     },
     /// Nothing was to be done.
     Noted {

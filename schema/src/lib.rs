@@ -10,6 +10,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
 pub mod channel;
+pub mod desk;
 pub mod effect;
 pub mod entity;
 pub mod fact;
@@ -26,6 +27,7 @@ pub mod vehicle;
 pub mod wire;
 
 pub use channel::{ChannelEvent, ChannelFact};
+pub use desk::DeskEvent;
 pub use effect::{Effect, LaneCommand, RefundCall, Verdict};
 pub use entity::{Entity, Handle, Key, Table};
 pub use gate::{Credential, GateEvent, GateKind};

@@ -331,8 +331,7 @@ fn check(lot: &LotDeclared) -> Result<(), String> {
             return Err(format!("lane {} is declared twice: give each lane a name of its own", lane.lane));
         }
     }
-    let minutes = |band: &TimeBand| band.from_min < 1440 && band.to_min <= 1440 && (1..128).contains(&band.days.0);
-    if let Some(band) = lot.hours.iter().find(|band| !minutes(band)) {
+    if let Some(band) = lot.hours.iter().find(|band| !band.is_sound()) {
         return Err(format!("hours {band:?}: days is the sum of 1 for Monday to 64 for Sunday, from_min below 1440, to_min at most 1440"));
     }
     Ok(())

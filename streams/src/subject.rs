@@ -35,7 +35,7 @@ fn partition_token(token: &str) -> Option<Partition> {
 pub fn stored_as(subject: &str) -> Option<(&'static table::Stream, String)> {
     let stream = table::STREAMS.iter().find(|stream| matches(stream.listens, subject))?;
     let stored = match (stream.transform, subject.split('.').collect::<Vec<_>>().as_slice()) {
-        (Some(_), [_, lot, lane, kind]) => format!("{}.{}.{lot}.{lane}.{kind}", stream.name, Partition::of_lot(lot)),
+        (Some(_), [_, lot, rest @ ..]) => format!("{}.{}.{lot}.{}", stream.name, Partition::of_lot(lot), rest.join(".")),
         _ => subject.to_owned(),
     };
     Some((stream, stored))
@@ -76,6 +76,7 @@ mod tests {
             ("SESSION", "ORDER.44.7.priced", None),
             ("GATE", "GATE.63.lot.lane.entry", Some(Partition(63))),
             ("CHANNEL", "CHANNEL.0.wechat.succeeded", Some(Partition(0))),
+            ("DESK", "DESK.9.lot.stated", Some(Partition(9))),
             ("DEAD", "DEAD.GATE.9", Some(Partition(9))),
             ("OTHER", "OTHER.1.2", None),
         ] {

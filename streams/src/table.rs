@@ -70,7 +70,7 @@ pub const VALUE_BYTES_MAX: usize = 512 * 1024;
 pub(crate) const EXPECTED_REVISION: &str = "Nats-Expected-Last-Subject-Sequence";
 
 /// Every stream.
-pub const STREAMS: [Stream; 7] = [
+pub const STREAMS: [Stream; 8] = [
     Stream {
         name: "GATE",
         role: Role::Inbox,
@@ -89,6 +89,15 @@ pub const STREAMS: [Stream; 7] = [
         message_bytes_max: wire::INBOX_BYTES_MAX,
         share_percent: 10,
     },
+    Stream {
+        name: "DESK",
+        role: Role::Inbox,
+        listens: "desk.*.*",
+        transform: Some("DESK.{{partition(64,1)}}.{{wildcard(1)}}.{{wildcard(2)}}"),
+        partition_token: 1,
+        message_bytes_max: wire::INBOX_BYTES_MAX,
+        share_percent: 2,
+    },
     journal("SESSION", "SESSION.*.*.*", 20),
     journal("ORDER", "ORDER.*.*.*", 15),
     journal("PAYMENT", "PAYMENT.*.*.*", 15),
@@ -100,7 +109,7 @@ pub const STREAMS: [Stream; 7] = [
         transform: None,
         partition_token: 2,
         message_bytes_max: DEAD_BYTES_MAX,
-        share_percent: 10,
+        share_percent: 8,
     },
 ];
 
@@ -133,7 +142,11 @@ pub const PROCESSORS: [Processor; 4] = [
     Processor {
         name: "entry",
         journal: Journal::Session,
-        sources: &[Source { stream: "GATE", kinds: &[] }, Source { stream: "ORDER", kinds: &["priced", "paid"] }],
+        sources: &[
+            Source { stream: "GATE", kinds: &[] },
+            Source { stream: "DESK", kinds: &[] },
+            Source { stream: "ORDER", kinds: &["priced", "paid"] },
+        ],
     },
     Processor {
         name: "pricing",
@@ -401,7 +414,11 @@ mod tests {
         let strings = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
         assert_eq!(
             filters("entry", 1, 0),
-            [("entry-GATE-0of1".to_owned(), strings(&["GATE.>"])), ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.priced", "ORDER.*.*.paid"]))]
+            [
+                ("entry-GATE-0of1".to_owned(), strings(&["GATE.>"])),
+                ("entry-DESK-0of1".to_owned(), strings(&["DESK.>"])),
+                ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.priced", "ORDER.*.*.paid"]))
+            ]
         );
         assert_eq!(filters("payment", 32, 17)[0], ("payment-CHANNEL-17of32".to_owned(), strings(&["CHANNEL.17.>", "CHANNEL.49.>"])));
         assert_eq!(filters("payment", 64, 17)[1].1, strings(&["ORDER.*.17.priced"]));

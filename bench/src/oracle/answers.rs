@@ -6,7 +6,7 @@
 
 use super::Findings;
 use crate::logs::{Line, Logs, partition_token};
-use schema::{ChannelEvent, Credential, Event, GateEvent, Inbox, Journal, Moment, Partition, wire};
+use schema::{ChannelEvent, Credential, DeskEvent, Event, GateEvent, Inbox, Journal, Moment, Partition, wire};
 use std::collections::{BTreeMap, BTreeSet};
 use streams::Stored;
 
@@ -105,6 +105,17 @@ pub fn read_gate(stored: &Stored) -> Read<GateEvent> {
     Ok((Partition::of_lot(event.lot.as_str()), event.key(), event))
 }
 
+/// Reads a message of DESK as the contract of that inbox says.
+pub fn read_desk(stored: &Stored) -> Read<DeskEvent> {
+    let event: DeskEvent = wire::decode(content_type(stored), &stored.payload).map_err(|error| error.to_string())?;
+    let tokens: Vec<&str> = stored.subject.split('.').skip(2).collect();
+    if tokens != [event.lot.as_str(), event.says.kind()] {
+        return Err(format!("the payload contradicts its subject {}", stored.subject));
+    }
+    let event = event.checked()?;
+    Ok((Partition::of_lot(event.lot.as_str()), event.key(), event))
+}
+
 /// Reads a message of CHANNEL as the contract of that inbox says.
 pub fn read_channel(stored: &Stored) -> Read<ChannelEvent> {
     let event: ChannelEvent = wire::decode(content_type(stored), &stored.payload).map_err(|error| error.to_string())?;
@@ -120,6 +131,8 @@ pub fn read_channel(stored: &Stored) -> Read<ChannelEvent> {
 pub struct Inputs<'a> {
     /// GATE: when it was stored, and what it says.
     pub gate: BTreeMap<u64, (Moment, Read<GateEvent>)>,
+    /// DESK: when it was stored, and what it says.
+    pub desk: BTreeMap<u64, (Moment, Read<DeskEvent>)>,
     /// CHANNEL.
     pub channel: BTreeMap<u64, Read<ChannelEvent>>,
     /// The journals.
@@ -130,10 +143,15 @@ pub struct Inputs<'a> {
 impl<'a> Inputs<'a> {
     /// All inputs of these logs.
     pub fn of(logs: &'a Logs) -> Self {
-        let mut inputs = Self { gate: BTreeMap::new(), channel: BTreeMap::new(), lines: BTreeMap::new(), last: BTreeMap::new() };
+        let mut inputs =
+            Self { gate: BTreeMap::new(), desk: BTreeMap::new(), channel: BTreeMap::new(), lines: BTreeMap::new(), last: BTreeMap::new() };
         for stored in &logs.gate {
             inputs.gate.insert(stored.sequence, (stored.time, read_gate(stored)));
             inputs.last.insert(Inbox::Gate, stored.sequence);
+        }
+        for stored in &logs.desk {
+            inputs.desk.insert(stored.sequence, (stored.time, read_desk(stored)));
+            inputs.last.insert(Inbox::Desk, stored.sequence);
         }
         for stored in &logs.channel {
             inputs.channel.insert(stored.sequence, read_channel(stored));

@@ -78,6 +78,8 @@ pub struct Counts {
     pub postings: u64,
     /// Revenue in minor units, by `province currency`.
     pub revenue_by_province: BTreeMap<String, i64>,
+    /// What was stated of vehicles.
+    pub stated: u64,
     /// Revenue by lot and local day, in their order.
     pub takings: Vec<Taking>,
     /// Promise 3's sums, by currency.
@@ -112,6 +114,7 @@ impl Counts {
             SessionEvent::Closed { .. } => self.sessions_closed += 1,
             SessionEvent::Superseded { .. } => self.sessions_superseded += 1,
             SessionEvent::Noted { note, .. } => *self.noted.entry(*note).or_default() += 1,
+            SessionEvent::Stated { .. } => self.stated += 1,
             SessionEvent::Waiting { .. } | SessionEvent::Leaving { .. } => {}
         }
     }

@@ -5,9 +5,11 @@
 
 use super::World;
 use schema::{
-    Credential, GateEvent, GateKind, Id, LotId, Moment, Money, Partition,
+    Credential, DeskEvent, GateEvent, GateKind, Id, LotId, Moment, Money, Partition,
+    desk::Says,
+    fact::{PartId, Stated, What},
     id::{self, Kind, Place, Province},
-    journal::{Departure, Note, OrderEvent, Refusal, SessionEvent, Stay},
+    journal::{Departure, Marks, Note, OrderEvent, Refusal, SessionEvent, Stay},
     reference::{Direction, Passback},
     time::{MINUTE, SECOND},
 };
@@ -28,12 +30,13 @@ pub struct Stays<'a> {
     inside: BTreeMap<Car, (Stay, Option<Departure>)>,
     gone: BTreeMap<Id, Stay>,
     waiting: BTreeMap<Car, (Id, Departure)>,
+    stated: BTreeMap<(LotId, PartId), Stated>,
 }
 
 impl<'a> Stays<'a> {
     /// An empty one.
     pub fn new(world: &'a World<'a>, partition: Partition) -> Self {
-        Self { world, partition, inside: BTreeMap::new(), gone: BTreeMap::new(), waiting: BTreeMap::new() }
+        Self { world, partition, inside: BTreeMap::new(), gone: BTreeMap::new(), waiting: BTreeMap::new(), stated: BTreeMap::new() }
     }
 
     /// How many are inside, how many of these stand at an exit, and how many exits wait.
@@ -88,7 +91,7 @@ impl<'a> Stays<'a> {
         let (class, energy) = (event.vehicle_class(), event.vehicle_energy());
         let (lane, credential, entered_at) = (event.lane, event.credential.clone(), event.seen_at);
         let stay = Stay { session, lot: event.lot, province, credential, lane, entered_at, class, energy };
-        let opened = |releases| SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases };
+        let opened = |releases| SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases, marks: Marks::default() };
         if old.is_none() && self.waiting.get(&car).is_some_and(|(_, departure)| departure.left_at >= event.seen_at) {
             let (waiting, departure) = self.waiting.remove(&car).expect("it was there a line above");
             self.inside.insert(car, (stay.clone(), Some(departure.clone())));
@@ -153,6 +156,29 @@ impl<'a> Stays<'a> {
         vec![SessionEvent::Waiting { waiting, lot: car.0, province, credential: car.1, departure, expires_at: NO_END }]
     }
 
+    /// What a person's saying becomes.
+    pub fn desk(&mut self, event: &DeskEvent, stored_at: Moment) -> Vec<SessionEvent> {
+        let province = self.world.lot(&event.lot).map(|lot| lot.declared.province);
+        let noted = |note| vec![SessionEvent::Noted { note, concerns: None, lot: event.lot, province: province.unwrap_or(Province(0)), ask: None }];
+        let Some(province) = province else { return noted(Note::Unknown) };
+        if event.said_at < stored_at.plus(self.world.late_max.saturating_neg()) {
+            return noted(Note::TooLate);
+        }
+        let Says::Stated { part, what, of } = &event.says;
+        let before = self.stated.get(&(event.lot, *part));
+        match (before, what) {
+            (None, What::Removed(_)) => return noted(Note::Unknown),
+            (Some(Stated { what: What::Removed(_), .. }), What::Removed(_)) => return noted(Note::AlreadyClosed),
+            (Some(before), what) if before.what.kind() != what.kind() => return noted(Note::OfAnotherKind),
+            _ => {}
+        }
+        let dropped = before.map(|before| before.of.iter().filter(|car| !of.contains(car)).cloned().collect()).unwrap_or_default();
+        let (author, reason, said_at) = (event.author, event.reason.clone(), event.said_at);
+        let stated = Stated { lot: event.lot, part: *part, what: what.clone(), of: of.clone(), author, reason, said_at };
+        self.stated.insert((event.lot, *part), stated.clone());
+        vec![SessionEvent::Stated { stated: Box::new(stated), dropped, province }]
+    }
+
     /// What an event of ORDER becomes.
     pub fn order(&mut self, event: &OrderEvent) -> Vec<SessionEvent> {
         match event {
@@ -195,7 +221,7 @@ pub fn normal(event: &SessionEvent) -> SessionEvent {
                 *ask = None;
             }
         }
-        SessionEvent::Leaving { .. } | SessionEvent::Superseded { .. } => {}
+        SessionEvent::Leaving { .. } | SessionEvent::Superseded { .. } | SessionEvent::Stated { .. } => {}
     }
     event
 }

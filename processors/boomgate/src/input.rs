@@ -7,7 +7,7 @@
 //! Not here: what is done with either (`turn`).
 
 use rules::{Body, Input};
-use schema::{ChannelEvent, Credential, GateEvent, Inbox, Journal, Moment, Partition, wire};
+use schema::{ChannelEvent, DeskEvent, GateEvent, Inbox, Journal, Moment, Partition, wire};
 use streams::{Delivery, Stored};
 
 /// Something in a partition's queue.
@@ -104,6 +104,15 @@ fn inbox(delivery: &Delivery, partition: Partition) -> Result<Input, String> {
             event.credential = event.credential.identity();
             (Inbox::Gate, event.key(), event.seen_at, Body::Gate(event))
         }
+        "DESK" => {
+            let event: DeskEvent = wire::decode(content_type(stored), &stored.payload).map_err(|error| error.to_string())?;
+            let said = event.subject();
+            if stored.subject.splitn(3, '.').nth(2) != said.split_once('.').map(|(_, rest)| rest) {
+                return Err(format!("the subject {:?} contradicts the payload, which belongs to {said:?}", stored.subject));
+            }
+            let event = event.checked()?;
+            (Inbox::Desk, event.key(), event.said_at, Body::Desk(Box::new(event)))
+        }
         "CHANNEL" => {
             let event: ChannelEvent = wire::decode(content_type(stored), &stored.payload).map_err(|error| error.to_string())?;
             channel(&event, &stored.subject, partition)?;
@@ -122,10 +131,7 @@ fn gate(event: &GateEvent, subject: &str) -> Result<(), String> {
             "the subject {subject:?} contradicts the payload, which says {said:?}: publish on gate.<lot>.<lane>.<kind> of the payload"
         ));
     }
-    let length = event.credential.text.chars().count();
-    if length == 0 || length > Credential::TEXT_MAX {
-        return Err(format!("the credential has {length} characters: it needs 1 to {}", Credential::TEXT_MAX));
-    }
+    event.credential.check()?;
     if event.seen_at.0 < 0 {
         return Err("seen_at is before 1970: it is microseconds since then, in UTC".into());
     }

@@ -123,7 +123,7 @@ pub async fn verify(bus: &dyn Bus, store: &dyn Store) -> anyhow::Result<Report> 
         }
     }
     let mut inboxes = Vec::new();
-    for stream in ["GATE", "CHANNEL"] {
+    for stream in ["GATE", "DESK", "CHANNEL"] {
         let (read, trimmed) = whole(bus, stream).await?;
         inboxes.push((stream, read, trimmed));
     }
@@ -136,6 +136,7 @@ pub async fn verify(bus: &dyn Bus, store: &dyn Store) -> anyhow::Result<Report> 
         compare(&log, &rows, &marks, &mut report);
         if rules.journal == Journal::Session {
             answered(&log, &inboxes, &dead, now, "GATE", &mut report);
+            answered(&log, &inboxes, &dead, now, "DESK", &mut report);
         }
         if rules.journal == Journal::Payment {
             answered(&log, &inboxes, &dead, now, "CHANNEL", &mut report);

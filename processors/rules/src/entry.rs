@@ -11,6 +11,7 @@
 
 mod admit;
 pub mod checks;
+mod desk;
 
 use crate::{Body, Facts, Input, Rules, Touch, View, command};
 use admit::{Admission, admit};
@@ -19,16 +20,17 @@ use schema::{
     Verdict,
     entity::{Answer, Lot, Session, Stage, Waiting},
     id::{self, Kind, Place, Province},
-    journal::{Departure, Note, OrderEvent, Refusal, SessionEvent, Stay},
+    journal::{Departure, Marks, Note, OrderEvent, Refusal, SessionEvent, Stay},
     reference::{LotReference, Passback},
 };
+use std::collections::BTreeMap;
 
 /// The processor `entry`.
 pub const RULES: Rules = Rules { name: "entry", journal: Journal::Session, concerns, needs, decide, touches, evolve, effects };
 
 fn concerns(body: &Body) -> bool {
     match body {
-        Body::Gate(_) => true,
+        Body::Gate(_) | Body::Desk(_) => true,
         Body::Journal(recorded) => match &recorded.event {
             Event::Order(OrderEvent::Priced { quote, .. }) => quote.total.is_zero(),
             Event::Order(OrderEvent::Paid { .. }) => true,
@@ -38,14 +40,18 @@ fn concerns(body: &Body) -> bool {
     }
 }
 
-/// An open session is found by its handle; one that an order names may have been closed.
-fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
+/// An open session is found by its handle; one that an order names may have been closed, and what a person names is where its id says.
+fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
+    if let Body::Desk(event) = &input.body {
+        return desk::needs(facts, event);
+    }
     settled(input).and_then(|settled| Key::of(Table::Sessions, settled.session)).into_iter().collect()
 }
 
 fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     let events = match &input.body {
         Body::Gate(event) => gate(view, facts, input, event),
+        Body::Desk(event) => desk::decide(view, facts, input, event),
         Body::Journal(_) | Body::Channel(_) | Body::Tick(_) => {
             settled(input).map(|settled| vec![close(view, facts, input, &settled)]).unwrap_or_default()
         }
@@ -81,7 +87,7 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
             (None, Some(exit)) if exit.departure.left_at >= event.seen_at => {
                 let stay = stay(lot, event);
                 let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1 };
-                vec![SessionEvent::Opened { stay, event: event.id, expires_at, releases: Some(exit.waiting) }, leaving]
+                vec![SessionEvent::Opened { stay, event: event.id, expires_at, releases: Some(exit.waiting), marks: Marks::default() }, leaving]
             }
             (inside, _) => match admit(view, lot, event, inside) {
                 Admission::Again(session) => {
@@ -90,11 +96,11 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
                 }
                 Admission::Refused(reason) => refuse(province, reason, false),
                 Admission::Asked(reason) => refuse(province, reason, true),
-                Admission::Open(passback) => {
+                Admission::Open(passback, marks) => {
                     let stay = stay(lot, event);
                     let (by, flagged) = (stay.session, passback == Some(Passback::Flag));
                     let old = inside.map(|old| SessionEvent::Superseded { stay: old.stay.clone(), by, flagged });
-                    old.into_iter().chain([SessionEvent::Opened { stay, event: event.id, expires_at, releases: None }]).collect()
+                    old.into_iter().chain([SessionEvent::Opened { stay, event: event.id, expires_at, releases: None, marks }]).collect()
                 }
             },
         },
@@ -185,6 +191,7 @@ fn touches(event: &Event) -> Vec<Touch> {
         SessionEvent::Waiting { waiting, .. } => [row(Table::Waiting, *waiting, true), None, None],
         SessionEvent::Leaving { stay, .. } => [row(Table::Sessions, stay.session, false), None, None],
         SessionEvent::Closed { stay, .. } | SessionEvent::Superseded { stay, .. } => [row(Table::Sessions, stay.session, false), lot(stay), None],
+        SessionEvent::Stated { stated, province, .. } => desk::touches(stated, *province),
         SessionEvent::Refused { .. } | SessionEvent::Noted { .. } => [None, None, None],
     };
     touched.into_iter().flatten().collect()
@@ -194,13 +201,17 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     let Event::Session(event) = &recorded.event else { unreachable!("SESSION holds its own events alone") };
     match (key.table, event, entity) {
         (Table::Lots, SessionEvent::Opened { .. } | SessionEvent::Closed { .. } | SessionEvent::Superseded { .. }, lot) => {
-            let occupied = match lot {
-                Some(Entity::Lot(lot)) => lot.occupied,
-                _ => 0,
+            let mut lot = known_lot(key, lot);
+            let step = if let SessionEvent::Opened { marks, .. } = event {
+                lot.reservations.retain(|part, _| marks.reservation.as_ref() != Some(part));
+                1
+            } else {
+                -1
             };
-            let step = if matches!(event, SessionEvent::Opened { .. }) { 1 } else { -1 };
-            Entity::Lot(Lot { lot: key.id, occupied: occupied.saturating_add(step) })
+            Entity::Lot(Lot { occupied: lot.occupied.saturating_add(step), ..lot })
         }
+        (Table::Lots, SessionEvent::Stated { stated, .. }, lot) => Entity::Lot(desk::hold(known_lot(key, lot), stated, recorded.at)),
+        (Table::Facts, SessionEvent::Stated { stated, .. }, _) => Entity::Stated(stated.clone()),
         (Table::Sessions, SessionEvent::Opened { stay, .. }, _) => Entity::Session(Box::new(Session {
             stay: stay.clone(),
             stage: Stage::Open,
@@ -232,6 +243,13 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             Entity::Waiting(Box::new(Waiting { released_by: Some(stay.session), ..*waiting }))
         }
         (table, ..) => unreachable!("{} does not concern {} {}", recorded.event.kind(), table.name(), key.id),
+    }
+}
+
+fn known_lot(key: &Key, lot: Option<Entity>) -> Lot {
+    match lot {
+        Some(Entity::Lot(lot)) => lot,
+        _ => Lot { lot: key.id, occupied: 0, reservations: BTreeMap::new() },
     }
 }
 
@@ -269,7 +287,7 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
             let reason = if *note == Note::AlreadyLeaving { "pay_first" } else { "no_entry_known" };
             at(*concerns, *lot, *lane, *event, Verdict::Ask, reason, *expires_at)
         }
-        SessionEvent::Leaving { .. } | SessionEvent::Superseded { .. } | SessionEvent::Noted { .. } => Vec::new(),
+        SessionEvent::Leaving { .. } | SessionEvent::Superseded { .. } | SessionEvent::Stated { .. } | SessionEvent::Noted { .. } => Vec::new(),
     }
 }
 

@@ -21,7 +21,7 @@ pub mod settlement;
 mod trial;
 
 use schema::{
-    ChannelEvent, Effect, Entity, Event, GateEvent, Handle, Id, Inbox, Journal, Key, Moment, Recorded, Reference,
+    ChannelEvent, DeskEvent, Effect, Entity, Event, GateEvent, Handle, Id, Inbox, Journal, Key, Moment, Recorded, Reference,
     effect::LaneCommand,
     entity::Answer,
     id::{self, Kind},
@@ -52,6 +52,8 @@ pub enum Body {
     Gate(GateEvent),
     /// A payment channel.
     Channel(ChannelEvent),
+    /// A person at a desk.
+    Desk(Box<DeskEvent>),
     /// Another processor's journal.
     Journal(Box<Recorded>),
     /// Something of this entity is due.

@@ -23,7 +23,7 @@ fn concerns(body: &Body) -> bool {
     match body {
         Body::Channel(_) | Body::Tick(_) => true,
         Body::Journal(recorded) => matches!(&recorded.event, Event::Order(OrderEvent::Priced { quote, .. }) if !quote.total.is_zero()),
-        Body::Gate(_) => false,
+        Body::Gate(_) | Body::Desk(_) => false,
     }
 }
 
@@ -32,7 +32,7 @@ fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
     match &input.body {
         Body::Channel(event) => event.order().and_then(|order| Key::of(Table::Payments, order)).into_iter().collect(),
         Body::Tick(key) => vec![*key],
-        Body::Journal(_) | Body::Gate(_) => Vec::new(),
+        Body::Journal(_) | Body::Gate(_) | Body::Desk(_) => Vec::new(),
     }
 }
 
@@ -60,7 +60,7 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
             }
         }
         Body::Tick(key) => known(key.id).map(|payment| due(payment, facts, input)).unwrap_or_default(),
-        Body::Gate(_) => Vec::new(),
+        Body::Gate(_) | Body::Desk(_) => Vec::new(),
     };
     events.into_iter().map(Event::Payment).collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::{Body, Facts, Input, Limits, Rules, View};
 use schema::{
-    Cause, Currency, Effect, Entity, Event, GateEvent, GateKind, Handle, Inbox, Key, Moment, Recorded, Reference, VehicleClass,
+    Cause, Currency, DeskEvent, Effect, Entity, Event, GateEvent, GateKind, Handle, Inbox, Key, Moment, Recorded, Reference, VehicleClass,
     fact::{TimeBand, Weekdays},
     gate::{Colour, Confidence, Credential},
     reference::{Declared, Direction, LaneDeclared, LotDeclared, Passback, Policies, RateTable, Step},
@@ -113,6 +113,13 @@ impl Trial {
         self.now = self.now.max(event.seen_at);
         let (key, time) = (event.key(), event.seen_at);
         self.input(Inbox::Gate, &key, time, Body::Gate(event))
+    }
+
+    /// Decides and folds what a person said.
+    pub fn desk(&mut self, event: DeskEvent) -> Vec<Event> {
+        self.now = self.now.max(event.said_at);
+        let (key, time) = (event.key(), event.said_at);
+        self.input(Inbox::Desk, &key, time, Body::Desk(Box::new(event.checked().expect("it means something"))))
     }
 
     /// Decides and folds an event of another journal.

@@ -50,6 +50,7 @@ pub(crate) const fn columns(table: Table) -> &'static [Column] {
             ("order_id", Text),
         ],
         Table::Waiting => &[("lot", Text), ("plate", Text), ("left_at", Number), ("session_id", Text)],
+        Table::Facts => &[("lot", Text), ("part", Text), ("kind", Text), ("plates", Text), ("author", Text), ("said_at", Number)],
         Table::Orders => &[
             ("lot", Text),
             ("session_id", Text),
@@ -87,7 +88,13 @@ pub(crate) fn names(table: Table) -> Vec<&'static str> {
 pub(crate) const fn opens(table: Table) -> bool {
     match table {
         Table::Lots | Table::Sessions | Table::Waiting | Table::Orders | Table::Payments => true,
-        Table::Ledger | Table::Windows | Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers => false,
+        Table::Facts
+        | Table::Ledger
+        | Table::Windows
+        | Table::SessionAnswers
+        | Table::OrderAnswers
+        | Table::PaymentAnswers
+        | Table::LedgerAnswers => false,
     }
 }
 
@@ -95,7 +102,7 @@ pub(crate) const fn opens(table: Table) -> bool {
 pub(crate) const fn forgets(table: Table) -> bool {
     match table {
         Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers => true,
-        Table::Lots | Table::Sessions | Table::Waiting | Table::Orders | Table::Payments | Table::Ledger | Table::Windows => false,
+        Table::Lots | Table::Sessions | Table::Waiting | Table::Facts | Table::Orders | Table::Payments | Table::Ledger | Table::Windows => false,
     }
 }
 
@@ -174,6 +181,14 @@ fn values(table: Table, entity: &Entity) -> Vec<Value> {
         (Table::Waiting, Entity::Waiting(waiting)) => {
             vec![id(waiting.lot), text(&waiting.credential.text), Number(waiting.departure.left_at.0), id(waiting.released_by)]
         }
+        (Table::Facts, Entity::Stated(stated)) => vec![
+            id(stated.lot),
+            text(stated.part.as_str()),
+            text(stated.what.kind().as_str()),
+            text(&stated.of.iter().map(|credential| &*credential.text).collect::<Vec<_>>().join(" ")),
+            text(stated.author.as_str()),
+            Number(stated.said_at.0),
+        ],
         (Table::Orders, Entity::Order(order)) => {
             let total = order.quote.as_ref().map(|q| q.total);
             let paid = order.paid.as_ref().map(|(money, _)| *money);

@@ -2,11 +2,12 @@ use super::*;
 use crate::{
     Cause, ChannelEvent, ChannelFact, Currency, Day, Energy, Event, GateEvent, GateKind, Id, Inbox, Journal, LaneCommand, Moment, Money, Partition,
     Recorded, RefundCall, VehicleClass, Verdict,
-    fact::{Arrear, AssignedRight, Ban, Part, Presence, Reservation, Scope, TimeBand, Weekdays, What},
+    desk::{DeskEvent, Says},
+    fact::{Arrear, AssignedRight, Ban, Part, Presence, Reservation, Scope, Stated, TimeBand, Weekdays, What},
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
     journal::{
-        Account, Bill, Departure, Entry, LedgerEvent, LineKind, Note, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, Refusal,
+        Account, Bill, Departure, Entry, LedgerEvent, LineKind, Marks, Note, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, Refusal,
         SessionEvent, Source, Stay,
     },
 };
@@ -50,11 +51,21 @@ fn source() -> Source {
 
 const FEE: Money = Money::new(1_000, Currency::Cny);
 
+fn opened(marks: Marks) -> SessionEvent {
+    SessionEvent::Opened { stay: stay(), event: name("e1"), expires_at: AT.plus(30_000_000), releases: Some(id(Kind::Waiting, "w")), marks }
+}
+
+fn stated() -> Stated {
+    let ban = Ban { scope: Scope::Operator(name("city")), from: AT, until: None, reason: "fraud".into() };
+    let of = vec![stay().credential];
+    Stated { lot: name("lot-1"), part: name("ban-1"), what: What::Ban(ban), of, author: name("lin"), reason: "three times".into(), said_at: AT }
+}
+
 fn session_events() -> Vec<SessionEvent> {
     let (lot, lane, province) = (name("lot-1"), name("in"), Province(44));
     let credential = stay().credential;
     vec![
-        SessionEvent::Opened { stay: stay(), event: name("e1"), expires_at: AT.plus(30_000_000), releases: Some(id(Kind::Waiting, "w")) },
+        opened(Marks::default()),
         SessionEvent::Refused {
             lot,
             lane,
@@ -70,6 +81,7 @@ fn session_events() -> Vec<SessionEvent> {
         SessionEvent::Waiting { waiting: id(Kind::Waiting, "w"), lot, province, credential, departure: departure(), expires_at: AT },
         SessionEvent::Leaving { stay: stay(), departure: departure(), sequence: 1 },
         SessionEvent::Closed { stay: stay(), departure: departure(), order: id(Kind::Order, "o"), paid: FEE, expires_at: AT },
+        SessionEvent::Stated { stated: Box::new(stated()), dropped: vec![Credential::plate("粤BD12345", Colour::Green)], province },
         SessionEvent::Noted { note: Note::AlreadyLeaving, concerns: Some(id(Kind::Session, "s")), lot, province, ask: Some((lane, name("e3"), AT)) },
     ]
 }
@@ -147,6 +159,22 @@ fn every_journal_event_reads_and_writes_its_golden_bytes() {
         let file = format!("{}.{}", journal.stream().to_lowercase(), event.kind());
         check(&file, &Recorded { at: AT.plus(1), cause, event }, |content_type, bytes| decode_recorded(journal, Some(content_type), bytes));
     }
+}
+
+#[test]
+fn what_a_session_remembers_reads_and_writes_its_golden_bytes() {
+    let missed = vec![crate::fact::Kind::Bans];
+    let marks = Marks { overrun: Some(name("pass-7")), reservation: Some(name("res-1")), elsewhere: Some(name("lot-2")), missed };
+    let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
+    let recorded = Recorded { at: AT.plus(1), cause, event: Event::Session(opened(marks)) };
+    check("session.opened.marked", &recorded, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
+}
+
+#[test]
+fn what_is_said_at_a_desk_reads_and_writes_its_golden_bytes() {
+    let Stated { lot, part, what, of, author, reason, said_at } = stated();
+    let event = DeskEvent { id: name("d1"), lot, said_at, author, reason, says: Says::Stated { part, what, of } };
+    check("desk.stated", &event, |content_type, bytes| decode(Some(content_type), bytes));
 }
 
 #[test]

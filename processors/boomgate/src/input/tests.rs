@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use schema::{GateKind, gate::Colour, wire::Format};
+use schema::{Credential, GateKind, gate::Colour, wire::Format};
 use std::collections::BTreeMap;
 
 fn event() -> GateEvent {
@@ -111,10 +111,31 @@ fn a_success_of_an_unknown_attempt_or_of_nothing_is_a_dead_letter() {
     }
 }
 
+#[test]
+fn what_is_said_at_a_desk_is_believed_at_its_own_lot_alone() {
+    let said = |lot: &str, text: &str| {
+        format!(
+            r#"{{"id": "1", "lot": "{lot}", "said_at": 1795392000000000, "author": "lin", "reason": "{text}", "says": {{"kind": "stated",
+                "part": "ban-1", "what": {{"ban": {{"scope": {{"operator": "city"}}, "from": 0, "reason": "fraud"}}}},
+                "of": [{{"kind": "plate", "text": "粤B·12345", "colour": "blue"}}]}}}}"#
+        )
+        .into_bytes()
+    };
+    for (subject, payload, expected) in [
+        ("DESK.5.lot-1.stated", said("lot-1", "why"), "input"),
+        ("DESK.5.lot-2.stated", said("lot-1", "why"), "dead letter"),
+        ("DESK.5.lot-1.opened", said("lot-1", "why"), "dead letter"),
+        ("DESK.5.lot-1.stated", said("lot-1", ""), "dead letter"),
+        ("DESK.5.lot-1.stated", b"{}".to_vec(), "dead letter"),
+    ] {
+        assert_eq!(outcome(delivered("DESK", subject, payload, None)), expected, "{subject}");
+    }
+}
+
 proptest! {
     #[test]
-    fn any_bytes_end_with_an_input_or_a_reason(bytes in prop::collection::vec(any::<u8>(), 0..200), stream in prop::sample::select(vec!["GATE", "CHANNEL"])) {
-        let subject = if stream == "GATE" { "GATE.5.lot-1.in.entry" } else { "CHANNEL.7.wechat.succeeded" };
+    fn any_bytes_end_with_an_input_or_a_reason(bytes in prop::collection::vec(any::<u8>(), 0..200), stream in prop::sample::select(vec!["GATE", "CHANNEL", "DESK"])) {
+        let subject = match stream { "GATE" => "GATE.5.lot-1.in.entry", "DESK" => "DESK.5.lot-1.stated", _ => "CHANNEL.7.wechat.succeeded" };
         prop_assert!(["input", "dead letter"].contains(&outcome(delivered(stream, subject, bytes, None))));
     }
 }

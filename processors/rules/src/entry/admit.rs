@@ -8,7 +8,7 @@ use schema::{
     Entity, GateEvent, Id, Key, Verdict,
     entity::Session,
     fact::{self, LocalMinute},
-    journal::Refusal,
+    journal::{Marks, Refusal},
     reference::{Direction, LotReference, Passback},
     time::SECOND,
 };
@@ -17,8 +17,8 @@ use schema::{
 pub(super) enum Admission {
     /// It was let in just now, into this session.
     Again(Id),
-    /// It comes in, whatever is done about the session that it has already.
-    Open(Option<Passback>),
+    /// It comes in, whatever is done about the session that it has already, with what its new one is to remember.
+    Open(Option<Passback>, Marks),
     /// It does not.
     Refused(Refusal),
     /// A person is asked.
@@ -29,9 +29,9 @@ pub(super) enum Admission {
 pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, inside: Option<&Session>) -> Admission {
     let declared = &lot.declared;
     let policies = &declared.policies;
-    let occupied = match view.get(&Key::lot(declared.province, declared.lot)) {
-        Some(Entity::Lot(lot)) => lot.occupied,
-        _ => 0,
+    let (occupied, reserved) = match view.get(&Key::lot(declared.province, declared.lot)) {
+        Some(Entity::Lot(lot)) => (lot.occupied, lot.reserved(event.seen_at)),
+        _ => (0, 0),
     };
     let lane = declared.lane(&event.lane);
     let direction = lane.map_or(Direction::Both, |lane| lane.direction);
@@ -65,7 +65,7 @@ pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, insi
         },
         here: Here {
             occupied,
-            reserved: 0,
+            reserved,
             inside_since: inside.map(|session| session.stay.entered_at),
             read_at: inside
                 .map(|session| &session.stay)
@@ -80,9 +80,18 @@ pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, insi
     }
     match (judge(&case), inside) {
         (Judged::Again, Some(session)) => Admission::Again(session.stay.session),
-        (Judged::Decided(Decision { verdict: Verdict::Open, marks, .. }), _) => Admission::Open(marks.inside),
+        (Judged::Decided(Decision { verdict: Verdict::Open, marks, .. }), _) => Admission::Open(marks.inside, remembered(marks)),
         (Judged::Decided(Decision { verdict: Verdict::Refuse, reason, .. }), _) => Admission::Refused(reason.unwrap_or(Refusal::FactMissing)),
         (Judged::Decided(Decision { verdict: Verdict::Ask, reason, .. }), _) => Admission::Asked(reason.unwrap_or(Refusal::FactMissing)),
         (Judged::Again, None) | (Judged::Wants(_), _) => Admission::Asked(Refusal::FactMissing),
+    }
+}
+
+fn remembered(marks: checks::Marks) -> Marks {
+    Marks {
+        overrun: marks.overrun.copied(),
+        reservation: marks.reservation.copied(),
+        elsewhere: marks.elsewhere.copied(),
+        missed: marks.missed.iter().collect(),
     }
 }

@@ -4,6 +4,7 @@ use crate::Row;
 use schema::{
     Credential, Currency, Day, Effect, Entity, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, RefundCall, Table, Verdict,
     entity::{Answer, Fate, Lot, Order, Payment, Posting, Receipt, Session, Stage, Waiting, Window},
+    fact::{Reservation, Stated, What},
     gate::Colour,
     id::{self, Kind, Place, Province},
     journal::{Account, Departure, Entry, LineKind, Quote, QuoteLine, Source, Stay},
@@ -34,6 +35,19 @@ fn stay(province: Province, name: &str) -> Stay {
         entered_at: Moment(1_795_451_400_000_000),
         class: schema::VehicleClass::Large,
         energy: schema::Energy::New,
+    }
+}
+
+fn stated() -> Stated {
+    let (from, until) = (Moment(1_795_392_000_000_000), Moment(1_798_070_400_000_000));
+    Stated {
+        lot: token("lot-1"),
+        part: token("reservation-1"),
+        what: What::Reservation(Reservation { lot: token("lot-1"), from, until }),
+        of: vec![Credential::plate("粤B12345", Colour::Blue), Credential::plate("粤B99999", Colour::Yellow)],
+        author: token("lin"),
+        reason: "a guest".into(),
+        said_at: from,
     }
 }
 
@@ -136,9 +150,14 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
     let sums = BTreeMap::from([("CNY/parking_revenue".to_owned(), (0, 1_205)), ("JPY/channel_receivable".to_owned(), (i64::MAX, i64::MIN))]);
     let refunding = Fate::Refunding { refund, tries: 1, due_at: Moment(9) };
     let entities = [
-        (Table::Lots, "lot-1".to_owned(), Entity::Lot(Lot { lot, occupied: -1 })),
+        (
+            Table::Lots,
+            "lot-1".to_owned(),
+            Entity::Lot(Lot { lot, occupied: -1, reservations: BTreeMap::from([(token("reservation-1"), (Moment(1), Moment(2)))]) }),
+        ),
         waiting("waiting-1", None),
         waiting("waiting-2", Some(token("session-1"))),
+        (Table::Facts, "fact-1".to_owned(), Entity::Stated(Box::new(stated()))),
         bill("order-1", None, None),
         bill("order-2", Some(quote(1_205)), None),
         bill("order-3", Some(quote(0)), None),

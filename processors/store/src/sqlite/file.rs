@@ -3,6 +3,7 @@
 //! Invariants
 //! 1. A newer, foreign or damaged file stays as it is, to the byte   (`tests::a_newer_file_is_left_as_it_is`, `tests::a_foreign_or_damaged_file_is_left_as_it_is`).
 //! 2. A new path or an empty file becomes a store, whole or not at all   (`tests::a_new_path_becomes_a_store`).
+//! 3. An older file keeps its rows and gets what it lacks   (`tests::an_older_file_gets_what_it_lacks`).
 
 use super::rows;
 use crate::{Error, Kind};
@@ -12,7 +13,7 @@ use std::{fs::File, io::Read, path::Path, time::Duration};
 /// In the header of every store: `BoGa`.
 const APPLICATION_ID: i32 = 0x426F_4761;
 /// The layout of the tables. A release reads its own and migrates older ones.
-pub(super) const LAYOUT: i32 = 1;
+pub(super) const LAYOUT: i32 = 2;
 /// How long a statement waits for another process before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Statements kept prepared: a save, a load, an open and a scan for each table.
@@ -114,7 +115,7 @@ fn prepare(mut connection: Connection) -> Result<Connection, Refused> {
         // Nothing to make.
     } else {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-        // Another process may have made it while we waited.
+        // Another process may have made it while we waited. An older layout lacks tables, and has those that it has as they are now.
         if !is_ours(&transaction)? {
             transaction.execute_batch(&rows::layout())?;
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -130,12 +131,13 @@ fn prepare(mut connection: Connection) -> Result<Connection, Refused> {
     Ok(connection)
 }
 
-/// Whether a database has our tables; not where it is empty; refused where it is another's or newer.
+/// Whether a database has all our tables; not where it is empty or older; refused where it is another's or newer.
 fn is_ours(connection: &Connection) -> Result<bool, Refused> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0));
     let (id, layout) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
     match (id, layout) {
         (APPLICATION_ID, LAYOUT) => Ok(true),
+        (APPLICATION_ID, 1..LAYOUT) => Ok(false),
         (APPLICATION_ID, newer) if newer > LAYOUT => Err(Refused::By(Kind::Newer)),
         (0, 0) if number("SELECT count(*) FROM sqlite_schema")? == 0 => Ok(false),
         _ => Err(Refused::By(Kind::Damaged)),

@@ -50,10 +50,10 @@ impl Sql {
     }
 }
 
-/// The tables of a new store.
+/// The tables, where they are not there yet.
 pub(super) fn layout() -> String {
     let mut sql = String::from(
-        "CREATE TABLE marks (journal TEXT NOT NULL, partition INTEGER NOT NULL, at INTEGER NOT NULL, sequence INTEGER NOT NULL, \
+        "CREATE TABLE IF NOT EXISTS marks (journal TEXT NOT NULL, partition INTEGER NOT NULL, at INTEGER NOT NULL, sequence INTEGER NOT NULL, \
          PRIMARY KEY (journal, partition)) STRICT, WITHOUT ROWID;\n",
     );
     for table in Table::ALL {
@@ -65,12 +65,12 @@ pub(super) fn layout() -> String {
         });
         writeln!(
             sql,
-            "CREATE TABLE {name} (province INTEGER NOT NULL, day INTEGER NOT NULL, bucket INTEGER NOT NULL, id TEXT NOT NULL, \
+            "CREATE TABLE IF NOT EXISTS {name} (province INTEGER NOT NULL, day INTEGER NOT NULL, bucket INTEGER NOT NULL, id TEXT NOT NULL, \
              at INTEGER NOT NULL, open INTEGER NOT NULL, body TEXT NOT NULL, {own}PRIMARY KEY (province, day, bucket, id)) STRICT;"
         )
         .expect("a String takes all that is written");
         if tables::opens(table) {
-            writeln!(sql, "CREATE INDEX {name}_open ON {name} (bucket, province, day, id) WHERE open = 1;")
+            writeln!(sql, "CREATE INDEX IF NOT EXISTS {name}_open ON {name} (bucket, province, day, id) WHERE open = 1;")
                 .expect("a String takes all that is written");
         }
     }

@@ -1,11 +1,11 @@
 use super::*;
 use crate::{Kind, conformance};
 use schema::{Entity, LotId, Moment, entity::Lot, id::Province};
-use std::{fs, path::PathBuf, task::Poll};
+use std::{collections::BTreeMap, fs, path::PathBuf, task::Poll};
 
 fn row(n: usize, at: i64) -> Row {
     let lot: LotId = format!("lot{n}").parse().expect("a token");
-    Row { key: Key::lot(Province(44), lot), at: Moment(at), entity: Entity::Lot(Lot { lot, occupied: at }) }
+    Row { key: Key::lot(Province(44), lot), at: Moment(at), entity: Entity::Lot(Lot { lot, occupied: at, reservations: BTreeMap::new() }) }
 }
 
 struct Folder(tempfile::TempDir);
@@ -55,6 +55,23 @@ async fn a_new_path_becomes_a_store() {
         assert_eq!(store.load(vec![row(1, 1).key]).await.expect("it is there"), [(n > 0).then(|| row(1, n))]);
         store.save(vec![row(1, n + 1)]).await.expect("it is there");
     }
+}
+
+#[tokio::test]
+async fn an_older_file_gets_what_it_lacks() {
+    let folder = Folder::new();
+    let store = Sqlite::open(&folder.store()).expect("a new store");
+    store.save(vec![row(1, 1)]).await.expect("it is there");
+    drop(store);
+    let older = Connection::open(folder.store()).expect("our store");
+    // The first layout: no table of facts.
+    older.execute_batch("DROP TABLE facts; PRAGMA user_version = 1").expect("it can be written");
+    drop(older);
+    let store = Sqlite::open(&folder.store()).expect("an older store");
+    assert_eq!(store.load(vec![row(1, 1).key]).await.expect("it is there"), [Some(row(1, 1))]);
+    store.save(crate::conformance::samples()).await.expect("it has all tables");
+    drop(store);
+    Sqlite::open(&folder.store()).expect("a store of this release");
 }
 
 #[tokio::test]
