@@ -43,6 +43,7 @@ fn priced() -> Recorded {
         entered_at: entry.seen_at,
         class: schema::VehicleClass::Small,
         energy: schema::Energy::Fuel,
+        sharers: vec![],
     };
     let line = |from_min, to_min| QuoteLine::new(LineKind::Step, (from_min, to_min), 4, 250, 1_000);
     let total = Money::new(2_000, Currency::Cny);

@@ -12,6 +12,7 @@
 mod answers;
 mod bills;
 mod counts;
+mod heard;
 mod identity;
 mod money;
 mod postings;
@@ -25,6 +26,7 @@ pub use price::slow_price;
 use crate::logs::Logs;
 use answers::{Group, Groups, Inputs, gather};
 use bills::Bills;
+use heard::Heard;
 use money::Purses;
 use postings::Books;
 use schema::{
@@ -93,6 +95,7 @@ impl Findings {
 struct World<'a> {
     reference: &'a Reference,
     late_max: i64,
+    heard: Heard<'a>,
 }
 
 impl World<'_> {
@@ -107,7 +110,7 @@ impl World<'_> {
 /// unanswered. Refuses reference data that is not whole.
 pub fn judge(declared: &Declared, late_max: i64, logs: &Logs, at_rest: bool) -> Result<Verdict, NotWhole> {
     let reference = Reference::resolve(declared.clone())?;
-    let world = World { reference: &reference, late_max };
+    let world = World { reference: &reference, late_max, heard: Heard::of(logs) };
     let inputs = Inputs::of(logs);
     let mut findings = Findings::default();
     for missing in &logs.missing {

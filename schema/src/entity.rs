@@ -4,7 +4,7 @@ use crate::{
     Credential, Effect, Id, LotId, Moment, Money, Partition, Token,
     fact::{PartId, Stated},
     id::{self, Province},
-    journal::{Departure, Entry, Journal, Quote, Source, Stay},
+    journal::{Departure, Entry, Journal, Quote, RightUsed, Source, Stay},
     money::Currency,
     time::{DAY, Day, MINUTE},
 };
@@ -276,6 +276,9 @@ pub struct Session {
     /// Whether a person is to look at it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flagged: bool,
+    /// The right that it uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<RightUsed>,
 }
 
 /// An exit without a known entry.

@@ -4,7 +4,7 @@
 
 use crate::{
     Credential, Energy, EventId, Id, LaneId, LotId, Moment, Money, VehicleClass,
-    fact::{self, PartId, Stated},
+    fact::{self, PartId, Stated, TimeBand},
     id::{self, Province},
     money::Currency,
     time::Day,
@@ -210,15 +210,35 @@ pub struct Stay {
     /// What drives it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub energy: Energy,
+    /// The other cars that may use its right, where it uses one that is shared: they are told of its coming and going.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sharers: Vec<Credential>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What a session remembers of the decision that let its car in, beside the right that it uses.
+/// The right that a stay uses, as it was when the car came in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RightUsed {
+    /// Its id.
+    pub id: PartId,
+    /// Its first moment.
+    pub from: Moment,
+    /// The moment at which it has ended.
+    pub until: Moment,
+    /// When in the week it counts, by the lot's own clock; none is always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bands: Vec<TimeBand>,
+}
+
+/// What a session remembers of the decision that let its car in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
+    /// The right that it uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<RightUsed>,
     /// The right whose cars are all inside: this stay is priced as an ordinary one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overrun: Option<PartId>,
@@ -341,9 +361,9 @@ pub enum SessionEvent {
         /// The exit that waited for this entry, if one did: `leaving` follows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         releases: Option<Id>,
-        /// What else was found.
+        /// What was found of its car.
         #[serde(default, skip_serializing_if = "is_default")]
-        marks: Marks,
+        marks: Box<Marks>,
     },
     /// A car was not let in, or its event could not be believed.
     Refused {

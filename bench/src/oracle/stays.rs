@@ -7,7 +7,7 @@ use super::World;
 use schema::{
     Credential, DeskEvent, GateEvent, GateKind, Id, LotId, Moment, Money, Partition,
     desk::Says,
-    fact::{PartId, Stated, What},
+    fact::{self, PartId, Stated, What},
     id::{self, Kind, Place, Province},
     journal::{Departure, Marks, Note, OrderEvent, Refusal, SessionEvent, Stay},
     reference::{Direction, Passback},
@@ -90,12 +90,26 @@ impl<'a> Stays<'a> {
         let session = id::derive(Kind::Session, place, &parts);
         let (class, energy) = (event.vehicle_class(), event.vehicle_energy());
         let (lane, credential, entered_at) = (event.lane, event.credential.clone(), event.seen_at);
-        let stay = Stay { session, lot: event.lot, province, credential, lane, entered_at, class, energy };
-        let opened = |releases| SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases, marks: Marks::default() };
+        let stay = Stay { session, lot: event.lot, province, credential, lane, entered_at, class, energy, sharers: Vec::new() };
+        // What is known of a car beside its stay here is a moment old: the decision lends it, and it must be something that was heard.
+        let lent = actual.iter().find_map(|event| if let SessionEvent::Opened { marks, .. } = event { Some(marks) } else { None });
+        let marks = lent.map(|marks| self.world.heard.marks(marks, &event.credential, &event.lot)).unwrap_or_default();
+        let sharers = marks.right.as_ref().and_then(|used| Some(self.world.heard.right(used, &event.credential)?.1)).unwrap_or_default();
+        let holds = marks.right.is_some() || marks.overrun.is_some() || marks.reservation.is_some();
+        let (may_be_banned, must_be_banned) = self.world.heard.banned(&event.credential, lot, event.seen_at, stored_at);
+        let is_banned = may_be_banned && actual.iter().any(|event| matches!(event, SessionEvent::Refused { reason: Refusal::Banned, .. }));
+        let must_be_banned = must_be_banned && !marks.missed.contains(&fact::Kind::Bans);
+        let opened = |stay: &Stay, releases, marks| SessionEvent::Opened {
+            stay: stay.clone(),
+            event: event.id,
+            expires_at: NO_END,
+            releases,
+            marks: Box::new(marks),
+        };
         if old.is_none() && self.waiting.get(&car).is_some_and(|(_, departure)| departure.left_at >= event.seen_at) {
             let (waiting, departure) = self.waiting.remove(&car).expect("it was there a line above");
             self.inside.insert(car, (stay.clone(), Some(departure.clone())));
-            return vec![opened(Some(waiting)), SessionEvent::Leaving { stay: stay.clone(), departure, sequence: 1 }];
+            return vec![opened(&stay, Some(waiting), Marks::default()), SessionEvent::Leaving { stay: stay.clone(), departure, sequence: 1 }];
         }
         if !lot.is_open(event.seen_at) {
             return refused(Refusal::LotClosed);
@@ -115,18 +129,22 @@ impl<'a> Stays<'a> {
         if i64::try_from(others).unwrap_or(i64::MAX) >= lot.declared.capacity {
             return refused(Refusal::Full);
         }
-        if lot.declared.holders_only {
+        if is_banned || must_be_banned {
+            return refused(Refusal::Banned);
+        }
+        if lot.declared.holders_only && !holds {
             return refused(Refusal::NoRight);
         }
         if event.confidence.is_some_and(|sure| sure < policies.confidence_min) {
             return turned_away(Refusal::UnsureRead, true);
         }
+        let stay = Stay { sharers, ..stay };
         let mut events = Vec::new();
         if let Some(old) = old {
             self.gone.insert(old.session, old.clone());
             events.push(SessionEvent::Superseded { stay: old, by: session, flagged: policies.inside == Passback::Flag });
         }
-        events.push(opened(None));
+        events.push(opened(&stay, None, marks));
         self.inside.insert(car, (stay, None));
         events
     }

@@ -6,7 +6,7 @@ use schema::{
     Cause, ChannelEvent, ChannelFact, Credential, Currency, GateEvent, GateKind, Id, Moment, Money, Recorded,
     gate::Colour,
     id::{self, Kind, Place, Province},
-    journal::{Account, Bill, Departure, Entry, Marks, Note, Quote, RefundReason, Refusal, Source, Stay},
+    journal::{Account, Bill, Departure, Entry, Note, Quote, RefundReason, Refusal, Source, Stay},
     reference::{LotDeclared, RateTable, Step},
     time::{DAY, MINUTE, SECOND},
     wire::{self, Format},
@@ -118,6 +118,7 @@ fn stay_of(event: &GateEvent) -> Stay {
         entered_at: event.seen_at,
         class: event.vehicle_class(),
         energy: event.vehicle_energy(),
+        sharers: vec![],
     }
 }
 
@@ -169,8 +170,7 @@ fn right() -> Logs {
     let bill = Bill { order, lot: Some(stay.lot), day: schema::Day(261_123) };
 
     let sequence = scribe.gate(&entry, entry.seen_at);
-    let opened =
-        Event::Session(SessionEvent::Opened { stay: stay.clone(), event: entry.id, expires_at: end, releases: None, marks: Marks::default() });
+    let opened = Event::Session(SessionEvent::Opened { stay: stay.clone(), event: entry.id, expires_at: end, releases: None, marks: Box::default() });
     scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, entry.key()), vec![opened]);
     // The same entry again is the same entry.
     scribe.gate(&entry, entry.seen_at.plus(SECOND));
@@ -295,7 +295,7 @@ fn second_stay(scribe: &mut Scribe, home: Partition, end: Moment) {
     };
     scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, again.key()), vec![Event::Session(noted)]);
     let sequence = scribe.gate(&entry, exit.seen_at.plus(MINUTE));
-    let opened = SessionEvent::Opened { stay: stay.clone(), event: entry.id, expires_at: end, releases: Some(waiting), marks: Marks::default() };
+    let opened = SessionEvent::Opened { stay: stay.clone(), event: entry.id, expires_at: end, releases: Some(waiting), marks: Box::default() };
     let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1 };
     let events = vec![Event::Session(opened), Event::Session(leaving)];
     let cited = scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, entry.key()), events).remove(1);

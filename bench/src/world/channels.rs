@@ -93,6 +93,7 @@ mod tests {
             entered_at: Moment(0),
             class: schema::VehicleClass::Small,
             energy: schema::Energy::Fuel,
+            sharers: vec![],
         };
         let departure = Departure { lane: stay.lane, left_at: Moment(0), event: format!("7-x-plain-{payer}").parse().expect("a token") };
         let quote = Quote { rate_table: "t".into(), version: 1, minutes: 60, lines: Vec::new(), total: Money::new(500, Currency::Cny) };

@@ -32,6 +32,9 @@ pub struct Config {
     /// The store.
     #[serde(default)]
     pub store: StoreAt,
+    /// What is known of vehicles elsewhere.
+    #[serde(default)]
+    pub cache: CacheAt,
     /// The loop.
     #[serde(default, rename = "loop")]
     pub settings: Loop,
@@ -88,6 +91,30 @@ impl Default for StoreAt {
     }
 }
 
+/// What is known of vehicles elsewhere: in this process, or in a Redis that all replicas share.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheAt {
+    /// `redis://HOST:PORT`; empty: each process has its own. An address with a password stands in `address_file`.
+    pub address: String,
+    /// A file whose one line is the address, for one with a password; empty for none.
+    pub address_file: PathBuf,
+    /// What all keys begin with, so that several systems can share a Redis.
+    pub prefix: schema::Token<32>,
+    /// How long a decision waits for a fact, in milliseconds; then the lot's own policy counts.
+    pub fact_wait_ms: u64,
+    /// The most facts of a process's own cache, some 300 bytes each; past them it says that it is incomplete.
+    pub facts_max: usize,
+}
+
+impl Default for CacheAt {
+    fn default() -> Self {
+        let fact_wait_ms = u64::try_from(Settings::default().fact_wait.as_millis()).unwrap_or(50);
+        let prefix = "boomgate".parse().expect("letters are a token");
+        Self { address: String::new(), address_file: PathBuf::new(), prefix, fact_wait_ms, facts_max: 1_000_000 }
+    }
+}
+
 /// The loop.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -112,7 +139,8 @@ pub struct Loop {
 
 impl Default for Loop {
     fn default() -> Self {
-        let Settings { groups, batch_max, queue_max, unsaved_max, answers_max, save_every, retention, keep_inputs } = Settings::default();
+        let Settings { groups, batch_max, queue_max, unsaved_max, answers_max, save_every, retention, keep_inputs, fact_wait: _ } =
+            Settings::default();
         let save_every_ms = u64::try_from(save_every.as_millis()).unwrap_or(500);
         Self { groups, batch_max, queue_max, unsaved_max, answers_max, save_every_ms, retention_min: retention.as_secs() / 60, keep_inputs }
     }
@@ -174,6 +202,12 @@ impl Config {
         if ![1, 3, 5].contains(&config.nats.replicas) {
             bail!("nats.replicas is 1, 3 or 5");
         }
+        if config.cache.address.contains('@') || (!config.cache.address.is_empty() && !config.cache.address_file.as_os_str().is_empty()) {
+            bail!("cache: an address with a name or password stands in a file, which address_file names; one of address and address_file is set");
+        }
+        if !(1..=1_000).contains(&config.cache.fact_wait_ms) {
+            bail!("cache.fact_wait_ms is 1 to 1000: a car waits for it");
+        }
         if config.limits.late_max_days < 1 || config.limits.command_life_s < 1 || config.limits.refund_retry_s < 1 {
             bail!("limits: each is at least 1");
         }
@@ -184,7 +218,8 @@ impl Config {
     pub fn settings(&self) -> Settings {
         let Loop { groups, batch_max, queue_max, unsaved_max, answers_max, save_every_ms, retention_min, keep_inputs } = self.settings;
         let (save_every, retention) = (Duration::from_millis(save_every_ms), Duration::from_secs(retention_min.saturating_mul(60)));
-        Settings { groups, batch_max, queue_max, unsaved_max, answers_max, save_every, retention, keep_inputs }
+        let fact_wait = Duration::from_millis(self.cache.fact_wait_ms);
+        Settings { groups, batch_max, queue_max, unsaved_max, answers_max, fact_wait, save_every, retention, keep_inputs }
     }
 
     /// The numbers that bound decisions.
@@ -232,7 +267,15 @@ mod tests {
 
     #[test]
     fn numbers_out_of_bounds_are_refused() {
-        for bad in ["[loop]\ngroups = 0", "[loop]\ngroups = 65", "[loop]\nretention_min = 5", "[nats]\nreplicas = 2", "[limits]\nlate_max_days = 0"] {
+        for bad in [
+            "[cache]\naddress = 'redis://:hunter2@host'",
+            "[cache]\nfact_wait_ms = 0",
+            "[loop]\ngroups = 0",
+            "[loop]\ngroups = 65",
+            "[loop]\nretention_min = 5",
+            "[nats]\nreplicas = 2",
+            "[limits]\nlate_max_days = 0",
+        ] {
             assert!(Config::parse(&format!("reference = 'r.toml'\n{bad}")).is_err(), "{bad}");
         }
     }

@@ -2,12 +2,20 @@
 //!
 //! Not here: what is provisioned (`streams`, `store`), what runs on them (`run`).
 
-use crate::{config::Config, reference::InForce, run::With, settings::Settings};
+use crate::{
+    config::{CacheAt, Config},
+    reference::InForce,
+    run::With,
+    settings::Settings,
+};
 use anyhow::Context;
 use rules::Limits;
 use schema::Journal;
 use std::{path::Path, sync::Arc, time::Duration};
-use store::{Location, Store};
+use store::{
+    Location, Store,
+    cache::{Cache, Redis, Timeouts},
+};
 use streams::{Beat, Bus, JetStream, Options, server::Server, table::Declared};
 use tokio::sync::{Mutex, watch};
 
@@ -25,6 +33,8 @@ pub struct Parts {
     pub jetstream: Arc<JetStream>,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// What is known of vehicles elsewhere.
+    pub cache: Arc<dyn Cache>,
     /// Our own nats-server, where the configuration names none.
     pub server: Option<Arc<Mutex<Server>>>,
     /// The numbers of the loop.
@@ -37,8 +47,8 @@ impl Parts {
     /// What processors run with.
     pub fn with(&self, reference: impl Into<InForce>, limits: Limits) -> With {
         let reference = reference.into();
-        let (bus, store) = (self.bus.clone(), self.store.clone());
-        With { bus, store, reference, limits, settings: self.settings, json: self.json.clone(), replica: replica() }
+        let (bus, store, cache) = (self.bus.clone(), self.store.clone(), self.cache.clone());
+        With { bus, store, cache, reference, limits, settings: self.settings, json: self.json.clone(), replica: replica() }
     }
 
     /// Ends our own nats-server, if there is one.
@@ -142,7 +152,23 @@ pub async fn connect(config: &Config, name: &str) -> anyhow::Result<Parts> {
     }
     let store = store::open(&location).await?;
     let server = server.map(|server| Arc::new(Mutex::new(server)));
-    Ok(Parts { bus: jetstream.clone(), jetstream, store, server, settings: config.settings(), json: config.json.clone() })
+    let cache = cache(config)?;
+    Ok(Parts { bus: jetstream.clone(), jetstream, store, cache, server, settings: config.settings(), json: config.json.clone() })
+}
+
+/// The cache that a configuration names; nothing is connected yet, and nothing waits for it.
+pub fn cache(config: &Config) -> anyhow::Result<Arc<dyn Cache>> {
+    let CacheAt { address, address_file, prefix, facts_max, .. } = &config.cache;
+    let address = if address_file.as_os_str().is_empty() {
+        address.clone()
+    } else {
+        let read = std::fs::read_to_string(address_file);
+        read.with_context(|| format!("cannot read the address of the cache from {}", address_file.display()))?.trim().to_owned()
+    };
+    if address.is_empty() {
+        return Ok(Arc::new(store::cache::Memory::new(*facts_max)));
+    }
+    Ok(Arc::new(Redis::new(&address, *prefix, Timeouts::default())?))
 }
 
 /// A system of its own in a folder that is emptied first: for the demo and for replays.

@@ -6,8 +6,10 @@
 //!
 //! Not here: what is done with either (`turn`).
 
+use crate::facts::Asked;
 use rules::{Body, Input};
 use schema::{ChannelEvent, DeskEvent, GateEvent, Inbox, Journal, Moment, Partition, wire};
+use std::sync::Arc;
 use streams::{Delivery, Stored};
 
 /// Something in a partition's queue.
@@ -19,6 +21,8 @@ pub struct Item {
     pub read: Read,
     /// How often its append was refused for a reason of its own.
     pub tries: u32,
+    /// What was asked of its vehicle while it waited for its turn.
+    pub asked: Vec<Arc<Asked>>,
 }
 
 /// What a delivery says.
@@ -72,13 +76,13 @@ pub fn read(delivery: Delivery) -> Result<(Partition, Item), Box<Delivery>> {
             Err(reason) => Read::Unreadable { partition, reason },
         },
     };
-    Ok((partition, Item { delivery: Some(Box::new(delivery)), read, tries: 0 }))
+    Ok((partition, Item { delivery: Some(Box::new(delivery)), read, tries: 0, asked: Vec::new() }))
 }
 
 /// The item of a tick for an entity.
 pub fn tick(key: schema::Key, now: Moment) -> Item {
     let input = Input { inbox: Inbox::Tick, sequence: 0, key: "".into(), time: now, received_at: now, body: Body::Tick(key) };
-    Item { delivery: None, read: Read::Input(Box::new(input)), tries: 0 }
+    Item { delivery: None, read: Read::Input(Box::new(input)), tries: 0, asked: Vec::new() }
 }
 
 fn recorded(journal: Journal, stored: &Stored) -> Result<Input, wire::Error> {

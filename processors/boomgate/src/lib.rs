@@ -8,6 +8,8 @@ pub mod config;
 pub mod connect;
 pub mod deadletter;
 pub mod demo;
+pub mod facts;
+pub mod follow;
 pub mod http;
 pub mod input;
 pub mod live;

@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use store::Store;
+use store::{Store, cache::Cache};
 use streams::{Beat, Bus};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -31,6 +31,8 @@ pub struct Shared {
     pub bus: Arc<dyn Bus>,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// What is known of vehicles elsewhere.
+    pub cache: Arc<dyn Cache>,
     /// The operator's lots and rate tables, as they are in force.
     pub reference: InForce,
     /// The numbers that bound decisions.
@@ -108,7 +110,7 @@ pub async fn run(shared: Arc<Shared>, name: String, readiness: Arc<Readiness>, m
             _ = shutdown.changed() => break,
             _ = beat.tick() => {}
         }
-        let members = match alive(&shared, &me).await {
+        let members = match alive(&*shared.bus, &me).await {
             Ok(members) => members,
             Err(error) => {
                 tracing::warn!(processor, %error, "the members cannot be read: what is owned is kept");
@@ -147,9 +149,9 @@ pub async fn run(shared: Arc<Shared>, name: String, readiness: Arc<Readiness>, m
     }
 }
 
-async fn alive(shared: &Shared, me: &Beat) -> Result<Vec<String>, streams::Error> {
-    shared.bus.beat(me.clone()).await?;
-    shared.bus.members(&me.room).await
+pub(crate) async fn alive(bus: &dyn Bus, me: &Beat) -> Result<Vec<String>, streams::Error> {
+    bus.beat(me.clone()).await?;
+    bus.members(&me.room).await
 }
 
 async fn stop(worker: Option<Running>) {
@@ -162,7 +164,7 @@ async fn stop(worker: Option<Running>) {
 }
 
 /// The owner of a group: the member with the highest hash of member, processor and group (rendezvous hashing).
-fn owner<'a>(members: &'a [String], processor: &str, group: u8) -> Option<&'a str> {
+pub(crate) fn owner<'a>(members: &'a [String], processor: &str, group: u8) -> Option<&'a str> {
     members.iter().map(String::as_str).max_by_key(|member| (schema::id::digest(&[member, processor, &group.to_string()], 16), *member))
 }
 

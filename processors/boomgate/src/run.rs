@@ -1,6 +1,7 @@
 //! Running processors: the one way in which they are started, in the binary, the demo and the tests.
 
 use crate::{
+    follow::Follower,
     metrics::Metrics,
     reference::InForce,
     replica::{self, Readiness, Shared},
@@ -9,7 +10,7 @@ use crate::{
 use rules::{Limits, Rules};
 use schema::{Journal, wire::Format};
 use std::sync::Arc;
-use store::Store;
+use store::{Store, cache::Cache};
 use streams::Bus;
 use tokio::{sync::watch, task::JoinSet};
 
@@ -20,6 +21,8 @@ pub struct With {
     pub bus: Arc<dyn Bus>,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// What is known of vehicles elsewhere.
+    pub cache: Arc<dyn Cache>,
     /// The operator's lots and rate tables, as they are in force.
     pub reference: InForce,
     /// The numbers that bound decisions.
@@ -50,10 +53,15 @@ pub fn named(names: &[String]) -> anyhow::Result<Vec<&'static Rules>> {
 /// Runs processors until `shutdown`, and until each has finished its batches and left.
 pub async fn run(processors: Vec<&'static Rules>, with: With, readiness: Arc<Readiness>, shutdown: watch::Receiver<bool>) {
     let mut replicas = JoinSet::new();
+    // Entry alone asks for what is known of vehicles elsewhere.
+    if processors.iter().any(|rules| rules.journal == Journal::Session) {
+        let With { bus, store, cache, .. } = with.clone();
+        replicas.spawn(Follower { bus, store, cache, retention: with.settings.retention }.run(with.replica.clone(), shutdown.clone()));
+    }
     for rules in processors {
-        let With { bus, store, reference, limits, settings, json, replica } = with.clone();
+        let With { bus, store, cache, reference, limits, settings, json, replica } = with.clone();
         let format = if json.contains(&rules.journal) { Format::Json } else { Format::MessagePack };
-        let shared = Arc::new(Shared { rules, bus, store, reference, limits, format, settings, metrics: Metrics::new(rules.name) });
+        let shared = Arc::new(Shared { rules, bus, store, cache, reference, limits, format, settings, metrics: Metrics::new(rules.name) });
         replicas.spawn(replica::run(shared, replica, readiness.clone(), shutdown.clone()));
     }
     while let Some(ended) = replicas.join_next().await {

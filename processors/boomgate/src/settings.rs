@@ -15,6 +15,8 @@ pub struct Settings {
     pub unsaved_max: usize,
     /// The most answers of a processor that stay in memory; the older ones are looked up by their rows.
     pub answers_max: usize,
+    /// How long a decision waits for a fact of a vehicle.
+    pub fact_wait: Duration,
     /// How often rows are saved behind the log.
     pub save_every: Duration,
     /// How long events stay in a journal below the mark.
@@ -31,6 +33,7 @@ impl Default for Settings {
             queue_max: 2_048,
             unsaved_max: 200_000,
             answers_max: 32_768,
+            fact_wait: Duration::from_millis(50),
             save_every: Duration::from_millis(500),
             retention: Duration::from_secs(24 * 60 * 60),
             keep_inputs: false,

@@ -8,8 +8,9 @@
 //!
 //! Not here: reading and writing (`turn`, `takeover`, `worker`).
 
-use rules::{Input, Rules, View};
-use schema::{Entity, Event, Handle, Inbox, Journal, Key, Moment, Partition, Recorded, entity::Answer};
+use crate::facts::Loaded;
+use rules::{Input, Rules, View, entry::checks::Fact};
+use schema::{Credential, Entity, Event, Handle, Inbox, Journal, Key, Moment, Partition, Recorded, entity::Answer, fact};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -246,12 +247,20 @@ pub struct Draft<'a> {
     handles: BTreeMap<Handle, Option<Key>>,
     changes: Changes,
     at: Moment,
+    /// What has come of vehicles elsewhere; none where nobody asks.
+    facts: Option<&'a Loaded>,
 }
 
 impl<'a> Draft<'a> {
     /// A draft on a state and the rows that were read.
     pub fn new(rules: &'a Rules, state: &'a State, rows: &'a Rows) -> Self {
-        Self { rules, state, rows, handles: BTreeMap::new(), changes: Changes::default(), at: state.at }
+        Self { rules, state, rows, handles: BTreeMap::new(), changes: Changes::default(), at: state.at, facts: None }
+    }
+
+    /// The same with what has come of vehicles elsewhere.
+    #[must_use]
+    pub fn with(self, facts: &'a Loaded) -> Self {
+        Self { facts: Some(facts), ..self }
     }
 
     /// The `at` of the last event, decided or folded.
@@ -340,6 +349,10 @@ impl View for Draft<'_> {
     fn find(&self, handle: &Handle) -> Option<&Entity> {
         let key = self.handles.get(handle).copied().unwrap_or_else(|| self.state.handles.get(handle).copied())?;
         self.get(&key)
+    }
+
+    fn fact(&self, credential: &Credential, kind: fact::Kind) -> Fact<'_> {
+        self.facts.map_or(Fact::Here(&[]), |facts| facts.get(credential, kind))
     }
 }
 

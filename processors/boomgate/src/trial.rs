@@ -9,7 +9,7 @@ use crate::{
     turn::Cell,
 };
 use schema::{
-    GateEvent, GateKind, Journal, Key, Moment, Partition, Recorded, Reference, Table,
+    GateEvent, GateKind, Journal, Key, Moment, Partition, Recorded, Reference, Table, fact,
     gate::{Colour, Credential},
     id::Province,
     reference::{Declared, LotDeclared, RateTable, Step},
@@ -23,7 +23,7 @@ use std::{
     },
     time::Duration,
 };
-use store::{Mark, Part, Row, Sqlite, Store};
+use store::{Mark, Part, Row, Sqlite, Store, cache::Cache};
 use streams::{Bus, From, Intake, Memory, Message};
 
 /// When every trial begins: 2026-11-23T02:00:00Z.
@@ -67,6 +67,15 @@ pub fn gate(kind: GateKind, car: &str, minutes: i64) -> GateEvent {
 /// The message of a gate event.
 pub fn message(event: &GateEvent) -> Message {
     Message { subject: event.subject(), payload: wire::encode(Format::Json, event).into(), headers: BTreeMap::new() }
+}
+
+/// A cache that is complete with these facts.
+pub async fn known(parts: Vec<(Credential, fact::Part)>) -> Arc<dyn Cache> {
+    let cache = store::cache::Memory::new(1_000);
+    let generation = cache.begin_rebuild().await.expect("it is in memory");
+    cache.write(parts).await.expect("it is in memory");
+    assert!(cache.complete(generation).await.expect("it is in memory"));
+    Arc::new(cache)
 }
 
 /// A store that can be away.
@@ -137,8 +146,13 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Nothing has happened yet.
+    /// Nothing has happened yet, and nothing is known of any vehicle.
     pub async fn new() -> Self {
+        Self::at(declared(), known(Vec::new()).await).await
+    }
+
+    /// Nothing has happened yet at these lots.
+    pub async fn at(declared: Declared, cache: Arc<dyn Cache>) -> Self {
         let bus: Arc<dyn Bus> = Arc::new(Memory::new(START));
         let store = Arc::new(Weather { inner: Sqlite::in_memory(), away: AtomicBool::new(false), marks_fail: AtomicBool::new(false) });
         let reader = streams::table::readers("entry", 1, 0).into_iter().next().expect("entry reads GATE");
@@ -148,7 +162,8 @@ impl Trial {
             rules,
             bus,
             store: store.clone(),
-            reference: Arc::new(Reference::resolve(declared()).expect("valid reference data")).into(),
+            cache,
+            reference: Arc::new(Reference::resolve(declared).expect("valid reference data")).into(),
             limits: rules::Limits::default(),
             format: Format::MessagePack,
             settings: Settings { keep_inputs: true, ..Settings::default() },

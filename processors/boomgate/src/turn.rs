@@ -1,6 +1,6 @@
 //! A turn: one partition's inputs in their order, decided on its state, appended at once, answered.
 //!
-//! fetch ─► rows, together ─► decide (pure) ─► append (one conditional write) ─► evolve (pure) ─► effects ─► ack
+//! fetch ─► rows and facts, all together ─► decide (pure) ─► append (one conditional write) ─► evolve (pure) ─► effects ─► ack
 //!
 //! Invariants, by the number of design.md's rules of the log
 //! 1. After any refusal the partition catches up and decides again   (`simulation`).
@@ -11,11 +11,13 @@
 //! Not here: which partition has its turn (`worker`), what is decided (`rules`).
 
 use crate::{
+    facts::{Asked, Loaded},
     input::{Item, Read},
     replica::Shared,
     state::{Changes, Draft, Rows, State},
     takeover,
 };
+use futures_util::FutureExt;
 use rules::Facts;
 use schema::{Effect, Key, Partition, wire};
 use std::{
@@ -23,6 +25,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use store::cache::Fact;
 use streams::{Append, DeadLetter, Kind, Message, Told};
 
 /// How often an input that cannot be appended by itself is tried before it becomes a dead letter.
@@ -77,6 +80,8 @@ struct Decided {
     answered: usize,
     /// What must be read before the next one can be decided.
     missing: Vec<Key>,
+    /// The facts that the next one waits for, if that is why it is not decided.
+    wanted: Option<Vec<Fact>>,
 }
 
 /// Takes a turn with items that belong to the cell's partition.
@@ -88,6 +93,7 @@ pub async fn turn(shared: Arc<Shared>, cell: Arc<Cell>, mut items: Vec<Item>, st
     // One version for the whole turn: what an input needs and what it is decided to be are told by the same.
     let reference = shared.reference.now();
     let facts = shared.facts(&reference);
+    ask(&shared, &cell, &facts, &mut items);
     let (rows, unread) = match read(&shared, &cell, &facts, &items).await {
         Ok(rows) => (rows, None),
         Err(error) => (Rows::new(), Some(error)),
@@ -96,7 +102,19 @@ pub async fn turn(shared: Arc<Shared>, cell: Arc<Cell>, mut items: Vec<Item>, st
     if cell.with(|state| newest > state.at) {
         return Turned { left: items, done: Vec::new(), hold: None, stale: true, alone: false };
     }
-    let decided = cell.with(|state| decide(&shared, state, &facts, &rows, &items));
+    let decided = loop {
+        let loaded = Loaded::of(items.iter().flat_map(|item| &item.asked));
+        let decided = cell.with(|state| decide(&shared, state, &facts, (&rows, &loaded), &items));
+        // What can be decided does not wait for what cannot.
+        let (0, Some(wanted)) = (decided.answered, &decided.wanted) else { break decided };
+        let Some(first) = items.first_mut() else { break decided };
+        let unasked: Vec<_> = wanted.iter().filter(|fact| !first.asked.iter().any(|asked| asked.has(fact))).cloned().collect();
+        if unasked.is_empty() {
+            futures_util::future::select_all(first.asked.iter().map(|asked| asked.more().boxed())).await;
+        } else {
+            first.asked.push(Asked::ask(&shared.cache, unasked, shared.settings.fact_wait));
+        }
+    };
     if !decided.changes.events.is_empty()
         && let Err(error) = append(&shared, &cell, decided.changes).await
     {
@@ -141,6 +159,29 @@ fn wants(shared: &Shared, state: &State, facts: &Facts, items: &[Item]) -> BTree
     items.iter().filter_map(|item| item.input()).flat_map(|input| unknown(shared, state, facts, &draft, input)).collect()
 }
 
+/// Asks for all facts that the items want, as far as it can be told before any of them is decided.
+fn ask(shared: &Shared, cell: &Cell, facts: &Facts<'_>, items: &mut [Item]) {
+    let (rows, none) = (Rows::new(), Loaded::default());
+    let wanted: BTreeSet<Fact> = cell.with(|state| {
+        let draft = Draft::new(shared.rules, state, &rows).with(&none);
+        let unasked = items.iter().filter(|item| item.asked.is_empty()).filter_map(|item| item.input());
+        unasked.filter(|input| (shared.rules.concerns)(&input.body)).flat_map(|input| wanted(shared, &draft, facts, input)).collect()
+    });
+    if wanted.is_empty() {
+        return;
+    }
+    let asked = Asked::ask(&shared.cache, wanted.into_iter().collect(), shared.settings.fact_wait);
+    for item in items.iter_mut().filter(|item| item.asked.is_empty() && item.input().is_some()) {
+        item.asked.push(asked.clone());
+    }
+}
+
+/// The facts that an input wants and that have neither come nor been given up.
+fn wanted(shared: &Shared, draft: &Draft, facts: &Facts, input: &rules::Input) -> Vec<Fact> {
+    let wanted = (shared.rules.wants)(draft, facts, input);
+    wanted.map(|(credential, kinds)| kinds.iter().map(|kind| (credential.clone(), kind)).collect()).unwrap_or_default()
+}
+
 /// The keys that an input needs and that are not known.
 fn unknown(shared: &Shared, state: &State, facts: &Facts, draft: &Draft, input: &rules::Input) -> Vec<Key> {
     if !(shared.rules.concerns)(&input.body) {
@@ -155,8 +196,8 @@ fn unknown(shared: &Shared, state: &State, facts: &Facts, draft: &Draft, input: 
 }
 
 /// Decides the items in their order, each on what the ones before it became, until one needs what is not known.
-fn decide(shared: &Shared, state: &State, facts: &Facts, rows: &Rows, items: &[Item]) -> Decided {
-    let mut draft = Draft::new(shared.rules, state, rows);
+fn decide(shared: &Shared, state: &State, facts: &Facts, (rows, loaded): (&Rows, &Loaded), items: &[Item]) -> Decided {
+    let mut draft = Draft::new(shared.rules, state, rows).with(loaded);
     let mut decided = Decided::default();
     for item in items {
         if matches!(item.read, Read::Stopped(_)) {
@@ -169,6 +210,11 @@ fn decide(shared: &Shared, state: &State, facts: &Facts, rows: &Rows, items: &[I
             } else {
                 decided.missing = unknown(shared, state, facts, &draft, input);
                 if !decided.missing.is_empty() {
+                    break;
+                }
+                let wanted = wanted(shared, &draft, facts, input);
+                if !wanted.is_empty() {
+                    decided.wanted = Some(wanted);
                     break;
                 }
                 let events = (shared.rules.decide)(&draft, facts, input);

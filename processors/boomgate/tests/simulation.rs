@@ -142,6 +142,7 @@ async fn life_of_a_town(seed: u64) -> Result<String, String> {
         let with = With {
             bus: bus.clone(),
             store: store.clone(),
+            cache: facts(),
             reference: reference.clone().into(),
             limits: rules::Limits::default(),
             settings,
@@ -176,6 +177,11 @@ async fn life_of_a_town(seed: u64) -> Result<String, String> {
     digest(&*bus).await.map_err(|error| error.to_string())
 }
 
+/// What a process knows of vehicles elsewhere ends with it.
+fn facts() -> Arc<dyn store::cache::Cache> {
+    Arc::new(store::cache::Memory::new(10_000))
+}
+
 /// One replica's lives: each ends by a crash and is followed by another, until all is done.
 async fn lives(with: With, dice: Arc<Dice>, mut stopped: watch::Receiver<bool>) {
     while !*stopped.borrow() {
@@ -183,7 +189,7 @@ async fn lives(with: With, dice: Arc<Dice>, mut stopped: watch::Receiver<bool>) 
         let life = Life { dice: dice.clone(), crash: crash.clone() };
         let bus: Arc<dyn Bus> = Arc::new(FaultyBus { inner: with.bus.clone(), life: life.clone() });
         let store: Arc<dyn Store> = Arc::new(FaultyStore { inner: with.store.clone(), life });
-        let alive = With { bus, store, ..with.clone() };
+        let alive = With { bus, store, cache: facts(), ..with.clone() };
         let mut running = tokio::spawn(run::run(rules::ALL.to_vec(), alive, Arc::new(Readiness::default()), stopped.clone()));
         tokio::select! {
             biased;

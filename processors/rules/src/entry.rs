@@ -13,20 +13,21 @@ mod admit;
 pub mod checks;
 mod desk;
 
-use crate::{Body, Facts, Input, Rules, Touch, View, command};
-use admit::{Admission, admit};
+use crate::{Body, Facts, Input, Rules, Touch, View, Wanted, command};
+use admit::{Admission, Admitted, admit};
 use schema::{
     Credential, Effect, Entity, Event, GateEvent, GateKind, Handle, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, Recorded, Table,
     Verdict,
     entity::{Answer, Lot, Session, Stage, Waiting},
+    fact::Kinds,
     id::{self, Kind, Place, Province},
-    journal::{Departure, Marks, Note, OrderEvent, Refusal, SessionEvent, Stay},
+    journal::{Departure, Note, OrderEvent, Refusal, SessionEvent, Stay},
     reference::{LotReference, Passback},
 };
 use std::collections::BTreeMap;
 
 /// The processor `entry`.
-pub const RULES: Rules = Rules { name: "entry", journal: Journal::Session, concerns, needs, decide, touches, evolve, effects };
+pub const RULES: Rules = Rules { name: "entry", journal: Journal::Session, concerns, needs, wants, decide, touches, evolve, effects };
 
 fn concerns(body: &Body) -> bool {
     match body {
@@ -48,6 +49,16 @@ fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
     settled(input).and_then(|settled| Key::of(Table::Sessions, settled.session)).into_iter().collect()
 }
 
+/// Who asks to come in is put to the checks: what they want and do not have.
+fn wants(view: &dyn View, facts: &Facts, input: &Input) -> Option<Wanted> {
+    let Body::Gate(event) = &input.body else { return None };
+    let lot = facts.reference.lot(&event.lot)?;
+    let (inside, waiting) = here(view, event);
+    let asks = event.kind == GateKind::Entry && unbelievable(facts, input, event).is_none() && been_and_gone(inside, waiting, event).is_none();
+    let kinds = if asks { admit::wants(view, lot, event, inside) } else { Kinds::NONE };
+    (!kinds.is_empty()).then(|| (event.credential.clone(), kinds))
+}
+
 fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     let events = match &input.body {
         Body::Gate(event) => gate(view, facts, input, event),
@@ -67,37 +78,27 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
     };
     let Some(lot) = facts.reference.lot(&event.lot) else { return refuse(Province(0), Refusal::UnknownLot, false) };
     let province = lot.declared.province;
-    if event.seen_at.since(input.received_at) > Answer::AHEAD_MAX {
-        return refuse(province, Refusal::ClockAhead, true);
+    if let Some(reason) = unbelievable(facts, input, event) {
+        return refuse(province, reason, reason == Refusal::ClockAhead);
     }
-    if input.received_at.since(event.seen_at) > facts.limits.late_max {
-        return refuse(province, Refusal::TooLate, false);
-    }
-    let inside = match view.find(&Handle::Inside(event.lot, event.credential.clone())) {
-        Some(Entity::Session(session)) => Some(&**session),
-        _ => None,
-    };
-    let waiting = match view.find(&Handle::Waiting(event.lot, event.credential.clone())) {
-        Some(Entity::Waiting(waiting)) => Some(waiting),
-        _ => None,
-    };
+    let (inside, waiting) = here(view, event);
     match event.kind {
-        GateKind::Entry => match (inside, waiting) {
-            // The car has been and gone, so there is nothing to admit any more.
-            (None, Some(exit)) if exit.departure.left_at >= event.seen_at => {
+        GateKind::Entry => match (been_and_gone(inside, waiting, event), inside) {
+            (Some(exit), _) => {
                 let stay = stay(lot, event);
                 let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1 };
-                vec![SessionEvent::Opened { stay, event: event.id, expires_at, releases: Some(exit.waiting), marks: Marks::default() }, leaving]
+                vec![SessionEvent::Opened { stay, event: event.id, expires_at, releases: Some(exit.waiting), marks: Box::default() }, leaving]
             }
-            (inside, _) => match admit(view, lot, event, inside) {
+            (None, inside) => match admit(view, lot, event, inside) {
                 Admission::Again(session) => {
                     let (note, concerns) = (Note::DoubleRead, Some(session));
                     vec![SessionEvent::Noted { note, concerns, lot: event.lot, province, ask: Some((event.lane, event.id, expires_at)) }]
                 }
                 Admission::Refused(reason) => refuse(province, reason, false),
                 Admission::Asked(reason) => refuse(province, reason, true),
-                Admission::Open(passback, marks) => {
-                    let stay = stay(lot, event);
+                Admission::Open(admitted) => {
+                    let Admitted { inside: passback, sharers, marks } = *admitted;
+                    let stay = Stay { sharers, ..stay(lot, event) };
                     let (by, flagged) = (stay.session, passback == Some(Passback::Flag));
                     let old = inside.map(|old| SessionEvent::Superseded { stay: old.stay.clone(), by, flagged });
                     old.into_iter().chain([SessionEvent::Opened { stay, event: event.id, expires_at, releases: None, marks }]).collect()
@@ -124,6 +125,32 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
     }
 }
 
+/// Why the time of an event is not to be believed, if it is not.
+fn unbelievable(facts: &Facts, input: &Input, event: &GateEvent) -> Option<Refusal> {
+    if event.seen_at.since(input.received_at) > Answer::AHEAD_MAX {
+        return Some(Refusal::ClockAhead);
+    }
+    (input.received_at.since(event.seen_at) > facts.limits.late_max).then_some(Refusal::TooLate)
+}
+
+/// The session of an event's car here, and its exit that waits for an entry.
+fn here<'a>(view: &'a dyn View, event: &GateEvent) -> (Option<&'a Session>, Option<&'a Waiting>) {
+    let inside = match view.find(&Handle::Inside(event.lot, event.credential.clone())) {
+        Some(Entity::Session(session)) => Some(&**session),
+        _ => None,
+    };
+    let waiting = match view.find(&Handle::Waiting(event.lot, event.credential.clone())) {
+        Some(Entity::Waiting(waiting)) => Some(&**waiting),
+        _ => None,
+    };
+    (inside, waiting)
+}
+
+/// The exit that waits for this entry: the car has been and gone, so there is nothing to admit any more.
+fn been_and_gone<'a>(inside: Option<&Session>, waiting: Option<&'a Waiting>, event: &GateEvent) -> Option<&'a Waiting> {
+    waiting.filter(|exit| inside.is_none() && exit.departure.left_at >= event.seen_at)
+}
+
 fn stay(lot: &LotReference, event: &GateEvent) -> Stay {
     Stay {
         session: derive(Kind::Session, lot, event),
@@ -134,6 +161,7 @@ fn stay(lot: &LotReference, event: &GateEvent) -> Stay {
         entered_at: event.seen_at,
         class: event.vehicle_class(),
         energy: event.vehicle_energy(),
+        sharers: Vec::new(),
     }
 }
 
@@ -212,7 +240,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         }
         (Table::Lots, SessionEvent::Stated { stated, .. }, lot) => Entity::Lot(desk::hold(known_lot(key, lot), stated, recorded.at)),
         (Table::Facts, SessionEvent::Stated { stated, .. }, _) => Entity::Stated(stated.clone()),
-        (Table::Sessions, SessionEvent::Opened { stay, .. }, _) => Entity::Session(Box::new(Session {
+        (Table::Sessions, SessionEvent::Opened { stay, marks, .. }, _) => Entity::Session(Box::new(Session {
             stay: stay.clone(),
             stage: Stage::Open,
             departure: None,
@@ -221,6 +249,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             paid: None,
             superseded_by: None,
             flagged: false,
+            right: marks.right.clone(),
         })),
         (Table::Sessions, SessionEvent::Leaving { departure, sequence, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stage: Stage::Leaving, departure: Some(departure.clone()), sequence: *sequence, ..*session }))

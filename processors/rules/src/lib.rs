@@ -21,9 +21,10 @@ pub mod settlement;
 mod trial;
 
 use schema::{
-    ChannelEvent, DeskEvent, Effect, Entity, Event, GateEvent, Handle, Id, Inbox, Journal, Key, Moment, Recorded, Reference,
+    ChannelEvent, Credential, DeskEvent, Effect, Entity, Event, GateEvent, Handle, Id, Inbox, Journal, Key, Moment, Recorded, Reference,
     effect::LaneCommand,
     entity::Answer,
+    fact::Kinds,
     id::{self, Kind},
 };
 use std::sync::Arc;
@@ -107,6 +108,9 @@ pub struct Touch {
     pub born: bool,
 }
 
+/// What is wanted of a vehicle.
+pub type Wanted = (Credential, Kinds);
+
 /// One processor, as pure functions.
 #[derive(Clone, Copy)]
 pub struct Rules {
@@ -118,6 +122,9 @@ pub struct Rules {
     pub concerns: fn(&Body) -> bool,
     /// The entities that must be known, from memory or the store, before `decide`: those that may be closed by now.
     pub needs: fn(&dyn View, &Facts, &Input) -> Vec<Key>,
+    /// What must be known of a vehicle elsewhere before `decide`, as far as it is not known yet: what is still missing when it is called does
+    /// not come, and the rule's own policy counts.
+    pub wants: fn(&dyn View, &Facts, &Input) -> Option<Wanted>,
     /// The decision: at least one event, or none at all for a tick that is no longer due.
     pub decide: fn(&dyn View, &Facts, &Input) -> Vec<Event>,
     /// The entities that an event concerns, beside the answer to its cause.
@@ -130,6 +137,11 @@ pub struct Rules {
 
 /// All processors, in the order of the flow.
 pub const ALL: [&Rules; 4] = [&entry::RULES, &pricing::RULES, &payment::RULES, &settlement::RULES];
+
+/// Whoever decides by its own entities alone wants nothing else.
+fn nothing(_: &dyn View, _: &Facts, _: &Input) -> Option<Wanted> {
+    None
+}
 
 /// The fold of an answer: what an input became, with enough to do its effects again.
 pub fn evolve_answer(answer: Option<Answer>, recorded: &Recorded, effects: Vec<Effect>) -> Answer {

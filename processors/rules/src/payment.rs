@@ -8,7 +8,7 @@
 //!
 //! Not here: whether a notification is genuine (the front doors), what the ledger says of it (`settlement`).
 
-use crate::{Body, Facts, Input, Rules, Touch, View};
+use crate::{Body, Facts, Input, Rules, Touch, View, nothing};
 use schema::{
     ChannelFact, Day, Effect, Entity, Event, Id, Journal, Key, Moment, Money, Recorded, RefundCall, Table,
     entity::{Fate, Payment, Receipt},
@@ -17,7 +17,7 @@ use schema::{
 };
 
 /// The processor `payment`.
-pub const RULES: Rules = Rules { name: "payment", journal: Journal::Payment, concerns, needs, decide, touches, evolve, effects };
+pub const RULES: Rules = Rules { name: "payment", journal: Journal::Payment, concerns, needs, wants: nothing, decide, touches, evolve, effects };
 
 fn concerns(body: &Body) -> bool {
     match body {

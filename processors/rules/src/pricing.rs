@@ -7,7 +7,7 @@
 //! Not here: the arithmetic (`quote`), which success pays (`payment`).
 
 use crate::{
-    Body, Facts, Input, Rules, Touch, View, command,
+    Body, Facts, Input, Rules, Touch, View, command, nothing,
     quote::{self, quote},
 };
 use schema::{
@@ -18,7 +18,7 @@ use schema::{
 };
 
 /// The processor `pricing`.
-pub const RULES: Rules = Rules { name: "pricing", journal: Journal::Order, concerns, needs, decide, touches, evolve, effects };
+pub const RULES: Rules = Rules { name: "pricing", journal: Journal::Order, concerns, needs, wants: nothing, decide, touches, evolve, effects };
 
 fn concerns(body: &Body) -> bool {
     let Body::Journal(recorded) = body else { return false };

@@ -6,7 +6,7 @@
 //!
 //! Not here: which money moves (`payment`).
 
-use crate::{Body, Facts, Input, Rules, Touch, View};
+use crate::{Body, Facts, Input, Rules, Touch, View, nothing};
 use schema::{
     Effect, Entity, Event, Journal, Key, LotId, Money, Recorded, Table,
     entity::{Posting, Window},
@@ -15,7 +15,7 @@ use schema::{
 };
 
 /// The processor `settlement`.
-pub const RULES: Rules = Rules { name: "settlement", journal: Journal::Ledger, concerns, needs, decide, touches, evolve, effects };
+pub const RULES: Rules = Rules { name: "settlement", journal: Journal::Ledger, concerns, needs, wants: nothing, decide, touches, evolve, effects };
 
 /// A movement of money: what is debited, what is credited.
 struct Movement<'a> {

@@ -26,7 +26,7 @@ pub use redis::{NotAnAddress, Redis, Timeouts};
 use crate::{Answer, Error};
 use futures_util::stream::BoxStream;
 use schema::{
-    Credential, Moment,
+    Credential, Journal, Moment,
     fact::{Kind, Part},
 };
 use std::time::Duration;
@@ -67,6 +67,26 @@ pub trait Cache: Send + Sync {
 
     /// Forgets everything, also that it was complete.
     fn clear(&self) -> Answer<'_, ()>;
+
+    /// Whether several processes see the same: then one of them writes for all.
+    fn is_shared(&self) -> bool;
+
+    /// Up to where journals have been written here, in no order; forgotten with everything else.
+    fn followed(&self) -> Answer<'_, Vec<Followed>>;
+
+    /// Says up to where journals have been written here.
+    fn follow(&self, to: Vec<Followed>) -> Answer<'_, ()>;
+}
+
+/// Up to where a journal has been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// The journal.
+    pub journal: Journal,
+    /// The stream's sequence.
+    pub sequence: u64,
+    /// The broker's time when nothing was missing up to there.
+    pub at: Moment,
 }
 
 /// Removals up to here are forgotten when a part of this time comes.

@@ -8,7 +8,7 @@ use crate::{
     id::{self, Kind, Place, Province},
     journal::{
         Account, Bill, Departure, Entry, LedgerEvent, LineKind, Marks, Note, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, Refusal,
-        SessionEvent, Source, Stay,
+        RightUsed, SessionEvent, Source, Stay,
     },
 };
 use std::{fmt::Debug, fs, path::PathBuf};
@@ -34,6 +34,7 @@ fn stay() -> Stay {
         entered_at: AT,
         class: VehicleClass::Small,
         energy: Energy::Fuel,
+        sharers: Vec::new(),
     }
 }
 
@@ -52,7 +53,9 @@ fn source() -> Source {
 const FEE: Money = Money::new(1_000, Currency::Cny);
 
 fn opened(marks: Marks) -> SessionEvent {
-    SessionEvent::Opened { stay: stay(), event: name("e1"), expires_at: AT.plus(30_000_000), releases: Some(id(Kind::Waiting, "w")), marks }
+    let (event, expires_at, releases) = (name("e1"), AT.plus(30_000_000), Some(id(Kind::Waiting, "w")));
+    let sharers = marks.right.iter().map(|_| Credential::plate("粤BD12345", Colour::Green)).collect();
+    SessionEvent::Opened { stay: Stay { sharers, ..stay() }, event, expires_at, releases, marks: Box::new(marks) }
 }
 
 fn stated() -> Stated {
@@ -164,7 +167,9 @@ fn every_journal_event_reads_and_writes_its_golden_bytes() {
 #[test]
 fn what_a_session_remembers_reads_and_writes_its_golden_bytes() {
     let missed = vec![crate::fact::Kind::Bans];
-    let marks = Marks { overrun: Some(name("pass-7")), reservation: Some(name("res-1")), elsewhere: Some(name("lot-2")), missed };
+    let bands = vec![TimeBand { days: Weekdays::WORKDAYS, from_min: 480, to_min: 1200 }];
+    let right = Some(RightUsed { id: name("pass-7"), from: AT, until: AT.plus(1), bands });
+    let marks = Marks { right, overrun: Some(name("pass-8")), reservation: Some(name("res-1")), elsewhere: Some(name("lot-2")), missed };
     let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
     let recorded = Recorded { at: AT.plus(1), cause, event: Event::Session(opened(marks)) };
     check("session.opened.marked", &recorded, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));

@@ -287,8 +287,17 @@ async fn nobody_decides_before_the_first_full_read() {
         tokio::spawn(async move {
             let reference = follow(bus.clone(), stopped.clone()).await.expect("nobody stops it before");
             let (limits, settings) = (rules::Limits::default(), Settings { keep_inputs: true, ..Settings::default() });
-            let with =
-                With { bus, store: Arc::new(Sqlite::in_memory()), reference, limits, settings, json: vec![Journal::Session], replica: "one".into() };
+            let cache = Arc::new(store::cache::Memory::new(1_000));
+            let with = With {
+                bus,
+                store: Arc::new(Sqlite::in_memory()),
+                cache,
+                reference,
+                limits,
+                settings,
+                json: vec![Journal::Session],
+                replica: "one".into(),
+            };
             run::run(rules::ALL.to_vec(), with, readiness, stopped).await;
         })
     };

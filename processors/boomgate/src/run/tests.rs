@@ -18,6 +18,7 @@ impl Whole {
         let with = With {
             bus: bus.clone(),
             store: Arc::new(Sqlite::in_memory()),
+            cache: Arc::new(store::cache::Memory::new(1_000)),
             reference: Arc::new(Reference::resolve(declared()).expect("valid reference data")).into(),
             limits: Limits::default(),
             settings: Settings { keep_inputs: true, ..Settings::default() },

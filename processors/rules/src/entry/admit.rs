@@ -5,10 +5,10 @@
 use super::checks::{self, Case, Decision, Fact, Here, Judged, LaneSays, LotSays, judge};
 use crate::View;
 use schema::{
-    Entity, GateEvent, Id, Key, Verdict,
+    Credential, Entity, GateEvent, Id, Key, Verdict,
     entity::Session,
-    fact::{self, LocalMinute},
-    journal::{Marks, Refusal},
+    fact::{self, AssignedRight, Kinds, LocalMinute, Part, What},
+    journal::{Marks, Refusal, RightUsed},
     reference::{Direction, LotReference, Passback},
     time::SECOND,
 };
@@ -17,16 +17,23 @@ use schema::{
 pub(super) enum Admission {
     /// It was let in just now, into this session.
     Again(Id),
-    /// It comes in, whatever is done about the session that it has already, with what its new one is to remember.
-    Open(Option<Passback>, Marks),
+    /// It comes in.
+    Open(Box<Admitted>),
     /// It does not.
     Refused(Refusal),
     /// A person is asked.
     Asked(Refusal),
 }
 
-/// Puts the case to the prechecks.
-pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, inside: Option<&Session>) -> Admission {
+/// The facts without which the prechecks cannot decide.
+pub(super) fn wants(view: &dyn View, lot: &LotReference, event: &GateEvent, inside: Option<&Session>) -> Kinds {
+    match judge(&case(view, lot, event, inside)) {
+        Judged::Wants(kinds) => kinds,
+        Judged::Again | Judged::Decided(_) => Kinds::NONE,
+    }
+}
+
+fn case<'a>(view: &'a dyn View, lot: &'a LotReference, event: &'a GateEvent, inside: Option<&Session>) -> Case<'a> {
     let declared = &lot.declared;
     let policies = &declared.policies;
     let (occupied, reserved) = match view.get(&Key::lot(declared.province, declared.lot)) {
@@ -35,7 +42,7 @@ pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, insi
     };
     let lane = declared.lane(&event.lane);
     let direction = lane.map_or(Direction::Both, |lane| lane.direction);
-    let mut case = Case {
+    Case {
         kind: event.kind,
         seen_at: event.seen_at,
         local: LocalMinute::of(&lot.zone, event.seen_at),
@@ -73,25 +80,53 @@ pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, insi
                 .map(|stay| stay.entered_at),
         },
         facts: fact::Kind::ALL.into_iter().fold(checks::Facts::PENDING, |facts, kind| facts.with(kind, view.fact(&event.credential, kind))),
-    };
+    }
+}
+
+/// Puts the case to the prechecks.
+pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, inside: Option<&Session>) -> Admission {
+    let mut case = case(view, lot, event, inside);
     // Whoever decides has waited as long as it may: what has not come by now does not come.
     if let Judged::Wants(kinds) = judge(&case) {
         case.facts = kinds.iter().fold(case.facts, |facts, kind| facts.with(kind, Fact::Missed));
     }
     match (judge(&case), inside) {
         (Judged::Again, Some(session)) => Admission::Again(session.stay.session),
-        (Judged::Decided(Decision { verdict: Verdict::Open, marks, .. }), _) => Admission::Open(marks.inside, remembered(marks)),
+        (Judged::Decided(Decision { verdict: Verdict::Open, marks, .. }), _) => Admission::Open(Box::new(admitted(&case, marks))),
         (Judged::Decided(Decision { verdict: Verdict::Refuse, reason, .. }), _) => Admission::Refused(reason.unwrap_or(Refusal::FactMissing)),
         (Judged::Decided(Decision { verdict: Verdict::Ask, reason, .. }), _) => Admission::Asked(reason.unwrap_or(Refusal::FactMissing)),
         (Judged::Again, None) | (Judged::Wants(_), _) => Admission::Asked(Refusal::FactMissing),
     }
 }
 
-fn remembered(marks: checks::Marks) -> Marks {
-    Marks {
-        overrun: marks.overrun.copied(),
-        reservation: marks.reservation.copied(),
-        elsewhere: marks.elsewhere.copied(),
-        missed: marks.missed.iter().collect(),
+/// What its session begins with.
+pub(super) struct Admitted {
+    /// What is done about the session that it has already.
+    pub inside: Option<Passback>,
+    /// The others that may use its right.
+    pub sharers: Vec<Credential>,
+    /// What its session is to remember.
+    pub marks: Box<Marks>,
+}
+
+fn admitted(case: &Case, marks: checks::Marks) -> Admitted {
+    let is_used = |part: &&Part| marks.right == Some(&part.id);
+    let used = match case.facts.rights {
+        Fact::Here(parts) => {
+            parts.iter().find(is_used).and_then(|part| if let What::Right(right) = &part.what { Some((part.id, right)) } else { None })
+        }
+        Fact::Pending | Fact::Missed => None,
+    };
+    let right = used.map(|(id, AssignedRight { from, until, bands, .. })| RightUsed { id, from: *from, until: *until, bands: bands.clone() });
+    Admitted {
+        inside: marks.inside,
+        sharers: used.map_or_else(Vec::new, |(_, right)| right.holders.iter().filter(|other| *other != case.credential).cloned().collect()),
+        marks: Box::new(Marks {
+            right,
+            overrun: marks.overrun.copied(),
+            reservation: marks.reservation.copied(),
+            elsewhere: marks.elsewhere.copied(),
+            missed: marks.missed.iter().collect(),
+        }),
     }
 }

@@ -1,13 +1,13 @@
 //! What every cache promises, as plain functions over the port: each implementation is held to all of them.
 
-use super::{Cache, Fact, Generation};
+use super::{Cache, Fact, Followed, Generation};
 use crate::Kind;
 use futures_util::{
     StreamExt,
     future::{BoxFuture, join_all},
 };
 use schema::{
-    Credential, Currency, Moment, Money, Partition, Token,
+    Credential, Currency, Journal, Moment, Money, Partition, Token,
     fact::{self, Arrear, AssignedRight, Ban, Part, Presence, Reservation, Scope, TimeBand, Weekdays, What},
     gate::{Colour, CredentialKind},
     id::{self, Place, Province},
@@ -27,6 +27,7 @@ const CASES: &[(&str, Case)] = &[
     ("what_is_written_during_a_rebuild_counts", |cache| Box::pin(what_is_written_during_a_rebuild_counts(cache))),
     ("hostile_texts_are_only_texts", |cache| Box::pin(hostile_texts_are_only_texts(cache))),
     ("thousands_of_parts_are_read_at_once", |cache| Box::pin(thousands_of_parts_are_read_at_once(cache))),
+    ("it_remembers_up_to_where_it_was_written", |cache| Box::pin(it_remembers_up_to_where_it_was_written(cache))),
     ("every_fact_asked_for_is_answered_once", |cache| Box::pin(every_fact_asked_for_is_answered_once(cache))),
 ];
 
@@ -278,6 +279,19 @@ async fn thousands_of_parts_are_read_at_once(cache: &dyn Cache) {
     // All of a fleet at once is gone again.
     write(cache, "fleet", &(0..5_000).map(|n| removal(&format!("{n:05}"), 10_000)).collect::<Vec<_>>()).await;
     assert_eq!(read(cache, "fleet").await, Ok(vec![]));
+}
+
+async fn it_remembers_up_to_where_it_was_written(cache: &dyn Cache) {
+    assert_eq!(cache.followed().await.expect("it is here"), []);
+    let at = |journal, sequence| Followed { journal, sequence, at: Moment(-5) };
+    cache.follow(vec![at(Journal::Session, 7), at(Journal::Order, u64::MAX)]).await.expect("it is here");
+    cache.follow(vec![at(Journal::Session, 9)]).await.expect("it is here");
+    cache.follow(vec![]).await.expect("it is here");
+    let mut followed = cache.followed().await.expect("it is here");
+    followed.sort_by_key(|followed| followed.journal);
+    assert_eq!(followed, [at(Journal::Session, 9), at(Journal::Order, u64::MAX)]);
+    cache.clear().await.expect("it is here");
+    assert_eq!(cache.followed().await.expect("it is here"), []);
 }
 
 async fn every_fact_asked_for_is_answered_once(cache: &dyn Cache) {

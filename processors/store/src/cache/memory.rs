@@ -6,7 +6,7 @@
 //! 1. A full cache is incomplete, never silently short of a part   (`tests::a_full_cache_is_incomplete`).
 //! 2. Removals do not pile up   (`tests::old_removals_are_forgotten`).
 
-use super::{Cache, Fact, Found, Generation, forgotten};
+use super::{Cache, Fact, Followed, Found, Generation, forgotten};
 use crate::{Answer, Error, Kind};
 use futures_util::{
     FutureExt, StreamExt,
@@ -14,7 +14,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use schema::{
-    Credential, Moment,
+    Credential, Journal, Moment,
     fact::{Part, PartId, What},
 };
 use std::{
@@ -36,6 +36,7 @@ pub struct Memory {
     generations: AtomicU64,
     /// The generation times 2, and 1 more once it is complete; 0 while there is none.
     marker: AtomicU64,
+    followed: Mutex<BTreeMap<Journal, Followed>>,
 }
 
 /// So many writers do not wait for one another.
@@ -60,7 +61,12 @@ impl Memory {
             parts_max,
             generations: AtomicU64::new(0),
             marker: AtomicU64::new(0),
+            followed: Mutex::default(),
         }
+    }
+
+    fn positions(&self) -> MutexGuard<'_, BTreeMap<Journal, Followed>> {
+        self.followed.lock().expect("nobody panics with the positions in hand")
     }
 
     fn shard(&self, fact: &Fact) -> MutexGuard<'_, Shard> {
@@ -168,6 +174,20 @@ impl Cache for Memory {
             *shard = Shard::default();
             self.parts.fetch_sub(parts, Ordering::SeqCst);
         }
+        self.positions().clear();
+        ready(Ok(())).boxed()
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn followed(&self) -> Answer<'_, Vec<Followed>> {
+        ready(Ok(self.positions().values().copied().collect())).boxed()
+    }
+
+    fn follow(&self, to: Vec<Followed>) -> Answer<'_, ()> {
+        self.positions().extend(to.into_iter().map(|followed| (followed.journal, followed)));
         ready(Ok(())).boxed()
     }
 }

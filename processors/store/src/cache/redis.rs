@@ -1,7 +1,8 @@
 //! The cache that all replicas share: one Redis.
 //!
 //! A fact is a hash `PREFIX:KIND:CREDENTIAL`; a field is a part's id; its value is the part's `at` (8 bytes that sort as the number does), `+` or `-`,
-//! and the part as MessagePack. A hash of removals alone ends by itself. `PREFIX:generation` says which rebuild it is, and whether it was completed.
+//! and the part as MessagePack. A hash of removals alone ends by itself. `PREFIX:generation` says which rebuild it is, and whether it was completed;
+//! `PREFIX:followed` up to where each journal was written.
 //!
 //! Invariants
 //! 1. A read is one round trip, however many facts it asks for   (`production` `a_read_of_many_facts_is_one_round_trip`).
@@ -10,7 +11,7 @@
 //!
 //! Not here: Redis Cluster (a read would be several round trips; one server holds the facts of many million cars) and TLS.
 
-use super::{Cache, Fact, Found, Generation, REMOVAL_KEPT, forgotten};
+use super::{Cache, Fact, Followed, Found, Generation, REMOVAL_KEPT, forgotten};
 use crate::{Answer, Error, Kind};
 use futures_util::{
     FutureExt, StreamExt,
@@ -18,7 +19,7 @@ use futures_util::{
 };
 use redis::{AsyncConnectionConfig, Client, FromRedisValue, Pipeline, RedisError, Value, aio::MultiplexedConnection};
 use schema::{
-    Credential, Moment, Token,
+    Credential, Journal, Moment, Token,
     fact::{self, Part, What},
     gate::{Colour, CredentialKind},
     wire::{self, Format},
@@ -127,6 +128,10 @@ impl Redis {
 
     fn marker(&self) -> String {
         format!("{}:generation", self.prefix)
+    }
+
+    fn positions(&self) -> String {
+        format!("{}:followed", self.prefix)
     }
 
     fn key(&self, (credential, kind): &Fact) -> String {
@@ -363,6 +368,36 @@ impl Cache for Redis {
                 }
                 cursor = next;
             }
+        }
+        .boxed()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn followed(&self) -> Answer<'_, Vec<Followed>> {
+        const DOING: &str = "asking the cache up to where it was written";
+        async move {
+            let (held,): (BTreeMap<String, String>,) =
+                self.ask(Pipeline::new().cmd("HGETALL").arg(self.positions()), self.timeouts.answer, DOING).await?;
+            let position = |(stream, position): (String, String)| {
+                let journal = Journal::ALL.into_iter().find(|journal| journal.stream() == stream)?;
+                let (sequence, at) = position.split_once(' ')?;
+                Some(Followed { journal, sequence: sequence.parse().ok()?, at: Moment(at.parse().ok()?) })
+            };
+            held.into_iter().map(|held| position(held).ok_or_else(|| Error::new(Kind::Damaged, DOING))).collect()
+        }
+        .boxed()
+    }
+
+    fn follow(&self, to: Vec<Followed>) -> Answer<'_, ()> {
+        async move {
+            let mut pipeline = Pipeline::new();
+            for Followed { journal, sequence, at } in &to {
+                pipeline.cmd("HSET").arg(self.positions()).arg(journal.stream()).arg(format!("{sequence} {}", at.0)).ignore();
+            }
+            if to.is_empty() { Ok(()) } else { self.ask(&pipeline, self.timeouts.answer, "saying up to where the cache is written").await }
         }
         .boxed()
     }

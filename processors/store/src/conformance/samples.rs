@@ -35,6 +35,7 @@ fn stay(province: Province, name: &str) -> Stay {
         entered_at: Moment(1_795_451_400_000_000),
         class: schema::VehicleClass::Large,
         energy: schema::Energy::New,
+        sharers: vec![],
     }
 }
 
@@ -70,6 +71,7 @@ pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64
         paid: (!open).then_some(FEN),
         superseded_by: None,
         flagged: !open,
+        right: None,
     };
     let key = Key { table: Table::Sessions, province, day: DAY, bucket, id: token(name) };
     Row { key, at: Moment(at), entity: Entity::Session(Box::new(session)) }
