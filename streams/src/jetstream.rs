@@ -32,6 +32,10 @@ pub struct Options {
     pub name: String,
     /// A credentials file (JWT and seed), where the server asks for one. A user or token can stand in the URL.
     pub credentials: Option<PathBuf>,
+    /// A file with the seed of an nkey, where the server knows its public half. It is read once and appears in no log or error.
+    pub seed: Option<PathBuf>,
+    /// Under what answers come, as `_INBOX.boomgate`; empty: `_INBOX`. Where a user may hear its own answers alone it has to be its own.
+    pub inbox: String,
     /// Copies of the journals, as [`crate::Declared::replicas`] says; 0 counts as 1. It decides how appends are sent, nothing else.
     pub replicas: u8,
 }
@@ -57,6 +61,14 @@ impl JetStream {
             .event_callback(|event| async move { tracing::info!(%event, "connection to the broker") });
         if let Some(path) = options.credentials {
             connect = connect.credentials_file(path).await.map_err(|error| Error::caused(Kind::Malformed, doing(), error))?;
+        }
+        if let Some(path) = options.seed {
+            let seed = std::fs::read_to_string(&path)
+                .map_err(|error| Error::caused(Kind::Malformed, format!("read the seed {} to {}", path.display(), doing()), error))?;
+            connect = connect.nkey(seed.trim().to_owned());
+        }
+        if !options.inbox.is_empty() {
+            connect = connect.custom_inbox_prefix(&options.inbox);
         }
         let client = connect.connect(addresses).await.map_err(|error| Error::caused(Kind::Unavailable, doing(), error))?;
         let mut context = async_nats::jetstream::new(client.clone());

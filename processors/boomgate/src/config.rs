@@ -59,6 +59,9 @@ pub struct Nats {
     pub folder: PathBuf,
     /// A file with NATS credentials; empty for none.
     pub credentials_file: PathBuf,
+    /// The folder that `boomgate provision --auth` has written: we connect by its seeds, and a nats-server of our own lets in nobody else. Empty:
+    /// whoever reaches our own server may do everything.
+    pub auth: PathBuf,
     /// Replicas of each stream: 1 on one machine, 3 on a cluster.
     pub replicas: usize,
     /// The storage of all streams together, in MiB; a stream past its share refuses.
@@ -71,6 +74,7 @@ impl Default for Nats {
             url: String::new(),
             folder: "data/nats".into(),
             credentials_file: PathBuf::new(),
+            auth: PathBuf::new(),
             replicas: 1,
             storage_mb: streams::table::STORAGE_BYTES / (1024 * 1024),
         }
@@ -208,6 +212,9 @@ impl Config {
         if !(1..=1_000).contains(&config.cache.fact_wait_ms) {
             bail!("cache.fact_wait_ms is 1 to 1000: a car waits for it");
         }
+        if !config.nats.auth.as_os_str().is_empty() && !config.nats.credentials_file.as_os_str().is_empty() {
+            bail!("nats: auth and credentials_file are two ways to the same; name one");
+        }
         if config.limits.late_max_days < 1 || config.limits.command_life_s < 1 || config.limits.refund_retry_s < 1 {
             bail!("limits: each is at least 1");
         }
@@ -230,6 +237,11 @@ impl Config {
             command_life: command_life_s.saturating_mul(schema::time::SECOND),
             refund_retry: refund_retry_s.saturating_mul(schema::time::SECOND),
         }
+    }
+
+    /// The folder of seeds, if there is one.
+    pub fn auth(&self) -> Option<&Path> {
+        (!self.nats.auth.as_os_str().is_empty()).then_some(&*self.nats.auth)
     }
 
     /// The file or folder of reference data to be put in force at a start; none where the bucket alone counts.
@@ -270,6 +282,7 @@ mod tests {
         for bad in [
             "[cache]\naddress = 'redis://:hunter2@host'",
             "[cache]\nfact_wait_ms = 0",
+            "[nats]\nauth = 'a'\ncredentials_file = 'c'",
             "[loop]\ngroups = 0",
             "[loop]\ngroups = 65",
             "[loop]\nretention_min = 5",

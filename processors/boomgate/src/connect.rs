@@ -3,6 +3,7 @@
 //! Not here: what is provisioned (`streams`, `store`), what runs on them (`run`).
 
 use crate::{
+    auth::{self, User},
     config::{CacheAt, Config},
     reference::InForce,
     run::With,
@@ -72,18 +73,31 @@ pub fn declared(config: &Config) -> Declared {
     Declared { replicas, groups: config.settings.groups, storage_bytes: config.nats.storage_mb.saturating_mul(1024 * 1024) }
 }
 
+/// How the broker is reached as one part of ourselves.
+pub fn options(config: &Config, user: User, name: &str) -> Options {
+    let credentials = (!config.nats.credentials_file.as_os_str().is_empty()).then(|| config.nats.credentials_file.clone());
+    let options = Options { name: name.to_owned(), credentials, replicas: declared(config).replicas, ..Options::default() };
+    match config.auth() {
+        Some(folder) => Options { seed: Some(user.seed(folder)), inbox: user.inbox(), ..options },
+        None => options,
+    }
+}
+
 impl Parts {
-    /// The broker alone, and our own nats-server where none is named.
-    pub async fn broker(config: &Config, name: &str) -> anyhow::Result<(Arc<JetStream>, Option<Server>)> {
+    /// The broker alone, and our own nats-server where none is named, which is brought to the table of streams if `make` says so.
+    pub async fn broker(config: &Config, user: User, name: &str, make: bool) -> anyhow::Result<(Arc<JetStream>, Option<Server>)> {
         let (url, server) = if config.nats.url.is_empty() {
-            let server = Server::start(&config.nats.folder).await.context("cannot start a nats-server of our own")?;
+            let authorization = config.auth().map(auth::config);
+            let server = Server::start_guarded(&config.nats.folder, authorization.as_deref()).await;
+            let server = server.context("cannot start a nats-server of our own")?;
             (server.url(), Some(server))
         } else {
             (config.nats.url.clone(), None)
         };
-        let credentials = (!config.nats.credentials_file.as_os_str().is_empty()).then(|| config.nats.credentials_file.clone());
-        let options = Options { name: name.to_owned(), credentials, replicas: declared(config).replicas };
-        Ok((Arc::new(JetStream::connect(&url, options).await?), server))
+        if make && server.is_some() {
+            JetStream::connect(&url, options(config, User::Operator, name)).await?.provision(&declared(config)).await?;
+        }
+        Ok((Arc::new(JetStream::connect(&url, options(config, user, name)).await?), server))
     }
 
     /// Watches whether the broker stores what it is given. Our own nats-server is started again when it has died, or when it stands still
@@ -117,6 +131,9 @@ impl Parts {
         };
         let mut server = server.lock().await;
         let stands_still = *silent >= SILENT_MAX;
+        if let Err(error) = server.reload_if_changed().await {
+            tracing::error!(%error, "who may do what stays as it was");
+        }
         if server.is_running() && !stands_still {
             return;
         }
@@ -144,12 +161,9 @@ fn has_space(folder: &Path) -> bool {
 }
 
 /// Connects what a configuration names. Our own nats-server is started, and brought to the table of streams.
-pub async fn connect(config: &Config, name: &str) -> anyhow::Result<Parts> {
-    let (jetstream, server) = Parts::broker(config, name).await?;
+pub async fn connect(config: &Config, user: User, name: &str) -> anyhow::Result<Parts> {
+    let (jetstream, server) = Parts::broker(config, user, name, true).await?;
     let location: Location = config.store.location.parse()?;
-    if server.is_some() {
-        jetstream.provision(&declared(config)).await?;
-    }
     let store = store::open(&location).await?;
     let server = server.map(|server| Arc::new(Mutex::new(server)));
     let cache = cache(config)?;
@@ -189,5 +203,5 @@ pub async fn fresh(folder: &Path) -> anyhow::Result<Parts> {
         folder.join("nats").display().to_string(),
         format!("sqlite:{}", folder.join("boomgate.db").display())
     );
-    connect(&Config::parse(&text)?, "boomgate").await
+    connect(&Config::parse(&text)?, User::Processors, "boomgate").await
 }

@@ -3,6 +3,7 @@
 //! The way of an input: `streams` hands it out, `input` reads it, `worker` gives its partition a turn, `turn` decides and appends it and
 //! tells the lane, `save` brings the rows behind it. `takeover` is how a partition is begun and how it goes on after any refusal.
 
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod connect;

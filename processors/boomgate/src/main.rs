@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use boomgate::{
+    auth::{self, User},
     config::Config,
     connect::{self, Parts},
     deadletter, demo, http, rates, reference, replay,
@@ -51,6 +52,10 @@ enum Command {
         /// Also applies what could cost data.
         #[arg(long)]
         allow_destructive: bool,
+        /// Writes keys for every lane's device and for ourselves into this folder, with the part of nats-server's configuration that says who may
+        /// do what, and does nothing else. Seeds that are there stay.
+        #[arg(long, value_name = "FOLDER", conflicts_with_all = ["dry_run", "allow_destructive"])]
+        auth: Option<PathBuf>,
     },
     /// Lets a seeded city live on this machine, and reports.
     Demo {
@@ -231,7 +236,8 @@ fn telemetry(default: &str) {
 async fn execute(command: Command) -> anyhow::Result<bool> {
     match command {
         Command::Run { processors, config } => run_processors(&processors, &config).await.map(|()| true),
-        Command::Provision { config, dry_run, allow_destructive } => provision(&config, dry_run, allow_destructive).await.map(|()| true),
+        Command::Provision { config, auth: Some(folder), .. } => authorize(&config, &folder).await.map(|()| true),
+        Command::Provision { config, dry_run, allow_destructive, auth: None } => provision(&config, dry_run, allow_destructive).await.map(|()| true),
         Command::Demo { seconds, seed, lots, speed, folder } => {
             anyhow::ensure!(speed.is_finite() && speed > 0.0 && lots > 0, "--speed and --lots are above 0");
             demo::run(demo::Wanted { seconds, seed, lots, speed, folder }, signalled()).await
@@ -254,7 +260,7 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
         Command::Rates { what: Rates::Compare(compared) } => rates::compare(&compared).map(|()| true),
         Command::Verify { config, json } => audit(&config, json.as_deref()).await,
         Command::Deadletter { what, config } => {
-            let parts = connect::connect(&Config::read(&config)?, "boomgate deadletter").await?;
+            let parts = connect::connect(&Config::read(&config)?, User::Operator, "boomgate deadletter").await?;
             match what {
                 Letters::List => deadletter::list(&*parts.bus).await?,
                 Letters::Show { letter } => deadletter::show(&*parts.bus, letter).await?,
@@ -283,7 +289,7 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
         let address = http::serve(&config.http.listen, names, readiness.clone(), metrics, shutdown.clone()).await?;
         tracing::info!(%address, "probes and metrics");
     }
-    let parts = connect::connect(&config, "boomgate run").await?;
+    let parts = connect::connect(&config, User::Processors, "boomgate run").await?;
     let guard = parts.guard(shutdown.clone());
     if let Some(reference) = reference::begin(parts.jetstream.clone(), declared, shutdown.clone()).await? {
         run::run(processors, parts.with(reference, config.limits()), readiness, shutdown).await;
@@ -301,7 +307,7 @@ async fn provision(path: &Path, dry_run: bool, allow_destructive: bool) -> anyho
         store::provision(&location, declared.replicas).await?;
         println!("store {location}: as declared");
     }
-    let parts = Parts::broker(&config, "boomgate provision").await?;
+    let parts = Parts::broker(&config, User::Operator, "boomgate provision", false).await?;
     let declared = connect::declared(&config);
     let differences = streams::provision::plan(&parts.0, &declared).await?;
     for difference in &differences {
@@ -319,12 +325,41 @@ async fn provision(path: &Path, dry_run: bool, allow_destructive: bool) -> anyho
     Ok(())
 }
 
+/// Writes who may do what. The lanes are those of the configuration's reference data, or of the bucket where that alone counts.
+async fn authorize(path: &Path, folder: &Path) -> anyhow::Result<()> {
+    let config = Config::read(path)?;
+    let declared = if let Some(files) = config.reference_files() {
+        reference::files::read(files)?.declared()?
+    } else {
+        let (bus, server) = Parts::broker(&config, User::Operator, "boomgate provision", true).await.context(
+            "the lanes are read from the bucket of reference data; where no broker lets us in yet, name the files in `reference` for this once",
+        )?;
+        let declared = reference::in_force(&*bus).await;
+        if let Some(mut server) = server {
+            server.stop().await;
+        }
+        declared?
+    };
+    let lanes = declared.lots.iter().flat_map(|lot| lot.lanes.iter().map(|lane| auth::Device { lot: lot.lot, lane: lane.lane }));
+    let auth::Written { kept, made, dropped } = auth::write(folder, lanes)?;
+    for name in &made {
+        println!("new key for {name}");
+    }
+    for name in &dropped {
+        println!("no access any more for {name}; delete its seed, or it is let in again if that lane comes back");
+    }
+    println!(
+        "keys: {} new, {kept} kept, {} without access; nats-server takes {} in at its next reload, and keys of new lanes in full at the second",
+        made.len(),
+        dropped.len(),
+        auth::config(folder).display()
+    );
+    Ok(())
+}
+
 async fn refer(what: &References, path: &Path) -> anyhow::Result<bool> {
     let config = Config::read(path)?;
-    let (bus, server) = Parts::broker(&config, "boomgate reference").await?;
-    if server.is_some() {
-        bus.provision(&connect::declared(&config)).await?;
-    }
+    let (bus, server) = Parts::broker(&config, User::Operator, "boomgate reference", true).await?;
     let outcome = match what {
         References::Apply { path, yes } => reference::apply(&*bus, path, *yes).await.map(|()| true),
         References::Show { json } => reference::show(&*bus, *json).await.map(|()| true),
@@ -337,7 +372,7 @@ async fn refer(what: &References, path: &Path) -> anyhow::Result<bool> {
 }
 
 async fn audit(path: &Path, json: Option<&Path>) -> anyhow::Result<bool> {
-    let parts = connect::connect(&Config::read(path)?, "boomgate verify").await?;
+    let parts = connect::connect(&Config::read(path)?, User::Auditor, "boomgate verify").await?;
     let report = verify::verify(&*parts.bus, &*parts.store).await?;
     verify::print(&report);
     if let Some(path) = json {

@@ -120,15 +120,24 @@ pub async fn diff(bus: &dyn Buckets, path: &Path) -> Result<bool> {
     Ok(offer.is_in_force())
 }
 
-/// Prints what is in force: a summary, or all of it as JSON that `apply` takes.
-pub async fn show(bus: &dyn Buckets, json: bool) -> Result<()> {
-    let version = match layout::read(bus).await? {
-        Held::Whole(version) => version,
+async fn whole(bus: &dyn Buckets) -> Result<layout::Version> {
+    match layout::read(bus).await? {
+        Held::Whole(version) => Ok(version),
         Held::Nothing => bail!("no reference data was ever applied: `boomgate reference apply FOLDER`"),
         Held::Damaged { revision, why } => {
             bail!("revision {revision} is damaged ({why}): processors keep the last good one; apply it again")
         }
-    };
+    }
+}
+
+/// What is in force, as declared.
+pub async fn in_force(bus: &dyn Buckets) -> Result<schema::reference::Declared> {
+    whole(bus).await?.catalog.declared()
+}
+
+/// Prints what is in force: a summary, or all of it as JSON that `apply` takes.
+pub async fn show(bus: &dyn Buckets, json: bool) -> Result<()> {
+    let version = whole(bus).await?;
     if json {
         println!("{}", serde_json::to_string_pretty(&version.catalog.declared()?)?);
         return Ok(());
