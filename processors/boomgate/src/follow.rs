@@ -30,7 +30,7 @@ const SCAN_MOST: usize = 512;
 /// How many parts are written at once.
 const WRITE_MOST: usize = 1_024;
 /// How long nothing is looked for where nothing new was found.
-const IDLE: Duration = Duration::from_millis(20);
+const IDLE: Duration = Duration::from_millis(100);
 /// How long a broker, a store or a cache that is away is left alone.
 const AWAY: Duration = Duration::from_secs(1);
 /// How often it is looked whether the cache lacks something, and who is alive.

@@ -41,9 +41,9 @@ pub type Found = Result<Vec<Part>, Error>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation(pub u64);
 
-/// How long a removal is remembered, in microseconds of event time: an older version may come that late. One that comes later still is followed
-/// by its removal, because both are in the same journal.
-const REMOVAL_KEPT: i64 = 24 * 60 * schema::time::MINUTE;
+/// How long a removal is remembered, in microseconds of event time: an older version may come that late, from a writer that was overtaken. One
+/// that comes later still is followed by its removal, because both are in the same journal.
+const REMOVAL_KEPT: i64 = 2 * schema::time::MINUTE;
 
 /// A cache. Every call may be made from many tasks at once, and again after an error.
 pub trait Cache: Send + Sync {
