@@ -137,6 +137,8 @@ impl Event {
                 SessionEvent::Noted { .. } => "noted",
             },
             Self::Order(event) => match event {
+                // Who waits for money need not hear of what costs nothing, nor who opens the barrier then of what does.
+                OrderEvent::Priced { quote, .. } if quote.total.is_zero() => "free",
                 OrderEvent::Priced { .. } => "priced",
                 OrderEvent::Unpriced { .. } => "unpriced",
                 OrderEvent::Paid { .. } => "paid",

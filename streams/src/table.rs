@@ -145,7 +145,7 @@ pub const PROCESSORS: [Processor; 4] = [
         sources: &[
             Source { stream: "GATE", kinds: &[] },
             Source { stream: "DESK", kinds: &[] },
-            Source { stream: "ORDER", kinds: &["priced", "paid"] },
+            Source { stream: "ORDER", kinds: &["free", "paid"] },
         ],
     },
     Processor {
@@ -393,7 +393,8 @@ mod tests {
                     readers.flat_map(|r| r.filters).filter(|filter| subject::matches(filter, subject)).count()
                 };
                 assert_eq!(taken("GATE", &format!("GATE.{partition}.lot.lane.entry")), 1, "{groups} groups, partition {partition}");
-                assert_eq!(taken("ORDER", &format!("ORDER.44.{partition}.priced")), 2, "entry and payment read it");
+                assert_eq!(taken("ORDER", &format!("ORDER.44.{partition}.priced")), 1, "payment reads it");
+                assert_eq!(taken("ORDER", &format!("ORDER.44.{partition}.free")), 1, "entry reads it");
                 assert_eq!(taken("ORDER", &format!("ORDER.44.{partition}.paid")), 1, "entry reads it");
                 assert_eq!(taken("ORDER", &format!("ORDER.44.{partition}.noted")), 0, "nobody reads it");
             }
@@ -417,7 +418,7 @@ mod tests {
             [
                 ("entry-GATE-0of1".to_owned(), strings(&["GATE.>"])),
                 ("entry-DESK-0of1".to_owned(), strings(&["DESK.>"])),
-                ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.priced", "ORDER.*.*.paid"]))
+                ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.free", "ORDER.*.*.paid"]))
             ]
         );
         assert_eq!(filters("payment", 32, 17)[0], ("payment-CHANNEL-17of32".to_owned(), strings(&["CHANNEL.17.>", "CHANNEL.49.>"])));
