@@ -95,7 +95,7 @@ impl Append {
 /// The answer to an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// The sequence of its last message: the next append's `expected`.
+    /// The sequence of its last message, before which its others stand one by one: the next append's `expected`.
     pub last: u64,
 }
 

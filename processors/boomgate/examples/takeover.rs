@@ -49,8 +49,18 @@ async fn main() -> anyhow::Result<()> {
     let (store, reference) = (Arc::new(Sqlite::in_memory()), Arc::new(reference()?));
     let (limits, settings, metrics) = (Limits::default(), Settings::default(), Metrics::new(rules.name));
     let cache = Arc::new(store::cache::Memory::new(1));
-    let shared =
-        Shared { rules, bus: bus.clone(), store, cache, reference: reference.clone().into(), limits, format: Format::MessagePack, settings, metrics };
+    let shared = Shared {
+        rules,
+        bus: bus.clone(),
+        store,
+        cache,
+        follower: None,
+        reference: reference.clone().into(),
+        limits,
+        format: Format::MessagePack,
+        settings,
+        metrics,
+    };
     let partition = Partition::of_lot("large");
     let now = bus.look("GATE").await?.now;
     let mut own = state::State::new(rules.journal, partition);

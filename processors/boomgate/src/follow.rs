@@ -4,7 +4,8 @@
 //! 1. What a journal says of a vehicle is in the cache a moment later   (`tests::what_journals_say_is_in_the_cache`).
 //! 2. A cache that was emptied is built again from rows and journals, to the same   (`tests::an_emptied_cache_is_built_again`).
 //! 3. Nobody waits for it: until it is complete, every fact is missed   (`turn`, `facts`).
-//! 4. Of several processes one writes to the cache that they share   (`tests::one_of_several_writes_to_a_shared_cache`).
+//! 4. What this process decided is not read back, and what it missed is   (`tests::what_was_not_heard_is_read`).
+//! 5. Of several processes one writes to the cache that they share   (`tests::one_of_several_writes_to_a_shared_cache`).
 //!
 //! Not here: what a check makes of the facts (`rules::entry::checks`), how they are read (`facts`).
 
@@ -17,20 +18,20 @@ use schema::{
     journal::{SessionEvent, Stay},
     wire,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use store::{
     Store,
     cache::{Cache, Followed},
 };
 use streams::{Beat, Bus, From, Stored};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// How many messages are read at once.
 const SCAN_MOST: usize = 512;
 /// How many parts are written at once.
 const WRITE_MOST: usize = 1_024;
-/// How long nothing is looked for where nothing new was found.
-const IDLE: Duration = Duration::from_millis(100);
+/// How often it is looked for what others have decided.
+const READ_EVERY: Duration = Duration::from_millis(100);
 /// How long a broker, a store or a cache that is away is left alone.
 const AWAY: Duration = Duration::from_secs(1);
 /// How often it is looked whether the cache lacks something, and who is alive.
@@ -38,8 +39,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The room in which those meet that could write to a shared cache.
 const ROOM: &str = "facts";
 
-/// The journals that say something of vehicles.
-const JOURNALS: [Journal; 1] = [Journal::Session];
+/// The journal that says something of vehicles.
+const JOURNAL: Journal = Journal::Session;
+/// Its events that do.
+const SAYING: [&str; 4] = ["opened", "closed", "superseded", "stated"];
+/// How many of our own appends may wait to be heard; what finds no room is read back from the journal.
+pub const HEARD_MAX: usize = 4_096;
 
 /// Why the cache cannot be kept true now.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +68,63 @@ pub enum Error {
 }
 
 /// What follows: the parts of a vehicle that an event says.
-type Said = Vec<(Credential, Part)>;
+pub type Said = Vec<(Credential, Part)>;
+
+/// What was appended by this process itself, and what it says.
+#[derive(Debug)]
+pub struct Heard {
+    /// The sequence of the last message, before which the others stand.
+    pub last: u64,
+    /// How many messages.
+    pub count: usize,
+    /// What they say.
+    pub said: Said,
+}
+
+impl Heard {
+    /// What an append says.
+    pub fn of(events: &[Recorded], last: u64) -> Self {
+        Self { last, count: events.len(), said: events.iter().flat_map(parts).collect() }
+    }
+}
+
+/// How far the journal is known.
+#[derive(Debug, Default)]
+struct Position {
+    /// Everything up to here.
+    seen: u64,
+    /// What was heard behind a gap.
+    ahead: BTreeSet<u64>,
+    /// Up to where everything was known when it was last asked whether something lacks.
+    before: u64,
+}
+
+impl Position {
+    fn hear(&mut self, last: u64, count: usize) {
+        let first = last.saturating_sub(count as u64).saturating_add(1);
+        self.ahead.extend(first.max(self.seen.saturating_add(1))..=last);
+        self.close_up();
+    }
+
+    fn read(&mut self, last: u64) {
+        self.seen = self.seen.max(last);
+        self.ahead = self.ahead.split_off(&self.seen.saturating_add(1));
+        self.close_up();
+    }
+
+    fn close_up(&mut self) {
+        while self.ahead.remove(&self.seen.saturating_add(1)) {
+            self.seen += 1;
+        }
+    }
+
+    /// Whether nothing was heard since this was last asked, or not what comes next: then others may have decided something.
+    fn lacks(&mut self) -> bool {
+        let still = self.before == self.seen;
+        self.before = self.seen;
+        still
+    }
+}
 
 /// Writes what journals say to a cache.
 pub struct Follower {
@@ -78,12 +139,13 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Goes on until `shutdown`. Of several with a shared cache, one writes: the others watch that somebody does.
-    pub async fn run(self, replica: String, mut shutdown: watch::Receiver<bool>) {
+    /// Goes on until `shutdown`. Of several with a shared cache, one writes: the others watch that somebody does. What this process decides
+    /// itself is `heard` from it, and need not be read back.
+    pub async fn run(self, replica: String, mut heard: mpsc::Receiver<Heard>, mut shutdown: watch::Receiver<bool>) {
         let me = Beat { room: ROOM.to_owned(), replica };
         let goes_on = async {
             loop {
-                if let Err(error) = self.go_on(&me).await {
+                if let Err(error) = self.go_on(&me, &mut heard).await {
                     counter!("boomgate_cache_follow_failures_total").increment(1);
                     tracing::warn!(%error, "the cache is not kept true: what it lacks is missed, and lanes go by their own policy");
                 }
@@ -101,9 +163,9 @@ impl Follower {
     }
 
     /// Follows as long as nothing fails, and as long as it is up to us.
-    async fn go_on(&self, me: &Beat) -> Result<(), Error> {
-        let mut positions: Option<BTreeMap<Journal, u64>> = None;
-        let mut look = clock::every(LOOK_EVERY);
+    async fn go_on(&self, me: &Beat, heard: &mut mpsc::Receiver<Heard>) -> Result<(), Error> {
+        let mut position: Option<Position> = None;
+        let (mut look, mut read) = (clock::every(LOOK_EVERY), clock::every(READ_EVERY));
         let mut ours = !self.cache.is_shared();
         loop {
             tokio::select! {
@@ -114,61 +176,67 @@ impl Follower {
                         ours = replica::owner(&members, ROOM, 0) == Some(me.replica.as_str());
                     }
                     if !ours {
-                        positions = None;
+                        position = None;
                         continue;
                     }
                     let complete = self.cache.is_complete().await?;
                     gauge!("boomgate_cache_complete").set(if complete { 1.0 } else { 0.0 });
                     if !complete {
-                        positions = None;
+                        position = None;
                         self.rebuild().await?;
                     }
+                    let position = match &mut position {
+                        Some(position) => position,
+                        None => position.insert(self.position().await?),
+                    };
+                    // Whoever writes next to a cache that is shared begins here.
+                    if self.cache.is_shared() {
+                        let at = self.bus.look(JOURNAL.stream()).await?.now;
+                        self.cache.follow(vec![Followed { journal: JOURNAL, sequence: position.seen, at }]).await?;
+                    }
                 }
-                () = clock::wait(IDLE), if ours => {}
-            }
-            if ours {
-                positions = Some(self.step(positions.take()).await?);
+                _ = read.tick() => {
+                    if let Some(position) = &mut position
+                        && position.lacks()
+                    {
+                        self.read_on(position).await?;
+                    }
+                }
+                Some(heard) = heard.recv() => {
+                    if let Some(position) = &mut position {
+                        self.write(heard.said).await?;
+                        position.hear(heard.last, heard.count);
+                    }
+                }
             }
         }
     }
 
-    /// Writes what has come since. A cache that stands too far behind to be sure of what it lacks is emptied.
-    async fn step(&self, positions: Option<BTreeMap<Journal, u64>>) -> Result<BTreeMap<Journal, u64>, Error> {
-        let mut positions = match positions {
-            Some(positions) => positions,
-            None => self.positions().await?,
-        };
-        for journal in JOURNALS {
-            let position = positions.entry(journal).or_default();
-            loop {
-                let read = self.bus.scan(journal.stream(), position.saturating_add(1), SCAN_MOST).await?;
-                let Some(last) = read.last().map(|stored| (stored.sequence, stored.time)) else { break };
-                self.write(said(journal, &read)?).await?;
-                *position = last.0;
-                self.cache.follow(vec![Followed { journal, sequence: last.0, at: last.1 }]).await?;
-                if read.len() < SCAN_MOST {
-                    break;
-                }
+    /// Writes what has come since and was not heard.
+    async fn read_on(&self, position: &mut Position) -> Result<(), Error> {
+        loop {
+            let read = self.bus.scan(JOURNAL.stream(), position.seen.saturating_add(1), SCAN_MOST).await?;
+            let Some(last) = read.last().map(|stored| (stored.sequence, stored.time)) else { return Ok(()) };
+            self.write(said(&read)?).await?;
+            position.read(last.0);
+            self.cache.follow(vec![Followed { journal: JOURNAL, sequence: position.seen, at: last.1 }]).await?;
+            if read.len() < SCAN_MOST {
+                return Ok(());
             }
         }
-        Ok(positions)
     }
 
     /// Where the cache says that it stands; nothing that it lacks may have been trimmed since.
-    async fn positions(&self) -> Result<BTreeMap<Journal, u64>, Error> {
+    async fn position(&self) -> Result<Position, Error> {
+        let now = self.bus.look(JOURNAL.stream()).await?.now;
+        let retention = i64::try_from(self.retention.as_micros()).unwrap_or(i64::MAX);
         let followed = self.cache.followed().await?;
-        let mut positions = BTreeMap::new();
-        for journal in JOURNALS {
-            let now = self.bus.look(journal.stream()).await?.now;
-            let retention = i64::try_from(self.retention.as_micros()).unwrap_or(i64::MAX);
-            let known = followed.iter().find(|followed| followed.journal == journal && now.since(followed.at) < retention / 2);
-            let Some(known) = known else {
-                self.cache.clear().await?;
-                return Err(store::Error::new(store::Kind::Incomplete, "following from where the cache says that it stands").into());
-            };
-            positions.insert(journal, known.sequence);
-        }
-        Ok(positions)
+        let known = followed.iter().find(|followed| followed.journal == JOURNAL && now.since(followed.at) < retention / 2);
+        let Some(known) = known else {
+            self.cache.clear().await?;
+            return Err(store::Error::new(store::Kind::Incomplete, "following from where the cache says that it stands").into());
+        };
+        Ok(Position { seen: known.sequence, ..Position::default() })
     }
 
     /// Builds the cache anew: empties it, writes what the rows and the journals behind them say, and says that it is complete. False where
@@ -177,32 +245,25 @@ impl Follower {
         self.cache.clear().await?;
         let generation = self.cache.begin_rebuild().await?;
         let partitions: Vec<Partition> = Partition::all().collect();
-        let (mut heads, mut parts) = (Vec::new(), 0_usize);
-        for journal in JOURNALS {
-            let look = self.bus.look(journal.stream()).await?;
-            heads.push(Followed { journal, sequence: look.last, at: look.now });
-        }
-        let mut marks = BTreeMap::new();
-        for journal in JOURNALS {
-            let read = self.store.marks(journal, partitions.clone()).await?;
-            marks.extend(partitions.iter().zip(read).map(|(partition, mark)| ((journal, *partition), mark.map_or(1, |mark| mark.sequence))));
-        }
+        let look = self.bus.look(JOURNAL.stream()).await?;
+        let marks = self.store.marks(JOURNAL, partitions.clone()).await?;
+        let mut parts = 0_usize;
         for part in self.store.parts(Table::Facts).await? {
             let rows = self.store.scan(part).await?;
             let held = rows.iter().flat_map(|row| if let Entity::Stated(stated) = &row.entity { of(stated, row.at) } else { Vec::new() });
             parts = parts.saturating_add(self.write(held.collect()).await?);
         }
-        for row in self.store.open(Journal::Session, partitions).await? {
+        for row in self.store.open(JOURNAL, partitions.clone()).await? {
             if let Entity::Session(session) = &row.entity {
                 parts = parts.saturating_add(self.write(inside(session, row.at)).await?);
             }
         }
         // What is not in the rows yet. What they have already is older than they are.
-        for ((journal, partition), from) in marks {
-            let tail = self.bus.tail(journal, partition, From::Sequence(from)).await?;
-            parts = parts.saturating_add(self.write(said(journal, &tail)?).await?);
+        for (partition, mark) in partitions.into_iter().zip(marks) {
+            let from = From::Sequence(mark.map_or(1, |mark| mark.sequence));
+            parts = parts.saturating_add(self.write(said(&self.bus.tail(JOURNAL, partition, from).await?)?).await?);
         }
-        self.cache.follow(heads).await?;
+        self.cache.follow(vec![Followed { journal: JOURNAL, sequence: look.last, at: look.now }]).await?;
         let complete = self.cache.complete(generation).await?;
         tracing::info!(parts, complete, "the cache was built anew from rows and journals");
         counter!("boomgate_cache_rebuilds_total").increment(1);
@@ -220,11 +281,11 @@ impl Follower {
     }
 }
 
-fn said(journal: Journal, stored: &[Stored]) -> Result<Said, Error> {
+fn said(stored: &[Stored]) -> Result<Said, Error> {
     let mut all = Vec::new();
-    for stored in stored {
-        let recorded = wire::decode_recorded(journal, input::content_type(stored), &stored.payload);
-        all.extend(parts(&recorded.map_err(|source| Error::Journal { journal, sequence: stored.sequence, source })?));
+    for stored in stored.iter().filter(|stored| stored.subject.rsplit('.').next().is_some_and(|kind| SAYING.contains(&kind))) {
+        let recorded = wire::decode_recorded(JOURNAL, input::content_type(stored), &stored.payload);
+        all.extend(parts(&recorded.map_err(|source| Error::Journal { journal: JOURNAL, sequence: stored.sequence, source })?));
     }
     Ok(all)
 }

@@ -8,7 +8,7 @@
 //!
 //! Not here: what an owner does (`worker`).
 
-use crate::{clock, metrics::Metrics, reference::InForce, settings::Settings, state, worker};
+use crate::{clock, follow::Heard, metrics::Metrics, reference::InForce, settings::Settings, state, worker};
 use rules::{Facts, Input, Limits, Rules};
 use schema::{Key, Reference, wire::Format};
 use std::{
@@ -18,7 +18,10 @@ use std::{
 };
 use store::{Store, cache::Cache};
 use streams::{Beat, Bus};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 /// How often a replica says that it lives and looks who else does.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -33,6 +36,8 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     /// What is known of vehicles elsewhere.
     pub cache: Arc<dyn Cache>,
+    /// Who keeps that true, to be told what was decided; none where nobody does in this process.
+    pub follower: Option<mpsc::Sender<Heard>>,
     /// The operator's lots and rate tables, as they are in force.
     pub reference: InForce,
     /// The numbers that bound decisions.

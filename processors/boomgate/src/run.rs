@@ -1,7 +1,7 @@
 //! Running processors: the one way in which they are started, in the binary, the demo and the tests.
 
 use crate::{
-    follow::Follower,
+    follow::{Follower, HEARD_MAX},
     metrics::Metrics,
     reference::InForce,
     replica::{self, Readiness, Shared},
@@ -12,7 +12,10 @@ use schema::{Journal, wire::Format};
 use std::sync::Arc;
 use store::{Store, cache::Cache};
 use streams::Bus;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 /// What processors run with.
 #[derive(Clone)]
@@ -54,14 +57,17 @@ pub fn named(names: &[String]) -> anyhow::Result<Vec<&'static Rules>> {
 pub async fn run(processors: Vec<&'static Rules>, with: With, readiness: Arc<Readiness>, shutdown: watch::Receiver<bool>) {
     let mut replicas = JoinSet::new();
     // Entry alone asks for what is known of vehicles elsewhere.
+    let (says, hears) = mpsc::channel(HEARD_MAX);
     if processors.iter().any(|rules| rules.journal == Journal::Session) {
         let With { bus, store, cache, .. } = with.clone();
-        replicas.spawn(Follower { bus, store, cache, retention: with.settings.retention }.run(with.replica.clone(), shutdown.clone()));
+        let follower = Follower { bus, store, cache, retention: with.settings.retention };
+        replicas.spawn(follower.run(with.replica.clone(), hears, shutdown.clone()));
     }
     for rules in processors {
         let With { bus, store, cache, reference, limits, settings, json, replica } = with.clone();
         let format = if json.contains(&rules.journal) { Format::Json } else { Format::MessagePack };
-        let shared = Arc::new(Shared { rules, bus, store, cache, reference, limits, format, settings, metrics: Metrics::new(rules.name) });
+        let follower = (rules.journal == Journal::Session).then(|| says.clone());
+        let shared = Arc::new(Shared { rules, bus, store, cache, follower, reference, limits, format, settings, metrics: Metrics::new(rules.name) });
         replicas.spawn(replica::run(shared, replica, readiness.clone(), shutdown.clone()));
     }
     while let Some(ended) = replicas.join_next().await {

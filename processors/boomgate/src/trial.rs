@@ -163,6 +163,7 @@ impl Trial {
             bus,
             store: store.clone(),
             cache,
+            follower: None,
             reference: Arc::new(Reference::resolve(declared).expect("valid reference data")).into(),
             limits: rules::Limits::default(),
             format: Format::MessagePack,

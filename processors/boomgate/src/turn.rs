@@ -12,6 +12,7 @@
 
 use crate::{
     facts::{Asked, Loaded},
+    follow::Heard,
     input::{Item, Read},
     replica::Shared,
     state::{Changes, Draft, Rows, State},
@@ -243,6 +244,10 @@ async fn append(shared: &Shared, cell: &Cell, changes: Changes) -> Result<(), st
     let appended = shared.bus.append(Append { journal, partition: cell.partition, expected, messages }).await;
     shared.metrics.append(count, appended.as_ref().err().map(|error| error.kind));
     let last = appended?.last;
+    if let Some(follower) = &shared.follower {
+        // Where there is no room, the follower reads it back.
+        let _told = follower.try_send(Heard::of(&changes.events, last));
+    }
     cell.with(|state| state.absorb(changes, last));
     Ok(())
 }

@@ -9,7 +9,10 @@ use schema::{
     desk::Says,
     fact::{AssignedRight, Ban, Kind, Scope},
 };
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 use store::{
     Answer,
     cache::{Fact, Found, Generation, Memory},
@@ -69,7 +72,7 @@ impl Town {
     fn follow(&self, replica: &str) {
         let (bus, store) = (self.trial.shared.bus.clone(), self.trial.shared.store.clone());
         let follower = Follower { bus, store, cache: self.cache.clone(), retention: Duration::from_secs(3_600) };
-        tokio::spawn(follower.run(replica.to_owned(), self.stop.subscribe()));
+        tokio::spawn(follower.run(replica.to_owned(), mpsc::channel(1).1, self.stop.subscribe()));
     }
 
     async fn gate(&mut self, kind: GateKind, car: &str, minute: i64) {
@@ -91,7 +94,7 @@ impl Town {
         let cell = self.trial.cell().await;
         let turned = turn(self.trial.shared.clone(), cell, items, false).await;
         assert_eq!(turned.left.len(), 0, "it is decided");
-        clock::wait(Duration::from_millis(100)).await;
+        clock::wait(Duration::from_millis(300)).await;
     }
 
     /// Saves all that was decided.
@@ -210,7 +213,7 @@ async fn one_of_several_writes_to_a_shared_cache() {
         let cache = Arc::new(Shared { inner: inner.clone(), writes: writes.clone() });
         let stop = watch::Sender::new(false);
         let follower = Follower { bus, store, cache, retention: Duration::from_secs(3_600) };
-        tokio::spawn(follower.run(replica.to_owned(), stop.subscribe()));
+        tokio::spawn(follower.run(replica.to_owned(), mpsc::channel(1).1, stop.subscribe()));
         stops.push(stop);
     }
     clock::wait(Duration::from_secs(5)).await;
@@ -230,4 +233,42 @@ async fn one_of_several_writes_to_a_shared_cache() {
     clock::wait(Duration::from_secs(2)).await;
     assert_eq!(known(&*inner, "B").await, Ok(vec!["ban-1".to_owned()]));
     assert!(counts[1 - wrote[0]].load(Ordering::Relaxed) > after[1 - wrote[0]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_heard_is_read() {
+    let mut town = Town::of(Arc::new(Memory::new(1_000))).await;
+    let (says, hears) = mpsc::channel(HEARD_MAX);
+    let (bus, store) = (town.trial.shared.bus.clone(), town.trial.shared.store.clone());
+    let follower = Follower { bus, store, cache: town.cache.clone(), retention: Duration::from_secs(3_600) };
+    tokio::spawn(follower.run("one".to_owned(), hears, town.stop.subscribe()));
+    clock::wait(Duration::from_millis(200)).await;
+    for (car, is_heard) in [("A", true), ("B", false), ("C", true), ("D", false)] {
+        let event = said(car, &format!("ban-{car}"), ban(), &[car]);
+        town.desk(event).await;
+        let last = town.trial.journal().await.pop().expect("it was decided");
+        let sequence = town.trial.journal().await.len() as u64;
+        if is_heard {
+            says.send(Heard::of(&[last], sequence)).await.expect("it is there");
+        }
+        clock::wait(Duration::from_millis(300)).await;
+        assert_eq!(known(&*town.cache, car).await, Ok(vec![format!("ban-{car}")]), "{car} is known, whether it was heard or not");
+    }
+}
+
+#[test]
+fn a_position_knows_what_it_lacks() {
+    let mut position = Position { seen: 10, ..Position::default() };
+    assert!(!position.lacks(), "it has come this far since");
+    assert!(position.lacks(), "nothing was heard: others may have decided something");
+    position.hear(12, 2);
+    assert_eq!((position.seen, position.lacks()), (12, false));
+    position.hear(15, 2);
+    assert_eq!((position.seen, position.lacks()), (12, true), "13 was not heard");
+    position.hear(13, 1);
+    assert_eq!((position.seen, position.lacks(), position.ahead.len()), (15, false, 0));
+    position.hear(20, 1);
+    position.read(19);
+    position.hear(18, 3);
+    assert_eq!((position.seen, position.ahead.len()), (20, 0));
 }
