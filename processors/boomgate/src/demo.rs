@@ -9,12 +9,13 @@ use crate::{
 };
 use anyhow::Context;
 use bench::{
-    City, Verdict,
+    City, Logs, Verdict,
     city::Shape,
     oracle::Counts,
-    world::{Latency, Pace, Stats, World},
+    world::{Latency, Pace, Stats, Unsettled, World},
 };
-use schema::{Reference, entity::Answer, time::DAY};
+use rules::Limits;
+use schema::{Reference, reference::Declared, time::DAY};
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -68,26 +69,45 @@ pub async fn run(wanted: Wanted, mut shutdown: watch::Receiver<bool>) -> anyhow:
     let from = now.plus(0_i64.saturating_sub(BEGINS));
     let city = City::new(Shape { lots: wanted.lots, until: now, ..Shape::demo(wanted.seed, from) });
     println!("a city of {} lots, seed {}: its time begins at {from} and runs {} times as fast as ours", wanted.lots, wanted.seed, wanted.speed);
-    let reference = Arc::new(Reference::resolve(city.declared().clone())?);
+    let lives = async {
+        let world = World::open(parts.bus.clone(), Pace { speed: wanted.speed, ..Pace::default() }).await?;
+        let stats = world.stats();
+        let (end, mut ended) = watch::channel(false);
+        let watcher = {
+            let (stats, parts, seconds) = (stats.clone(), parts.clone(), wanted.seconds);
+            tokio::spawn(async move {
+                watch_city(&stats, &parts, seconds, &mut shutdown).await;
+                end.send_replace(true);
+            })
+        };
+        world.run(city.plan(), from, &mut ended).await;
+        watcher.abort();
+        println!("no more cars come; waiting for the last payments and refunds");
+        Ok((world.settle(SETTLE).await, stats))
+    };
+    let report = live(&parts, city.declared(), Limits::default(), lives).await?;
+    print(&report);
+    let path = wanted.folder.join("report.json");
+    std::fs::write(&path, serde_json::to_vec_pretty(&report)?).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("\nthe whole report: {}\nthe rows, to open with any SQLite tool: {}", path.display(), wanted.folder.join("boomgate.db").display());
+    Ok(report.agrees)
+}
+
+/// Runs all processors while something `happens`, which ends with the logs; then ends them and their nats-server, and judges and audits
+/// what became of it.
+pub async fn live(
+    parts: &Parts,
+    declared: &Declared,
+    limits: Limits,
+    happens: impl Future<Output = anyhow::Result<(Result<Logs, Unsettled>, Arc<Stats>)>>,
+) -> anyhow::Result<Report> {
+    let reference = Arc::new(Reference::resolve(declared.clone())?);
     let (stop, stopped) = watch::channel(false);
     let readiness = Arc::new(Readiness::default());
-    let processors = tokio::spawn(run::run(rules::ALL.to_vec(), parts.with(reference, rules::Limits::default()), readiness.clone(), stopped.clone()));
+    let processors = tokio::spawn(run::run(rules::ALL.to_vec(), parts.with(reference, limits), readiness.clone(), stopped));
     until_ready(&readiness).await?;
-    let world = World::open(parts.bus.clone(), Pace { speed: wanted.speed, ..Pace::default() }).await?;
-    let stats = world.stats();
     let begin = crate::clock::now();
-    let (end, mut ended) = watch::channel(false);
-    let watcher = {
-        let (stats, parts, seconds) = (stats.clone(), parts.clone(), wanted.seconds);
-        tokio::spawn(async move {
-            watch_city(&stats, &parts, seconds, &mut shutdown).await;
-            end.send_replace(true);
-        })
-    };
-    world.run(city.plan(), from, &mut ended).await;
-    watcher.abort();
-    println!("no more cars come; waiting for the last payments and refunds");
-    let settled = world.settle(SETTLE).await;
+    let (settled, stats) = happens.await?;
     let seconds = begin.elapsed().as_secs_f64();
     stop.send_replace(true);
     processors.await.context("the processors did not end well")?;
@@ -98,19 +118,14 @@ pub async fn run(wanted: Wanted, mut shutdown: watch::Receiver<bool>) -> anyhow:
             (unsettled.logs, Some(said))
         }
     };
-    let verdict = bench::judge(city.declared(), Answer::KEPT, &logs, true)?;
+    let verdict = bench::judge(declared, limits.late_max, &logs, true)?;
     let audit = verify::verify(&*parts.bus, &*parts.store).await?;
-    let report = report(verdict, audit, unsettled, &stats, seconds);
-    print(&report);
-    let path = wanted.folder.join("report.json");
-    std::fs::write(&path, serde_json::to_vec_pretty(&report)?).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("\nthe whole report: {}\nthe rows, to open with any SQLite tool: {}", path.display(), wanted.folder.join("boomgate.db").display());
     parts.stop().await;
-    Ok(report.agrees)
+    Ok(report(verdict, audit, unsettled, &stats, seconds))
 }
 
 /// Waits until every processor owns its groups and has caught up.
-pub async fn until_ready(readiness: &Readiness) -> anyhow::Result<()> {
+async fn until_ready(readiness: &Readiness) -> anyhow::Result<()> {
     let names = rules::ALL.map(|rules| rules.name);
     for _ in 0..1_200 {
         if readiness.is_ready(&names) {
@@ -122,7 +137,7 @@ pub async fn until_ready(readiness: &Readiness) -> anyhow::Result<()> {
 }
 
 /// Puts a verdict and an audit together.
-pub fn report(verdict: Verdict, audit: verify::Report, unsettled: Option<String>, stats: &Stats, seconds: f64) -> Report {
+fn report(verdict: Verdict, audit: verify::Report, unsettled: Option<String>, stats: &Stats, seconds: f64) -> Report {
     let oracle = unsettled.clone().unwrap_or_else(|| verdict.word().to_owned());
     let differences: Vec<String> =
         unsettled.into_iter().chain(verdict.differences.iter().cloned()).chain(audit.differences.iter().cloned()).collect();

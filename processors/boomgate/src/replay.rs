@@ -2,14 +2,14 @@
 //!
 //! Not here: how rows become events, and what they should bring (`bench`).
 
-use crate::{connect, demo, replica::Readiness, run, verify};
+use crate::{connect, demo};
 use anyhow::Context;
 use bench::{
     oracle::Taking,
     replay::{self, Progress, Speed},
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use schema::{Reference, time::DAY};
+use schema::time::DAY;
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::watch;
 
 /// How long the last answers are waited for.
 const SETTLE: Duration = Duration::from_secs(120);
@@ -81,32 +80,17 @@ pub async fn run(wanted: Wanted) -> anyhow::Result<bool> {
         println!("  remarkable  {count:>7}  {what}");
     }
     let parts = connect::fresh(&wanted.folder).await?;
-    let reference = Arc::new(Reference::resolve(recording.declared.clone())?);
     let limits = rules::Limits { late_max: LATE_MAX, ..rules::Limits::default() };
-    let (stop, stopped) = watch::channel(false);
-    let readiness = Arc::new(Readiness::default());
-    let processors = tokio::spawn(run::run(rules::ALL.to_vec(), parts.with(reference, limits), readiness.clone(), stopped));
-    demo::until_ready(&readiness).await?;
-    let begin = crate::clock::now();
     let bar = bar(recording.events.len() as u64);
-    let driven = replay::drive(&recording, parts.bus.clone(), wanted.speed, SETTLE, |progress, _| show(&bar, progress)).await?;
-    bar.finish_and_clear();
-    stop.send_replace(true);
-    processors.await.context("the processors did not end well")?;
-    let (logs, unsettled) = match driven {
-        Ok(logs) => (logs, None),
-        Err(unsettled) => {
-            let said = unsettled.to_string();
-            (unsettled.logs, Some(said))
-        }
+    let happens = async {
+        let settled = replay::drive(&recording, parts.bus.clone(), wanted.speed, SETTLE, |progress, _| show(&bar, progress)).await?;
+        bar.finish_and_clear();
+        // Nobody waits at a lane for an answer: there is no latency to tell.
+        Ok((settled, Arc::default()))
     };
-    let verdict = bench::judge(&recording.declared, LATE_MAX, &logs, true)?;
-    let audit = verify::verify(&*parts.bus, &*parts.store).await?;
-    parts.stop().await;
-    let revenue = verdict.counts.takings.clone();
+    let report = demo::live(&parts, &recording.declared, limits, happens).await?;
+    let revenue = report.counts.takings.clone();
     let revenue_equal = same(&revenue, &recording.expected);
-    let stats = bench::world::Stats::default();
-    let report = demo::report(verdict, audit, unsettled, &stats, begin.elapsed().as_secs_f64());
     let outcome = Outcome {
         format: recording.format,
         rows: recording.rows,
