@@ -5,6 +5,7 @@
 use crate::{
     auth::{self, User},
     config::{CacheAt, Config},
+    follow::Follower,
     reference::InForce,
     run::With,
     settings::Settings,
@@ -50,6 +51,12 @@ impl Parts {
         let reference = reference.into();
         let (bus, store, cache) = (self.bus.clone(), self.store.clone(), self.cache.clone());
         With { bus, store, cache, reference, limits, settings: self.settings, json: self.json.clone(), replica: replica() }
+    }
+
+    /// Who keeps the cache true.
+    pub fn follower(&self) -> Follower {
+        let (bus, store, cache) = (self.bus.clone(), self.store.clone(), self.cache.clone());
+        Follower { bus, store, cache, retention: self.settings.retention }
     }
 
     /// Ends our own nats-server, if there is one.

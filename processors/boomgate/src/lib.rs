@@ -9,6 +9,7 @@ pub mod config;
 pub mod connect;
 pub mod deadletter;
 pub mod demo;
+pub mod desk;
 pub mod facts;
 pub mod follow;
 pub mod http;

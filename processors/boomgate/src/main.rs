@@ -5,7 +5,7 @@ use boomgate::{
     auth::{self, User},
     config::Config,
     connect::{self, Parts},
-    deadletter, demo, http, rates, reference, replay,
+    deadletter, demo, desk, http, rates, reference, replay,
     replica::Readiness,
     run, verify,
 };
@@ -134,6 +134,23 @@ enum Command {
         #[arg(long, default_value = "boomgate.toml", global = true)]
         config: PathBuf,
     },
+    /// Says something at a desk: rights, bans and reservations of vehicles, each with author and reason.
+    Desk {
+        /// A file with one JSON object or an array of them, as the module `schema::desk` says; `-` for standard input.
+        file: PathBuf,
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml")]
+        config: PathBuf,
+    },
+    /// What is known of vehicles elsewhere, in the Redis that all processes share.
+    Cache {
+        /// What to do.
+        #[command(subcommand)]
+        what: Caches,
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml", global = true)]
+        config: PathBuf,
+    },
     /// Lots, lanes, rate tables and calendars: from files into the bucket that all processors watch.
     Reference {
         /// What to do.
@@ -182,6 +199,12 @@ enum Letters {
         /// Its sequence, as `list` shows it.
         letter: u64,
     },
+}
+
+#[derive(Subcommand)]
+enum Caches {
+    /// Empties it and builds it anew from rows and journals. Meanwhile lanes go by their own policy.
+    Rebuild,
 }
 
 #[derive(Subcommand)]
@@ -268,6 +291,23 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
             }
             parts.stop().await;
             Ok(true)
+        }
+        Command::Desk { file, config } => {
+            let events = desk::read(&desk::text(&file)?)?;
+            let (bus, server) = Parts::broker(&Config::read(&config)?, User::Operator, "boomgate desk", true).await?;
+            let all = desk::say(&*bus, &events).await;
+            if let Some(mut server) = server {
+                server.stop().await;
+            }
+            all
+        }
+        Command::Cache { what: Caches::Rebuild, config } => {
+            let parts = connect::connect(&Config::read(&config)?, User::Operator, "boomgate cache").await?;
+            anyhow::ensure!(parts.cache.is_shared(), "no cache.address is set: each process has a cache of its own, and builds it at its start");
+            let rebuilt = parts.follower().rebuild().await;
+            parts.stop().await;
+            // Somebody else has begun to do the same since: it is on its way either way.
+            rebuilt.map(|_| true).map_err(Into::into)
         }
         Command::Reference { what, config } => refer(&what, &config).await,
         Command::Config { config } => {
