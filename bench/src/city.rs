@@ -8,13 +8,14 @@
 //! Not here: sending it (`world`).
 
 mod fate;
+mod fleet;
 mod lots;
 mod plan;
 
 pub use fate::{Fate, Mix, Payer};
 pub use plan::{Action, Plan, Step};
 
-use schema::{Moment, reference::Declared, time::DAY};
+use schema::{Credential, DeskEvent, Moment, reference::Declared, time::DAY};
 
 /// What a city is made from.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +40,8 @@ pub struct Shape {
     pub odd_lots: bool,
     /// How often what goes wrong.
     pub mix: Mix,
+    /// How many cars hold a monthly pass, two of them one pass for one car; and how many are banned.
+    pub fleet: Fleet,
 }
 
 impl Shape {
@@ -55,13 +58,35 @@ impl Shape {
             rush_hours: true,
             odd_lots: true,
             mix: Mix::demo(),
+            fleet: Fleet { holders: 400, banned: 40, holders_per_mille: 150, banned_per_mille: 5 },
         }
     }
 
     /// A town small enough for one run of a simulation: a few lots, all of them odd, and a hundred visits.
     pub fn tiny(seed: u64, from: Moment) -> Self {
-        Self { lots: 6, visits_max: 100, visits_per_hour: 120.0, rush_hours: false, mix: Mix::rough(), ..Self::demo(seed, from) }
+        Self {
+            lots: 6,
+            visits_max: 100,
+            visits_per_hour: 120.0,
+            rush_hours: false,
+            mix: Mix::rough(),
+            fleet: Fleet { holders: 10, banned: 3, holders_per_mille: 200, banned_per_mille: 50 },
+            ..Self::demo(seed, from)
+        }
     }
+}
+
+/// The cars of which something is known beforehand, and how many of a thousand visits are theirs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// How many cars hold a pass, an even number: two cars share one, and it lets in one at a time.
+    pub holders: u32,
+    /// How many cars are banned everywhere.
+    pub banned: u32,
+    /// Of a thousand visits, so many are by holders.
+    pub holders_per_mille: u32,
+    /// Of a thousand visits, so many are by banned cars.
+    pub banned_per_mille: u32,
 }
 
 /// A city.
@@ -86,6 +111,16 @@ impl City {
     /// Its reference data.
     pub fn declared(&self) -> &Declared {
         &self.declared
+    }
+
+    /// What is said at its desks before the first car comes: the passes and bans of its fleet.
+    pub fn said(&self) -> Vec<DeskEvent> {
+        fleet::said(self)
+    }
+
+    /// A holder of a pass, by its number in the fleet.
+    pub fn holder(&self, number: u32) -> Credential {
+        fleet::holder(number % self.shape.fleet.holders.max(1))
     }
 
     /// Everything that its devices send, in the order in which they do; made as it is asked for.

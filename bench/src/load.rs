@@ -173,6 +173,9 @@ pub async fn entry(wanted: Wanted) -> Result<Report> {
     let mut run = Run { system, world, declared, wanted, visits: 0, planned: BTreeSet::new() };
     let start_ms = run.first_decision(begun).await?;
     eprintln!("first decision {start_ms} ms after the start");
+    let said = plan::city(run.wanted.seed, run.world.started().0).said();
+    eprintln!("{} passes and bans are stated; 15 cars of 100 hold a pass …", said.len());
+    run.world.say(said).await?;
 
     let seconds = run.wanted.seconds;
     let rate = run.wanted.rate;

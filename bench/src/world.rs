@@ -20,13 +20,16 @@ pub use settle::{Unsettled, settle};
 pub use stats::{Count, Latency, Sample, Stats, histogram, micros};
 
 use crate::city::{Action, Fate, Plan, Step};
-use schema::{Event, GateKind, Journal, Moment, RefundCall, wire};
+use schema::{
+    DeskEvent, Event, GateKind, Journal, Moment, RefundCall,
+    wire::{self, Format},
+};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
-use streams::{Bus, Error, Reader};
+use streams::{Bus, Error, Message, Reader};
 use tokio::{
     sync::{Notify, Semaphore, watch},
     task::JoinSet,
@@ -133,6 +136,16 @@ impl World {
     /// How many of the world's own parts have ended, which none should.
     pub fn ended(&mut self) -> usize {
         std::iter::from_fn(|| self.background.try_join_next()).count()
+    }
+
+    /// Says things at desks, each stored before the next is said.
+    pub async fn say(&self, events: Vec<DeskEvent>) -> Result<(), Error> {
+        for event in events {
+            let headers = BTreeMap::from([(wire::CONTENT_TYPE.into(), Format::MessagePack.content_type().into())]);
+            let message = Message { subject: event.subject(), payload: wire::encode(Format::MessagePack, &event).into(), headers };
+            self.shared.bus.publish(message).await?;
+        }
+        Ok(())
     }
 
     /// Sends a plan at its pace, `from` being now, until it ends or `stop` says so; then waits until all that was sent is acknowledged.

@@ -421,6 +421,9 @@ pub enum SessionEvent {
         departure: Departure,
         /// The how-many-eth time this session asks for a price; part of the order's id.
         sequence: u32,
+        /// The right that it uses.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        right: Option<Box<RightUsed>>,
     },
     /// The stay has ended and its space is free.
     Closed {

@@ -3,7 +3,7 @@
 //! Invariants
 //! 1. Actions come in the order in which they are sent   (`city::tests::a_plan_is_in_order`).
 
-use super::{City, Fate, Payer, lots};
+use super::{City, Fate, Payer, fleet, lots};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rand_distr::{Distribution, Exp, Zipf};
@@ -154,7 +154,7 @@ impl<'a> Plan<'a> {
         let lot = &self.city.declared.lots[rank];
         let exits = lot.lanes.len() - 1;
         let out = lot.lanes[1 + self.dice.random_range(0..exits)].lane;
-        let credential = plate(&mut self.dice);
+        let credential = fleet::draw(self.city, &mut self.dice).unwrap_or_else(|| plate(&mut self.dice));
         let left_at = entered_at.plus(self.stay_us());
         let minutes = |dice: &mut ChaCha12Rng, most| dice.random_range(1..=most) * MINUTE;
         let seen = |letter: &str, lot: LotId, lane, kind, seen_at| GateEvent {

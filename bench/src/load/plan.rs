@@ -27,11 +27,17 @@ const LOTS: usize = 700;
 const ZIPF: f64 = 0.9;
 /// Of a hundred messages, so many are copies, and so many late.
 const PERCENT: u32 = 1;
+/// Of a hundred cars, so many hold a pass.
+const HOLDERS_PERCENT: u32 = 15;
+
+/// The city of a load: its lots, and the cars that hold passes.
+pub fn city(seed: u64, from: Moment) -> City {
+    City::new(Shape { lots: LOTS, odd_lots: false, mix: Mix::load(), ..Shape::demo(seed, from) })
+}
 
 /// The lots of a load, with room for every car, and a tariff by which some stays of a few minutes are free and most are not.
 pub fn declare(seed: u64) -> Declared {
-    let shape = Shape { lots: LOTS, odd_lots: false, mix: Mix::load(), ..Shape::demo(seed, Moment(0)) };
-    let mut declared = City::new(shape).declared().clone();
+    let mut declared = city(seed, Moment(0)).declared().clone();
     let table = RateTable {
         id: "load".into(),
         version: 1,
@@ -84,6 +90,7 @@ pub struct Asked {
 /// Everything is seen within the last minutes of the broker's time, as on an ordinary day; a car's entry is up to eight minutes old when
 /// it is sent, so that a run of a minute has stays that cost something.
 pub fn plan(declared: &Declared, asked: Asked) -> Vec<Planned> {
+    let city = city(asked.seed, Moment(0));
     let mut dice = ChaCha12Rng::seed_from_u64(asked.seed ^ asked.first_visit);
     let gap = Exp::new(asked.rate / 1e6).expect("a rate is above 0");
     let rank = Zipf::new(f64::from(u32::try_from(declared.lots.len()).unwrap_or(u32::MAX)), ZIPF).expect("there are lots");
@@ -113,7 +120,11 @@ pub fn plan(declared: &Declared, asked: Asked) -> Vec<Planned> {
         } else {
             visit += 1;
             let lot = &declared.lots[usize::try_from(whole(rank.sample(&mut dice))).unwrap_or(1).clamp(1, declared.lots.len()) - 1];
-            let credential = Credential::plate(&format!("粤L{visit:07}"), Colour::Green);
+            let credential = if dice.random_range(0..100) < HOLDERS_PERCENT {
+                city.holder(dice.random_range(0..u32::MAX))
+            } else {
+                Credential::plate(&format!("粤L{visit:07}"), Colour::Green)
+            };
             let late = (PERCENT..2 * PERCENT).contains(&drawn);
             let age = if late { dice.random_range(15..180) * MINUTE } else { dice.random_range(0..480) * SECOND };
             let fate = if late { "late_entry" } else { "plain" };

@@ -26,7 +26,7 @@ impl<'a> Bills<'a> {
 
     /// What an event of SESSION becomes.
     pub fn session(&mut self, event: &SessionEvent) -> Vec<OrderEvent> {
-        let SessionEvent::Leaving { stay, departure, sequence } = event else { return Vec::new() };
+        let SessionEvent::Leaving { stay, departure, sequence, right } = event else { return Vec::new() };
         let Some(lot) = self.world.lot(&stay.lot) else { return Vec::new() };
         let place = Place { province: stay.province, day: lot.zone.day(departure.left_at), partition: self.partition };
         let order = id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()]);
@@ -41,7 +41,7 @@ impl<'a> Bills<'a> {
             version: table.version,
             minutes: price::minutes(stay.entered_at, departure.left_at),
             lines: Vec::new(),
-            total: price::slow_price(table, stay.entered_at, departure.left_at),
+            total: price::under_right(table, (stay.entered_at, departure.left_at), right.as_deref(), &lot.zone),
         };
         vec![OrderEvent::Priced { order, stay, departure, quote, expires_at }]
     }

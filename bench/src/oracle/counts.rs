@@ -80,6 +80,10 @@ pub struct Counts {
     pub revenue_by_province: BTreeMap<String, i64>,
     /// What was stated of vehicles.
     pub stated: u64,
+    /// Sessions under a right.
+    pub sessions_under_right: u64,
+    /// Sessions of cars whose right was in use by as many as may use it.
+    pub sessions_overrun: u64,
     /// Revenue by lot and local day, in their order.
     pub takings: Vec<Taking>,
     /// Promise 3's sums, by currency.
@@ -106,8 +110,10 @@ impl Counts {
 
     fn session(&mut self, event: &SessionEvent) {
         match event {
-            SessionEvent::Opened { releases, .. } => {
+            SessionEvent::Opened { releases, marks, .. } => {
                 self.sessions_opened += 1;
+                self.sessions_under_right += u64::from(marks.right.is_some());
+                self.sessions_overrun += u64::from(marks.overrun.is_some());
                 self.sessions_released += u64::from(releases.is_some());
             }
             SessionEvent::Refused { reason, .. } => *self.refused.entry(*reason).or_default() += 1,

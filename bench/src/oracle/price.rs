@@ -5,7 +5,7 @@
 //!
 //! Not here: the lines that explain a price (`rules` makes them; the oracle only adds them up).
 
-use schema::{Moment, Money, reference::RateTable, time::MINUTE};
+use schema::{Moment, Money, Zone, fact::LocalMinute, journal::RightUsed, reference::RateTable, time::MINUTE};
 use std::collections::BTreeMap;
 
 /// Minutes of 24 hours.
@@ -38,6 +38,30 @@ pub fn slow_price(table: &RateTable, entered_at: Moment, left_at: Moment) -> Mon
     }
     let total = days.into_values().map(|day| table.cap_per_24h.map_or(day, |cap| day.min(cap))).sum();
     Money::new(total, table.currency)
+}
+
+/// The price of a stay of which a right may cover parts: each stretch between is priced from its own first minute, and the free minutes count for
+/// all of them together.
+pub fn under_right(table: &RateTable, (entered_at, left_at): (Moment, Moment), right: Option<&RightUsed>, zone: &Zone) -> Money {
+    let Some(right) = right else { return slow_price(table, entered_at, left_at) };
+    let covered = |moment: Moment| {
+        let local = LocalMinute::of(zone, moment);
+        right.from <= moment && moment < right.until && (right.bands.is_empty() || right.bands.iter().any(|band| band.covers(local)))
+    };
+    let mut stretches: Vec<i64> = vec![0];
+    for minute in 0..minutes(entered_at, left_at) {
+        if covered(entered_at.plus(minute * MINUTE)) {
+            stretches.push(0);
+        } else if let Some(stretch) = stretches.last_mut() {
+            *stretch += 1;
+        }
+    }
+    if stretches.iter().sum::<i64>() <= table.free_min {
+        return Money::new(0, table.currency);
+    }
+    let without_free = RateTable { free_min: 0, ..table.clone() };
+    let price = |minutes: &i64| slow_price(&without_free, entered_at, entered_at.plus(minutes * MINUTE)).minor;
+    Money::new(stretches.iter().map(price).sum(), table.currency)
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use schema::{
     desk::Says,
     fact::{self, PartId, Stated, What},
     id::{self, Kind, Place, Province},
-    journal::{Departure, Marks, Note, OrderEvent, Refusal, SessionEvent, Stay},
-    reference::{Direction, Passback},
+    journal::{Departure, Marks, Note, OrderEvent, Refusal, RightUsed, SessionEvent, Stay},
+    reference::{Direction, LotReference, Passback},
     time::{MINUTE, SECOND},
 };
 use std::collections::BTreeMap;
@@ -31,12 +31,21 @@ pub struct Stays<'a> {
     gone: BTreeMap<Id, Stay>,
     waiting: BTreeMap<Car, (Id, Departure)>,
     stated: BTreeMap<(LotId, PartId), Stated>,
+    rights: BTreeMap<Id, RightUsed>,
 }
 
 impl<'a> Stays<'a> {
     /// An empty one.
     pub fn new(world: &'a World<'a>, partition: Partition) -> Self {
-        Self { world, partition, inside: BTreeMap::new(), gone: BTreeMap::new(), waiting: BTreeMap::new(), stated: BTreeMap::new() }
+        Self {
+            world,
+            partition,
+            inside: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            stated: BTreeMap::new(),
+            rights: BTreeMap::new(),
+        }
     }
 
     /// How many are inside, how many of these stand at an exit, and how many exits wait.
@@ -109,21 +118,16 @@ impl<'a> Stays<'a> {
         if old.is_none() && self.waiting.get(&car).is_some_and(|(_, departure)| departure.left_at >= event.seen_at) {
             let (waiting, departure) = self.waiting.remove(&car).expect("it was there a line above");
             self.inside.insert(car, (stay.clone(), Some(departure.clone())));
-            return vec![opened(&stay, Some(waiting), Marks::default()), SessionEvent::Leaving { stay: stay.clone(), departure, sequence: 1 }];
+            return vec![
+                opened(&stay, Some(waiting), Marks::default()),
+                SessionEvent::Leaving { stay: stay.clone(), departure, sequence: 1, right: None },
+            ];
         }
         if !lot.is_open(event.seen_at) {
             return refused(Refusal::LotClosed);
         }
-        if let Some(lane) = lot.declared.lanes.iter().find(|lane| lane.lane == event.lane) {
-            if lane.direction == Direction::Out {
-                return refused(Refusal::WrongLane);
-            }
-            if !lane.classes.is_empty() && !lane.classes.contains(&class) {
-                return refused(Refusal::WrongClass);
-            }
-            if !lane.energies.is_empty() && !lane.energies.contains(&energy) {
-                return refused(Refusal::WrongEnergy);
-            }
+        if let Some(reason) = lane_refuses(lot, event) {
+            return refused(reason);
         }
         let others = self.inside.keys().filter(|(lot, who)| *lot == event.lot && *who != event.credential).count();
         if i64::try_from(others).unwrap_or(i64::MAX) >= lot.declared.capacity {
@@ -144,6 +148,7 @@ impl<'a> Stays<'a> {
             self.gone.insert(old.session, old.clone());
             events.push(SessionEvent::Superseded { stay: old, by: session, flagged: policies.inside == Passback::Flag });
         }
+        self.rights.extend(marks.right.clone().map(|right| (stay.session, right)));
         events.push(opened(&stay, None, marks));
         self.inside.insert(car, (stay, None));
         events
@@ -158,7 +163,8 @@ impl<'a> Stays<'a> {
         match self.inside.get_mut(&car) {
             Some((stay, leaving @ None)) if event.seen_at >= stay.entered_at => {
                 *leaving = Some(departure.clone());
-                return vec![SessionEvent::Leaving { stay: stay.clone(), departure, sequence: 1 }];
+                let right = self.rights.get(&stay.session).cloned().map(Box::new);
+                return vec![SessionEvent::Leaving { stay: stay.clone(), departure, sequence: 1, right }];
             }
             Some((stay, Some(_))) => return noted(Note::AlreadyLeaving, stay.session),
             _ => {}
@@ -218,6 +224,18 @@ impl<'a> Stays<'a> {
         self.gone.insert(session, stay.clone());
         vec![SessionEvent::Closed { stay, departure, order, paid, expires_at: NO_END }]
     }
+}
+
+/// Why a lane does not serve a car, if it does not.
+fn lane_refuses(lot: &LotReference, event: &GateEvent) -> Option<Refusal> {
+    let lane = lot.declared.lanes.iter().find(|lane| lane.lane == event.lane)?;
+    if lane.direction == Direction::Out {
+        return Some(Refusal::WrongLane);
+    }
+    if !lane.classes.is_empty() && !lane.classes.contains(&event.vehicle_class()) {
+        return Some(Refusal::WrongClass);
+    }
+    (!lane.energies.is_empty() && !lane.energies.contains(&event.vehicle_energy())).then_some(Refusal::WrongEnergy)
 }
 
 /// An event without what is not judged.

@@ -194,7 +194,7 @@ fn right() -> Logs {
     }
 
     let sequence = scribe.gate(&exit, exit.seen_at);
-    let leaving = Event::Session(SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1 });
+    let leaving = Event::Session(SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1, right: None });
     let cause = scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, exit.key()), vec![leaving]).remove(0);
     let quote = Quote { rate_table: "town".into(), version: 3, minutes: 125, lines: Vec::new(), total: Money::new(1_500, Currency::Cny) };
     let step = schema::journal::QuoteLine::new(schema::journal::LineKind::Step, (0, 125), 3, 500, 1_500);
@@ -296,7 +296,7 @@ fn second_stay(scribe: &mut Scribe, home: Partition, end: Moment) {
     scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, again.key()), vec![Event::Session(noted)]);
     let sequence = scribe.gate(&entry, exit.seen_at.plus(MINUTE));
     let opened = SessionEvent::Opened { stay: stay.clone(), event: entry.id, expires_at: end, releases: Some(waiting), marks: Box::default() };
-    let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1 };
+    let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1, right: None };
     let events = vec![Event::Session(opened), Event::Session(leaving)];
     let cited = scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, entry.key()), events).remove(1);
     let total = Money::new(0, Currency::Cny);

@@ -80,6 +80,7 @@ pub async fn run(wanted: Wanted, mut shutdown: watch::Receiver<bool>) -> anyhow:
                 end.send_replace(true);
             })
         };
+        world.say(city.said()).await?;
         world.run(city.plan(), from, &mut ended).await;
         watcher.abort();
         println!("no more cars come; waiting for the last payments and refunds");

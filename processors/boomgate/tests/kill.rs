@@ -115,6 +115,7 @@ async fn whatever_is_killed_nothing_is_lost_and_nothing_counts_twice() {
     let (stop, mut stopped) = watch::channel(false);
     let from = city.shape().from;
     let town = async {
+        world.say(city.said()).await.expect("the server takes it");
         world.run(city.plan(), from, &mut stopped).await;
     };
     let killer = async {

@@ -152,6 +152,7 @@ async fn life_of_a_town(seed: u64) -> Result<String, String> {
         replicas.spawn(lives(with, dice.clone(), stopped.clone()));
     }
     let weather = tokio::spawn(weather(dice.clone()));
+    world.say(city.said()).await.map_err(|error| error.to_string())?;
     world.run(city.plan(), from, &mut stopped.clone()).await;
     weather.abort();
     dice.calm_down();

@@ -86,7 +86,7 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
         GateKind::Entry => match (been_and_gone(inside, waiting, event), inside) {
             (Some(exit), _) => {
                 let stay = stay(lot, event);
-                let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1 };
+                let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1, right: None };
                 vec![SessionEvent::Opened { stay, event: event.id, expires_at, releases: Some(exit.waiting), marks: Box::default() }, leaving]
             }
             (None, inside) => match admit(view, lot, event, inside) {
@@ -113,7 +113,8 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
             match (inside, waiting) {
                 (Some(session), _) if session.stage == Stage::Leaving => noted(Note::AlreadyLeaving, session.stay.session),
                 (Some(session), _) if event.seen_at >= session.stay.entered_at => {
-                    vec![SessionEvent::Leaving { stay: session.stay.clone(), departure, sequence: session.sequence.saturating_add(1) }]
+                    let right = session.right.clone().map(Box::new);
+                    vec![SessionEvent::Leaving { stay: session.stay.clone(), departure, sequence: session.sequence.saturating_add(1), right }]
                 }
                 (_, Some(waiting)) => noted(Note::AlreadyWaiting, waiting.waiting),
                 (_, None) => {

@@ -3,18 +3,19 @@
 //! Invariants
 //! 1. A stay asks for one price, and is paid once   (`tests::an_order_is_paid_once`).
 //! 2. What has no rate table is asked of a person, never guessed   (`tests::a_lot_without_a_rate_table_is_asked`).
+//! 3. What a right covers costs nothing, and the rest its ordinary price   (`tests::a_right_covers_its_own_time_alone`).
 //!
 //! Not here: the arithmetic (`quote`), which success pays (`payment`).
 
 use crate::{
     Body, Facts, Input, Rules, Touch, View, command, nothing,
-    quote::{self, quote},
+    quote::{self, quote, segments},
 };
 use schema::{
     Effect, Entity, Event, Journal, Key, LaneCommand, Partition, Recorded, Table, Verdict,
     entity::Order,
     id::{self, Kind, Place},
-    journal::{Departure, Note, OrderEvent, PaymentEvent, SessionEvent, Stay},
+    journal::{Departure, Note, OrderEvent, PaymentEvent, RightUsed, SessionEvent, Stay},
 };
 
 /// The processor `pricing`.
@@ -37,7 +38,7 @@ fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
 fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     let Body::Journal(recorded) = &input.body else { return Vec::new() };
     let event = match &recorded.event {
-        Event::Session(SessionEvent::Leaving { stay, departure, sequence }) => price(facts, stay, departure, *sequence),
+        Event::Session(SessionEvent::Leaving { stay, departure, sequence, right }) => price(facts, stay, departure, (*sequence, right.as_deref())),
         Event::Payment(PaymentEvent::Applied { bill, source, amount, .. }) => {
             let key = Key::of(Table::Orders, bill.order);
             let province = key.map(|key| key.province).unwrap_or_default();
@@ -55,7 +56,7 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     vec![Event::Order(event)]
 }
 
-fn price(facts: &Facts, stay: &Stay, departure: &Departure, sequence: u32) -> OrderEvent {
+fn price(facts: &Facts, stay: &Stay, departure: &Departure, (sequence, right): (u32, Option<&RightUsed>)) -> OrderEvent {
     let lot = facts.reference.lot(&stay.lot);
     let day = lot.map_or_else(|| departure.left_at.utc_day(), |lot| lot.zone.day(departure.left_at));
     let place = Place { province: stay.province, day, partition: Partition::of_lot(stay.lot.as_str()) };
@@ -64,7 +65,13 @@ fn price(facts: &Facts, stay: &Stay, departure: &Departure, sequence: u32) -> Or
     let expires_at = departure.left_at.plus(facts.limits.command_life);
     let priced = match lot.and_then(|lot| Some((lot.tariff.as_ref()?, &lot.zone))) {
         Some((tariff, zone)) => {
-            let asked = quote::Stay { class: stay.class, energy: stay.energy, ..quote::Stay::new(stay.entered_at, departure.left_at, zone) };
+            let segments = right.map_or_else(Vec::new, |right| segments(right, (stay.entered_at, departure.left_at), zone));
+            let asked = quote::Stay {
+                class: stay.class,
+                energy: stay.energy,
+                segments: &segments,
+                ..quote::Stay::new(stay.entered_at, departure.left_at, zone)
+            };
             quote(tariff, &asked).map_err(|not_priced| not_priced.to_string())
         }
         None => Err(format!("lot {} has no rate table: give it one in the reference data", stay.lot)),

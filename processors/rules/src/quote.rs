@@ -15,6 +15,7 @@
 
 mod clock;
 mod lines;
+mod rights;
 mod validations;
 mod walk;
 mod words;
@@ -30,6 +31,7 @@ use schema::{
 use std::{fmt, sync::Arc};
 use walk::Walk;
 
+pub use rights::segments;
 pub use words::why;
 
 /// The longest stay that has a price; a longer one is a mistake of a clock.

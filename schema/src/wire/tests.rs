@@ -58,6 +58,15 @@ fn opened(marks: Marks) -> SessionEvent {
     SessionEvent::Opened { stay: Stay { sharers, ..stay() }, event, expires_at, releases, marks: Box::new(marks) }
 }
 
+fn marks_right() -> RightUsed {
+    let bands = vec![TimeBand { days: Weekdays::WORKDAYS, from_min: 480, to_min: 1200 }];
+    RightUsed { id: name("pass-7"), from: AT, until: AT.plus(1), bands }
+}
+
+fn leaving(right: Option<RightUsed>) -> SessionEvent {
+    SessionEvent::Leaving { stay: stay(), departure: departure(), sequence: 1, right: right.map(Box::new) }
+}
+
 fn stated() -> Stated {
     let ban = Ban { scope: Scope::Operator(name("city")), from: AT, until: None, reason: "fraud".into() };
     let of = vec![stay().credential];
@@ -82,7 +91,7 @@ fn session_events() -> Vec<SessionEvent> {
         },
         SessionEvent::Superseded { stay: stay(), by: id(Kind::Session, "s2"), flagged: true },
         SessionEvent::Waiting { waiting: id(Kind::Waiting, "w"), lot, province, credential, departure: departure(), expires_at: AT },
-        SessionEvent::Leaving { stay: stay(), departure: departure(), sequence: 1 },
+        leaving(None),
         SessionEvent::Closed { stay: stay(), departure: departure(), order: id(Kind::Order, "o"), paid: FEE, expires_at: AT },
         SessionEvent::Stated { stated: Box::new(stated()), dropped: vec![Credential::plate("粤BD12345", Colour::Green)], province },
         SessionEvent::Noted { note: Note::AlreadyLeaving, concerns: Some(id(Kind::Session, "s")), lot, province, ask: Some((lane, name("e3"), AT)) },
@@ -167,11 +176,14 @@ fn every_journal_event_reads_and_writes_its_golden_bytes() {
 #[test]
 fn what_a_session_remembers_reads_and_writes_its_golden_bytes() {
     let missed = vec![crate::fact::Kind::Bans];
-    let bands = vec![TimeBand { days: Weekdays::WORKDAYS, from_min: 480, to_min: 1200 }];
-    let right = Some(RightUsed { id: name("pass-7"), from: AT, until: AT.plus(1), bands });
+    let right = Some(marks_right());
     let marks = Marks { right, overrun: Some(name("pass-8")), reservation: Some(name("res-1")), elsewhere: Some(name("lot-2")), missed };
     let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
     let recorded = Recorded { at: AT.plus(1), cause, event: Event::Session(opened(marks)) };
+    let right = marks_right();
+    let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
+    let leaves = Recorded { at: AT.plus(1), cause, event: Event::Session(leaving(Some(right))) };
+    check("session.leaving.under_right", &leaves, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
     check("session.opened.marked", &recorded, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
 }
 

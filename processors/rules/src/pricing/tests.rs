@@ -34,6 +34,22 @@ fn a_stay_is_priced_by_its_lots_table_and_asked_for_at_the_lane() {
 }
 
 #[test]
+fn a_right_covers_its_own_time_alone() {
+    for (until, fen) in [(None, 1_500), (Some(0), 1_500), (Some(61), 1_000), (Some(125), 500), (Some(170), 0), (Some(9_000), 0)] {
+        let mut leaves = leaving("small", 0, 180);
+        if let Event::Session(SessionEvent::Leaving { right, .. }) = &mut leaves.event {
+            let id = "pass-1".parse().expect("a name");
+            *right = until.map(|until| Box::new(RightUsed { id, from: at(-9_000), until: at(until), bands: Vec::new() }));
+        }
+        let events = Trial::new(&RULES).journal(Inbox::Session, &leaves);
+        let [Event::Order(OrderEvent::Priced { quote, .. })] = &events[..] else { panic!("one price, not {events:?}") };
+        assert_eq!(quote.total.minor, fen, "a right until minute {until:?}");
+        let named = quote.lines.iter().any(|line| line.due_to.as_deref() == Some("pass-1"));
+        assert_eq!(named, until.is_some_and(|until| until > 0), "{:?}", quote.lines);
+    }
+}
+
+#[test]
 fn an_order_is_born_on_the_local_day_of_leaving() {
     let mut trial = Trial::new(&RULES);
     // The trial starts at 08:00 in Shanghai: 16 hours later it is the next day there.
