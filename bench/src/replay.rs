@@ -146,6 +146,7 @@ impl Draft {
             class: None,
             energy: None,
             confidence: None,
+            decided: None,
         };
         self.recording.events.push((seen_at, event));
         Ok(())

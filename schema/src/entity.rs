@@ -205,7 +205,9 @@ impl Entity {
     /// The handle under which it is found while it is open.
     pub fn handle(&self) -> Option<Handle> {
         match self {
-            Self::Session(session) if session.stage != Stage::Closed => Some(Handle::Inside(session.stay.lot, session.stay.credential.clone())),
+            Self::Session(session) if session.stage != Stage::Closed && !session.gone => {
+                Some(Handle::Inside(session.stay.lot, session.stay.credential.clone()))
+            }
             Self::Waiting(waiting) if waiting.released_by.is_none() => Some(Handle::Waiting(waiting.lot, waiting.credential.clone())),
             _ => None,
         }
@@ -279,6 +281,9 @@ pub struct Session {
     /// The right that it uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub right: Option<RightUsed>,
+    /// Whether the car has gone, settled or not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
 }
 
 /// An exit without a known entry.

@@ -1,6 +1,6 @@
 //! Gate events: what a lane device saw, as it says it.
 
-use crate::{Energy, EventId, LaneId, LotId, Moment, VehicleClass, id};
+use crate::{Energy, EventId, LaneId, LotId, Moment, VehicleClass, Verdict, id};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -113,6 +113,9 @@ pub struct GateEvent {
     /// How sure the device is of what it read, where it tells that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<Confidence>,
+    /// What the lane decided by itself, where it had no answer in time: it is told, and waits for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Verdict>,
 }
 
 /// How sure a device is of a read: 0 to 100.

@@ -133,6 +133,7 @@ impl Event {
                 SessionEvent::Waiting { .. } => "waiting",
                 SessionEvent::Leaving { .. } => "leaving",
                 SessionEvent::Closed { .. } => "closed",
+                SessionEvent::Gone { .. } => "gone",
                 SessionEvent::Stated { .. } => "stated",
                 SessionEvent::Noted { .. } => "noted",
             },
@@ -168,7 +169,8 @@ impl Event {
                 SessionEvent::Opened { stay, .. }
                 | SessionEvent::Superseded { stay, .. }
                 | SessionEvent::Leaving { stay, .. }
-                | SessionEvent::Closed { stay, .. } => stay.province,
+                | SessionEvent::Closed { stay, .. }
+                | SessionEvent::Gone { stay, .. } => stay.province,
                 SessionEvent::Refused { province, .. }
                 | SessionEvent::Waiting { province, .. }
                 | SessionEvent::Stated { province, .. }
@@ -253,6 +255,9 @@ pub struct Marks {
     /// The facts that did not come in time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missed: Vec<fact::Kind>,
+    /// Whether the lane opened by itself, having had no answer in time: no check was asked.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub local: bool,
 }
 
 /// How a car left.
@@ -264,6 +269,9 @@ pub struct Departure {
     pub left_at: Moment,
     /// The device's event.
     pub event: EventId,
+    /// Whether the lane opened by itself, having had no answer in time: nobody stands there any more.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub local: bool,
 }
 
 /// Why an entry or exit was not granted. Closed: a new reason is a new word everywhere.
@@ -346,6 +354,8 @@ pub enum Note {
     TooLate,
     /// Something else goes by this id.
     OfAnotherKind,
+    /// The lane stayed closed by itself.
+    LocallyRefused,
 }
 
 /// Events of SESSION.
@@ -437,6 +447,16 @@ pub enum SessionEvent {
         paid: Money,
         /// The command's end of life.
         expires_at: Moment,
+        /// Whether the car had gone before, and its space was free since.
+        #[serde(default, skip_serializing_if = "is_default")]
+        gone: bool,
+    },
+    /// The car has left without its stay being settled, because the lane opened by itself: its space is free, and what it owes stays owed.
+    Gone {
+        /// The stay.
+        stay: Stay,
+        /// The exit.
+        departure: Departure,
     },
     /// A person at a desk stated something of vehicles: it counts from now on, in all lots that it is about.
     Stated {

@@ -21,6 +21,8 @@ pub enum Fate {
     ReadTwice,
     /// The car comes in a second time while it is inside.
     Inside,
+    /// The lane has no answer, lets the car in and out by itself, and tells so later.
+    ByItself,
     /// The entry is at a lot that nobody has declared.
     Nowhere,
     /// The device's clock is a year ahead.
@@ -35,13 +37,14 @@ pub enum Fate {
 
 impl Fate {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Plain,
         Self::Again,
         Self::LateEntry,
         Self::LateExit,
         Self::ReadTwice,
         Self::Inside,
+        Self::ByItself,
         Self::Nowhere,
         Self::Ahead,
         Self::Old,
@@ -58,6 +61,7 @@ impl Fate {
             Self::LateExit => "late_exit",
             Self::ReadTwice => "read_twice",
             Self::Inside => "inside",
+            Self::ByItself => "by_itself",
             Self::Nowhere => "nowhere",
             Self::Ahead => "ahead",
             Self::Old => "old",
@@ -133,6 +137,7 @@ impl Mix {
             (Fate::LateExit, 5),
             (Fate::ReadTwice, 10),
             (Fate::Inside, 5),
+            (Fate::ByItself, 10),
             (Fate::Nowhere, 2),
             (Fate::Ahead, 2),
             (Fate::Old, 2),

@@ -8,7 +8,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rand_distr::{Distribution, Exp, Zipf};
 use schema::{
-    Credential, GateEvent, GateKind, LotId, Moment,
+    Credential, GateEvent, GateKind, LotId, Moment, Verdict,
     gate::Colour,
     time::{DAY, MINUTE, SECOND},
     wire::{self, Format},
@@ -62,12 +62,12 @@ impl Action {
 
     /// Whether it is sent long after it was seen.
     pub fn is_late(&self) -> bool {
-        matches!((self.fate(), self.step), (Fate::LateEntry, Step::Entry) | (Fate::LateExit, Step::Exit) | (Fate::Old, _))
+        matches!((self.fate(), self.step), (Fate::LateEntry, Step::Entry) | (Fate::LateExit, Step::Exit) | (Fate::Old | Fate::ByItself, _))
     }
 
     /// Whether a driver stands at the lane and waits for what it says.
     pub fn is_live(&self) -> bool {
-        self.copy == 0 && !self.is_late() && !matches!(self.fate(), Fate::Garbage | Fate::Contradiction)
+        self.copy == 0 && !self.is_late() && self.event.decided.is_none() && !matches!(self.fate(), Fate::Garbage | Fate::Contradiction)
     }
 
     /// The message. A copy has a message id of its own: what a device repeats by itself no dedupe window shall hide.
@@ -167,6 +167,7 @@ impl<'a> Plan<'a> {
             class: None,
             energy: None,
             confidence: None,
+            decided: (fate == Fate::ByItself).then_some(Verdict::Open),
         };
         let (id, enters) = (lot.lot, lot.lanes[0].lane);
         let entry = seen("e", id, enters, GateKind::Entry, entered_at);
@@ -190,6 +191,10 @@ impl<'a> Plan<'a> {
                 let between = entered_at.plus(left_at.since(entered_at) / 2);
                 let event = seen("i", id, enters, GateKind::Entry, between);
                 self.add(Action { send_at: between, visit, step: Step::Alone, copy: 0, event });
+            }
+            Fate::ByItself => {
+                enters_at = entered_at.plus(minutes(&mut self.dice, 10));
+                leaves_at = left_at.max(enters_at).plus(minutes(&mut self.dice, 10));
             }
             Fate::Nowhere | Fate::Ahead | Fate::Old | Fate::Garbage | Fate::Contradiction => {
                 let mut event = entry;

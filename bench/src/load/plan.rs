@@ -153,7 +153,7 @@ fn seen(visit: u64, letter: char, fate: &str, lot: &LotDeclared, lane: schema::L
     };
     let id = format!("{visit}-{letter}-{fate}-{payer}").parse().expect("digits and words are a token");
     let kind = if letter == 'e' { GateKind::Entry } else { GateKind::Exit };
-    GateEvent { id, lot: lot.lot, lane, kind, seen_at, credential: credential.clone(), class: None, energy: None, confidence: None }
+    GateEvent { id, lot: lot.lot, lane, kind, seen_at, credential: credential.clone(), class: None, energy: None, confidence: None, decided: None }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an interval or a rank, far below 2^53 and above 0")]

@@ -80,6 +80,8 @@ pub struct Counts {
     pub revenue_by_province: BTreeMap<String, i64>,
     /// What was stated of vehicles.
     pub stated: u64,
+    /// Cars that a lane let out by itself.
+    pub sessions_gone: u64,
     /// Sessions under a right.
     pub sessions_under_right: u64,
     /// Sessions of cars whose right was in use by as many as may use it.
@@ -121,6 +123,7 @@ impl Counts {
             SessionEvent::Superseded { .. } => self.sessions_superseded += 1,
             SessionEvent::Noted { note, .. } => *self.noted.entry(*note).or_default() += 1,
             SessionEvent::Stated { .. } => self.stated += 1,
+            SessionEvent::Gone { .. } => self.sessions_gone += 1,
             SessionEvent::Waiting { .. } | SessionEvent::Leaving { .. } => {}
         }
     }

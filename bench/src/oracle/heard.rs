@@ -62,6 +62,7 @@ impl<'a> Heard<'a> {
             reservation: marks.reservation.filter(|part| stated(part, |what| matches!(what, What::Reservation(_)))),
             elsewhere: marks.elsewhere.filter(was_in),
             missed: marks.missed.clone(),
+            local: marks.local,
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::World;
 use schema::{
-    Credential, DeskEvent, GateEvent, GateKind, Id, LotId, Moment, Money, Partition,
+    Credential, DeskEvent, GateEvent, GateKind, Id, LotId, Moment, Money, Partition, Verdict,
     desk::Says,
     fact::{self, PartId, Stated, What},
     id::{self, Kind, Place, Province},
@@ -32,6 +32,7 @@ pub struct Stays<'a> {
     waiting: BTreeMap<Car, (Id, Departure)>,
     stated: BTreeMap<(LotId, PartId), Stated>,
     rights: BTreeMap<Id, RightUsed>,
+    owed: BTreeMap<Id, (Stay, Departure)>,
 }
 
 impl<'a> Stays<'a> {
@@ -45,6 +46,7 @@ impl<'a> Stays<'a> {
             waiting: BTreeMap::new(),
             stated: BTreeMap::new(),
             rights: BTreeMap::new(),
+            owed: BTreeMap::new(),
         }
     }
 
@@ -79,11 +81,17 @@ impl<'a> Stays<'a> {
             return refused(Refusal::TooLate);
         }
         let car: Car = (event.lot, event.credential.clone());
+        if event.decided.is_some_and(|decided| decided != Verdict::Open) {
+            return vec![SessionEvent::Noted { note: Note::LocallyRefused, concerns: None, lot: event.lot, province, ask: None }];
+        }
         if event.kind == GateKind::Exit {
             return self.exit(event, province, car, actual);
         }
         let policies = &lot.declared.policies;
         let old = self.inside.get(&car).map(|(stay, _)| stay.clone());
+        if event.decided.is_some() && !self.waits_for(&car, event) {
+            return self.entered_by_itself(event, province, car);
+        }
         if let Some(old) = &old {
             let apart = (event.seen_at.0 - old.entered_at.0).abs();
             if policies.double_read_s > 0 && old.lane == event.lane && apart <= i64::from(policies.double_read_s) * SECOND {
@@ -108,20 +116,8 @@ impl<'a> Stays<'a> {
         let (may_be_banned, must_be_banned) = self.world.heard.banned(&event.credential, lot, event.seen_at, stored_at);
         let is_banned = may_be_banned && actual.iter().any(|event| matches!(event, SessionEvent::Refused { reason: Refusal::Banned, .. }));
         let must_be_banned = must_be_banned && !marks.missed.contains(&fact::Kind::Bans);
-        let opened = |stay: &Stay, releases, marks| SessionEvent::Opened {
-            stay: stay.clone(),
-            event: event.id,
-            expires_at: NO_END,
-            releases,
-            marks: Box::new(marks),
-        };
-        if old.is_none() && self.waiting.get(&car).is_some_and(|(_, departure)| departure.left_at >= event.seen_at) {
-            let (waiting, departure) = self.waiting.remove(&car).expect("it was there a line above");
-            self.inside.insert(car, (stay.clone(), Some(departure.clone())));
-            return vec![
-                opened(&stay, Some(waiting), Marks::default()),
-                SessionEvent::Leaving { stay: stay.clone(), departure, sequence: 1, right: None },
-            ];
+        if self.waits_for(&car, event) {
+            return self.been_and_gone(event, car, stay);
         }
         if !lot.is_open(event.seen_at) {
             return refused(Refusal::LotClosed);
@@ -149,15 +145,73 @@ impl<'a> Stays<'a> {
             events.push(SessionEvent::Superseded { stay: old, by: session, flagged: policies.inside == Passback::Flag });
         }
         self.rights.extend(marks.right.clone().map(|right| (stay.session, right)));
-        events.push(opened(&stay, None, marks));
+        let (opened, marks) = (stay.clone(), Box::new(marks));
+        events.push(SessionEvent::Opened { stay: opened, event: event.id, expires_at: NO_END, releases: None, marks });
+        self.inside.insert(car, (stay, None));
+        events
+    }
+
+    /// Whether an exit of this car waits for this entry.
+    fn waits_for(&self, car: &Car, event: &GateEvent) -> bool {
+        !self.inside.contains_key(car) && self.waiting.get(car).is_some_and(|(_, departure)| departure.left_at >= event.seen_at)
+    }
+
+    /// The entry of a car whose exit waits for it.
+    fn been_and_gone(&mut self, event: &GateEvent, car: Car, stay: Stay) -> Vec<SessionEvent> {
+        let (waiting, departure) = self.waiting.remove(&car).expect("it waits");
+        let marks = Box::new(Marks { local: event.decided.is_some(), ..Marks::default() });
+        let releases = Some(waiting);
+        let mut events = vec![SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases, marks }];
+        events.push(SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence: 1, right: None });
+        if departure.local {
+            self.owed.insert(stay.session, (stay.clone(), departure.clone()));
+            events.push(SessionEvent::Gone { stay, departure });
+        } else {
+            self.inside.insert(car, (stay, Some(departure)));
+        }
+        events
+    }
+
+    /// A car that a lane let in without asking anybody: it is in.
+    fn entered_by_itself(&mut self, event: &GateEvent, province: Province, car: Car) -> Vec<SessionEvent> {
+        let old = self.inside.get(&car).map(|(stay, _)| stay.clone());
+        let asked_before = |old: &&Stay| old.lane == event.lane && (event.seen_at.0 - old.entered_at.0).abs() <= 2 * MINUTE;
+        if let Some(old) = old.as_ref().filter(asked_before) {
+            let concerns = Some(old.session);
+            return vec![SessionEvent::Noted { note: Note::DoubleRead, concerns, lot: event.lot, province, ask: None }];
+        }
+        let day = self.world.lot(&event.lot).map_or_else(|| event.seen_at.utc_day(), |lot| lot.zone.day(event.seen_at));
+        let parts = [event.lot.as_str(), event.lane.as_str(), event.id.as_str(), &event.seen_at.0.to_string()];
+        let session = id::derive(Kind::Session, Place { province, day, partition: self.partition }, &parts);
+        let (lane, credential, entered_at) = (event.lane, event.credential.clone(), event.seen_at);
+        let (class, energy) = (event.vehicle_class(), event.vehicle_energy());
+        let stay = Stay { session, lot: event.lot, province, credential, lane, entered_at, class, energy, sharers: Vec::new() };
+        let mut events = Vec::new();
+        if let Some(old) = old {
+            self.gone.insert(old.session, old.clone());
+            events.push(SessionEvent::Superseded { stay: old, by: session, flagged: true });
+        }
+        let marks = Box::new(Marks { local: true, ..Marks::default() });
+        events.push(SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases: None, marks });
         self.inside.insert(car, (stay, None));
         events
     }
 
     fn exit(&mut self, event: &GateEvent, province: Province, car: Car, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
-        let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id };
+        let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: event.decided.is_some() };
+        if departure.local
+            && let Some((stay, asked)) = self.inside.get(&car).cloned()
+            && (asked.is_some() || event.seen_at >= stay.entered_at)
+        {
+            self.inside.remove(&car);
+            self.owed.insert(stay.session, (stay.clone(), departure.clone()));
+            let right = self.rights.get(&stay.session).cloned().map(Box::new);
+            let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence: 1, right };
+            let gone = SessionEvent::Gone { stay, departure };
+            return if asked.is_some() { vec![gone] } else { vec![leaving, gone] };
+        }
         let noted = |note, concerns| {
-            let ask = Some((event.lane, event.id, NO_END));
+            let ask = event.decided.is_none().then_some((event.lane, event.id, NO_END));
             vec![SessionEvent::Noted { note, concerns: Some(concerns), lot: event.lot, province, ask }]
         };
         match self.inside.get_mut(&car) {
@@ -219,10 +273,14 @@ impl<'a> Stays<'a> {
         if self.gone.contains_key(&session) {
             return noted(Note::AlreadyClosed, Some(session));
         }
+        if let Some((stay, departure)) = self.owed.remove(&session) {
+            self.gone.insert(session, stay.clone());
+            return vec![SessionEvent::Closed { stay, departure, order, paid, expires_at: NO_END, gone: true }];
+        }
         let car = self.inside.iter().find(|(_, (stay, departure))| stay.session == session && departure.is_some()).map(|(car, _)| car.clone());
         let Some((stay, Some(departure))) = car.and_then(|car| self.inside.remove(&car)) else { return noted(Note::Unknown, None) };
         self.gone.insert(session, stay.clone());
-        vec![SessionEvent::Closed { stay, departure, order, paid, expires_at: NO_END }]
+        vec![SessionEvent::Closed { stay, departure, order, paid, expires_at: NO_END, gone: false }]
     }
 }
 
@@ -257,7 +315,7 @@ pub fn normal(event: &SessionEvent) -> SessionEvent {
                 *ask = None;
             }
         }
-        SessionEvent::Leaving { .. } | SessionEvent::Superseded { .. } | SessionEvent::Stated { .. } => {}
+        SessionEvent::Leaving { .. } | SessionEvent::Gone { .. } | SessionEvent::Superseded { .. } | SessionEvent::Stated { .. } => {}
     }
     event
 }

@@ -102,6 +102,7 @@ fn seen(kind: GateKind, id: &str, lot: &str, plate: &str, minutes: i64) -> GateE
         class: None,
         energy: None,
         confidence: None,
+        decided: None,
     }
 }
 
@@ -123,7 +124,7 @@ fn stay_of(event: &GateEvent) -> Stay {
 }
 
 fn departure_of(event: &GateEvent) -> Departure {
-    Departure { lane: event.lane, left_at: event.seen_at, event: event.id }
+    Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: false }
 }
 
 fn order_of(stay: &Stay) -> Id {
@@ -252,8 +253,14 @@ fn right() -> Logs {
             scribe.journal(Journal::Ledger, home, cited, vec![posted(&bill, "wechat", 4, RefundLiability, ChannelReceivable)]);
         }
     }
-    let closed =
-        SessionEvent::Closed { stay: stay.clone(), departure: departure_of(&exit), order, paid: Money::new(1_500, Currency::Cny), expires_at: end };
+    let closed = SessionEvent::Closed {
+        stay: stay.clone(),
+        departure: departure_of(&exit),
+        order,
+        paid: Money::new(1_500, Currency::Cny),
+        expires_at: end,
+        gone: false,
+    };
     scribe.journal(Journal::Session, home, paid, vec![Event::Session(closed)]);
 
     second_stay(&mut scribe, home, end);
@@ -303,7 +310,7 @@ fn second_stay(scribe: &mut Scribe, home: Partition, end: Moment) {
     let quote = Quote { rate_table: "town".into(), version: 3, minutes: 10, lines: Vec::new(), total };
     let priced = OrderEvent::Priced { order, stay: stay.clone(), departure: departure_of(&exit), quote, expires_at: end };
     let cited = scribe.journal(Journal::Order, home, cited, vec![Event::Order(priced)]).remove(0);
-    let closed = SessionEvent::Closed { stay, departure: departure_of(&exit), order, paid: total, expires_at: end };
+    let closed = SessionEvent::Closed { stay, departure: departure_of(&exit), order, paid: total, expires_at: end, gone: false };
     scribe.journal(Journal::Session, home, cited, vec![Event::Session(closed)]);
 }
 

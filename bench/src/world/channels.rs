@@ -95,7 +95,8 @@ mod tests {
             energy: schema::Energy::Fuel,
             sharers: vec![],
         };
-        let departure = Departure { lane: stay.lane, left_at: Moment(0), event: format!("7-x-plain-{payer}").parse().expect("a token") };
+        let departure =
+            Departure { lane: stay.lane, left_at: Moment(0), event: format!("7-x-plain-{payer}").parse().expect("a token"), local: false };
         let quote = Quote { rate_table: "t".into(), version: 1, minutes: 60, lines: Vec::new(), total: Money::new(500, Currency::Cny) };
         OrderEvent::Priced { order: id("O4426112307SE85PbTwoLFzFY9q"), stay, departure, quote, expires_at: Moment(0) }
     }

@@ -34,8 +34,18 @@ fn reference() -> anyhow::Result<Reference> {
 fn entry(number: i64, now: Moment) -> anyhow::Result<Input> {
     let (lot, lane, kind) = ("large".parse()?, "in".parse()?, GateKind::Entry);
     let credential = Credential::plate(&format!("car {number}"), Colour::Blue);
-    let event =
-        GateEvent { id: format!("e{number}").parse()?, lot, lane, kind, seen_at: now, credential, class: None, energy: None, confidence: None };
+    let event = GateEvent {
+        id: format!("e{number}").parse()?,
+        lot,
+        lane,
+        kind,
+        seen_at: now,
+        credential,
+        class: None,
+        energy: None,
+        confidence: None,
+        decided: None,
+    };
     Ok(Input { inbox: Inbox::Gate, sequence: 1, key: event.key().into(), time: now, received_at: now, body: Body::Gate(event) })
 }
 

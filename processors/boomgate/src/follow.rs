@@ -42,7 +42,7 @@ const ROOM: &str = "facts";
 /// The journal that says something of vehicles.
 const JOURNAL: Journal = Journal::Session;
 /// Its events that do.
-const SAYING: [&str; 4] = ["opened", "closed", "superseded", "stated"];
+const SAYING: [&str; 5] = ["opened", "closed", "superseded", "gone", "stated"];
 /// How many of our own appends may wait to be heard; what finds no room is read back from the journal.
 pub const HEARD_MAX: usize = 4_096;
 
@@ -254,7 +254,9 @@ impl Follower {
             parts = parts.saturating_add(self.write(held.collect()).await?);
         }
         for row in self.store.open(JOURNAL, partitions.clone()).await? {
-            if let Entity::Session(session) = &row.entity {
+            if let Entity::Session(session) = &row.entity
+                && !session.gone
+            {
                 parts = parts.saturating_add(self.write(inside(session, row.at)).await?);
             }
         }
@@ -295,7 +297,7 @@ fn parts(recorded: &Recorded) -> Said {
     let Event::Session(event) = &recorded.event else { return Vec::new() };
     match event {
         SessionEvent::Opened { stay, marks, .. } => present(stay, marks.right.as_ref().map(|right| right.id), recorded.at),
-        SessionEvent::Closed { stay, .. } | SessionEvent::Superseded { stay, .. } => {
+        SessionEvent::Closed { stay, .. } | SessionEvent::Superseded { stay, .. } | SessionEvent::Gone { stay, .. } => {
             let removed = Part { id: presence_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Presence) };
             concerned(stay).map(|credential| (credential.clone(), removed.clone())).collect()
         }

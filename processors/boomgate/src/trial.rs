@@ -61,6 +61,7 @@ pub fn gate(kind: GateKind, car: &str, minutes: i64) -> GateEvent {
         class: None,
         energy: None,
         confidence: None,
+        decided: None,
     }
 }
 

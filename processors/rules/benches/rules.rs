@@ -75,6 +75,7 @@ fn rules(criterion: &mut Criterion) {
         class: None,
         energy: None,
         confidence: None,
+        decided: None,
     };
     let (key, time) = (event.key().into(), event.seen_at);
     let input = Input { inbox: Inbox::Gate, sequence: 1, key, time, received_at: time, body: Body::Gate(event) };

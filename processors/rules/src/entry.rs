@@ -5,13 +5,15 @@
 //! 2. A lot's last space has one winner   (`tests::the_last_space_has_one_winner`).
 //! 3. An exit that comes before its entry ends with the same session and times   (`tests::an_exit_before_its_entry_ends_the_same`).
 //! 4. A space is freed once for each that was taken   (`tests::a_space_is_freed_once`).
-//! 5. A car that comes in again is refused, or its old session ends, as its lot says   (`tests::a_second_entry_is_what_the_lot_says`).
+//! 5. A lane that decided by itself is believed, and told nothing   (`local::tests::what_a_lane_did_by_itself_is_believed`).
+//! 6. A car that comes in again is refused, or its old session ends, as its lot says   (`tests::a_second_entry_is_what_the_lot_says`).
 //!
 //! Not here: what a stay costs (`pricing`).
 
 mod admit;
 pub mod checks;
 mod desk;
+mod local;
 
 use crate::{Body, Facts, Input, Rules, Touch, View, Wanted, command};
 use admit::{Admission, Admitted, admit};
@@ -21,7 +23,7 @@ use schema::{
     entity::{Answer, Lot, Session, Stage, Waiting},
     fact::Kinds,
     id::{self, Kind, Place, Province},
-    journal::{Departure, Note, OrderEvent, Refusal, SessionEvent, Stay},
+    journal::{Departure, Marks, Note, OrderEvent, Refusal, SessionEvent, Stay},
     reference::{LotReference, Passback},
 };
 use std::collections::BTreeMap;
@@ -54,7 +56,10 @@ fn wants(view: &dyn View, facts: &Facts, input: &Input) -> Option<Wanted> {
     let Body::Gate(event) = &input.body else { return None };
     let lot = facts.reference.lot(&event.lot)?;
     let (inside, waiting) = here(view, event);
-    let asks = event.kind == GateKind::Entry && unbelievable(facts, input, event).is_none() && been_and_gone(inside, waiting, event).is_none();
+    let asks = event.kind == GateKind::Entry
+        && event.decided.is_none()
+        && unbelievable(facts, input, event).is_none()
+        && been_and_gone(inside, waiting, event).is_none();
     let kinds = if asks { admit::wants(view, lot, event, inside) } else { Kinds::NONE };
     (!kinds.is_empty()).then(|| (event.credential.clone(), kinds))
 }
@@ -83,12 +88,18 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
     }
     let (inside, waiting) = here(view, event);
     match event.kind {
+        GateKind::Entry if event.decided.is_some_and(|decided| decided != Verdict::Open) => local::refused(lot, event),
+        GateKind::Exit if event.decided.is_some_and(|decided| decided != Verdict::Open) => local::refused(lot, event),
         GateKind::Entry => match (been_and_gone(inside, waiting, event), inside) {
             (Some(exit), _) => {
                 let stay = stay(lot, event);
+                let marks = Box::new(Marks { local: event.decided.is_some(), ..Marks::default() });
+                let opened = SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at, releases: Some(exit.waiting), marks };
                 let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1, right: None };
-                vec![SessionEvent::Opened { stay, event: event.id, expires_at, releases: Some(exit.waiting), marks: Box::default() }, leaving]
+                let gone = exit.departure.local.then(|| SessionEvent::Gone { stay, departure: exit.departure.clone() });
+                [opened, leaving].into_iter().chain(gone).collect()
             }
+            (None, inside) if event.decided.is_some() => local::entered(lot, event, inside, expires_at),
             (None, inside) => match admit(view, lot, event, inside) {
                 Admission::Again(session) => {
                     let (note, concerns) = (Note::DoubleRead, Some(session));
@@ -106,11 +117,15 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
             },
         },
         GateKind::Exit => {
-            let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id };
+            let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: event.decided.is_some() };
             let noted = |note, concerns| {
-                vec![SessionEvent::Noted { note, concerns: Some(concerns), lot: event.lot, province, ask: Some((event.lane, event.id, expires_at)) }]
+                let ask = event.decided.is_none().then_some((event.lane, event.id, expires_at));
+                vec![SessionEvent::Noted { note, concerns: Some(concerns), lot: event.lot, province, ask }]
             };
             match (inside, waiting) {
+                (Some(session), _) if departure.local && (session.stage == Stage::Leaving || event.seen_at >= session.stay.entered_at) => {
+                    local::left(session, departure)
+                }
                 (Some(session), _) if session.stage == Stage::Leaving => noted(Note::AlreadyLeaving, session.stay.session),
                 (Some(session), _) if event.seen_at >= session.stay.entered_at => {
                     let right = session.right.clone().map(Box::new);
@@ -201,7 +216,7 @@ fn close(view: &dyn View, facts: &Facts, input: &Input, settled: &Settled) -> Se
             (Stage::Closed, _) => noted(Note::AlreadyClosed),
             (Stage::Open | Stage::Leaving, Some(departure)) => {
                 let expires_at = input.received_at.plus(facts.limits.command_life);
-                SessionEvent::Closed { stay: session.stay.clone(), departure: departure.clone(), order, paid, expires_at }
+                SessionEvent::Closed { stay: session.stay.clone(), departure: departure.clone(), order, paid, expires_at, gone: session.gone }
             }
             (Stage::Open | Stage::Leaving, None) => noted(Note::Unknown),
         },
@@ -218,8 +233,10 @@ fn touches(event: &Event) -> Vec<Touch> {
             [row(Table::Sessions, stay.session, true), lot(stay), releases.and_then(|exit| row(Table::Waiting, exit, false))]
         }
         SessionEvent::Waiting { waiting, .. } => [row(Table::Waiting, *waiting, true), None, None],
-        SessionEvent::Leaving { stay, .. } => [row(Table::Sessions, stay.session, false), None, None],
-        SessionEvent::Closed { stay, .. } | SessionEvent::Superseded { stay, .. } => [row(Table::Sessions, stay.session, false), lot(stay), None],
+        SessionEvent::Leaving { stay, .. } | SessionEvent::Closed { stay, gone: true, .. } => [row(Table::Sessions, stay.session, false), None, None],
+        SessionEvent::Closed { stay, .. } | SessionEvent::Superseded { stay, .. } | SessionEvent::Gone { stay, .. } => {
+            [row(Table::Sessions, stay.session, false), lot(stay), None]
+        }
         SessionEvent::Stated { stated, province, .. } => desk::touches(stated, *province),
         SessionEvent::Refused { .. } | SessionEvent::Noted { .. } => [None, None, None],
     };
@@ -229,7 +246,11 @@ fn touches(event: &Event) -> Vec<Touch> {
 fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     let Event::Session(event) = &recorded.event else { unreachable!("SESSION holds its own events alone") };
     match (key.table, event, entity) {
-        (Table::Lots, SessionEvent::Opened { .. } | SessionEvent::Closed { .. } | SessionEvent::Superseded { .. }, lot) => {
+        (
+            Table::Lots,
+            SessionEvent::Opened { .. } | SessionEvent::Closed { .. } | SessionEvent::Superseded { .. } | SessionEvent::Gone { .. },
+            lot,
+        ) => {
             let mut lot = known_lot(key, lot);
             let step = if let SessionEvent::Opened { marks, .. } = event {
                 lot.reservations.retain(|part, _| marks.reservation.as_ref() != Some(part));
@@ -251,6 +272,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             superseded_by: None,
             flagged: false,
             right: marks.right.clone(),
+            gone: false,
         })),
         (Table::Sessions, SessionEvent::Leaving { departure, sequence, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stage: Stage::Leaving, departure: Some(departure.clone()), sequence: *sequence, ..*session }))
@@ -260,6 +282,9 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         }
         (Table::Sessions, SessionEvent::Superseded { by, flagged, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stage: Stage::Closed, superseded_by: Some(*by), flagged: *flagged, ..*session }))
+        }
+        (Table::Sessions, SessionEvent::Gone { departure, .. }, Some(Entity::Session(session))) => {
+            Entity::Session(Box::new(Session { stage: Stage::Leaving, departure: Some(departure.clone()), gone: true, ..*session }))
         }
         (Table::Waiting, SessionEvent::Waiting { waiting, lot, province, credential, departure, .. }, _) => Entity::Waiting(Box::new(Waiting {
             waiting: *waiting,
@@ -299,6 +324,10 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         })
     };
     match event {
+        // A lane that has decided by itself waits for nothing.
+        SessionEvent::Opened { marks, .. } if marks.local => Vec::new(),
+        SessionEvent::Waiting { departure, .. } if departure.local => Vec::new(),
+        SessionEvent::Closed { gone: true, .. } => Vec::new(),
         SessionEvent::Opened { stay, event, expires_at, .. } => at(stay.session, stay.lot, stay.lane, *event, Verdict::Open, "welcome", *expires_at),
         SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at, ask } => {
             let verdict = if *ask || *reason == Refusal::ClockAhead { Verdict::Ask } else { Verdict::Refuse };
@@ -317,7 +346,11 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
             let reason = if *note == Note::AlreadyLeaving { "pay_first" } else { "no_entry_known" };
             at(*concerns, *lot, *lane, *event, Verdict::Ask, reason, *expires_at)
         }
-        SessionEvent::Leaving { .. } | SessionEvent::Superseded { .. } | SessionEvent::Stated { .. } | SessionEvent::Noted { .. } => Vec::new(),
+        SessionEvent::Leaving { .. }
+        | SessionEvent::Gone { .. }
+        | SessionEvent::Superseded { .. }
+        | SessionEvent::Stated { .. }
+        | SessionEvent::Noted { .. } => Vec::new(),
     }
 }
 

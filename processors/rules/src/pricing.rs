@@ -111,6 +111,8 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
 fn effects(recorded: &Recorded) -> Vec<Effect> {
     let Event::Order(event) = &recorded.event else { return Vec::new() };
     match event {
+        // Nobody stands there any more.
+        OrderEvent::Priced { departure, .. } | OrderEvent::Unpriced { departure, .. } if departure.local => Vec::new(),
         OrderEvent::Priced { order, stay, departure, quote, expires_at } if !quote.total.is_zero() => command(recorded, *order, |id| LaneCommand {
             id,
             lot: stay.lot,

@@ -77,6 +77,7 @@ pub fn gate(kind: GateKind, lot: &str, car: &str, minutes: i64) -> GateEvent {
         class: None,
         energy: None,
         confidence: None,
+        decided: None,
     }
 }
 

@@ -39,7 +39,7 @@ fn stay() -> Stay {
 }
 
 fn departure() -> Departure {
-    Departure { lane: name("out"), left_at: AT.plus(5_400_000_000), event: name("e2") }
+    Departure { lane: name("out"), left_at: AT.plus(5_400_000_000), event: name("e2"), local: false }
 }
 
 fn bill() -> Bill {
@@ -92,7 +92,8 @@ fn session_events() -> Vec<SessionEvent> {
         SessionEvent::Superseded { stay: stay(), by: id(Kind::Session, "s2"), flagged: true },
         SessionEvent::Waiting { waiting: id(Kind::Waiting, "w"), lot, province, credential, departure: departure(), expires_at: AT },
         leaving(None),
-        SessionEvent::Closed { stay: stay(), departure: departure(), order: id(Kind::Order, "o"), paid: FEE, expires_at: AT },
+        SessionEvent::Closed { stay: stay(), departure: departure(), order: id(Kind::Order, "o"), paid: FEE, expires_at: AT, gone: false },
+        SessionEvent::Gone { stay: stay(), departure: Departure { local: true, ..departure() } },
         SessionEvent::Stated { stated: Box::new(stated()), dropped: vec![Credential::plate("粤BD12345", Colour::Green)], province },
         SessionEvent::Noted { note: Note::AlreadyLeaving, concerns: Some(id(Kind::Session, "s")), lot, province, ask: Some((lane, name("e3"), AT)) },
     ]
@@ -177,9 +178,14 @@ fn every_journal_event_reads_and_writes_its_golden_bytes() {
 fn what_a_session_remembers_reads_and_writes_its_golden_bytes() {
     let missed = vec![crate::fact::Kind::Bans];
     let right = Some(marks_right());
-    let marks = Marks { right, overrun: Some(name("pass-8")), reservation: Some(name("res-1")), elsewhere: Some(name("lot-2")), missed };
+    let marks =
+        Marks { right, overrun: Some(name("pass-8")), reservation: Some(name("res-1")), elsewhere: Some(name("lot-2")), missed, local: false };
     let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
     let recorded = Recorded { at: AT.plus(1), cause, event: Event::Session(opened(marks)) };
+    let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
+    let event = Event::Session(opened(Marks { local: true, ..Marks::default() }));
+    let by_itself = Recorded { at: AT.plus(1), cause, event };
+    check("session.opened.local", &by_itself, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
     let right = marks_right();
     let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
     let leaves = Recorded { at: AT.plus(1), cause, event: Event::Session(leaving(Some(right))) };
@@ -226,6 +232,7 @@ fn what_devices_and_channels_say_reads_and_writes_its_golden_bytes() {
             class: None,
             energy: None,
             confidence: None,
+            decided: None,
         };
         check(&format!("gate.{}", kind.as_str()), &event, |content_type, bytes| decode(Some(content_type), bytes));
     }
@@ -239,7 +246,10 @@ fn what_devices_and_channels_say_reads_and_writes_its_golden_bytes() {
         class: Some(VehicleClass::Large),
         energy: Some(Energy::New),
         confidence: Some(97.try_into().expect("0 to 100")),
+        decided: None,
     };
+    let told = GateEvent { decided: Some(Verdict::Open), ..described.clone() };
+    check("gate.entry.decided", &told, |content_type, bytes| decode(Some(content_type), bytes));
     check("gate.entry.described", &described, |content_type, bytes| decode(Some(content_type), bytes));
     let succeeded = ChannelFact::Succeeded { attempt: id::attempt(bill().order, 1), transaction: "4200001".into(), amount: FEE };
     let answered = ChannelFact::RefundAnswered { refund: id(Kind::Refund, "r"), order: bill().order, succeeded: true, tries: 1 };

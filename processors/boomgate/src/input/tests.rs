@@ -14,6 +14,7 @@ fn event() -> GateEvent {
         class: None,
         energy: None,
         confidence: None,
+        decided: None,
     }
 }
 

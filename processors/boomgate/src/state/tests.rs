@@ -33,6 +33,7 @@ fn entry(car: &str, minute: i64) -> Input {
         class: None,
         energy: None,
         confidence: None,
+        decided: None,
     };
     Input { inbox: Inbox::Gate, sequence: 1, key: event.key().into(), time: seen_at, received_at: seen_at, body: rules::Body::Gate(event) }
 }

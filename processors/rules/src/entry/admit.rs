@@ -127,6 +127,7 @@ fn admitted(case: &Case, marks: checks::Marks) -> Admitted {
             reservation: marks.reservation.copied(),
             elsewhere: marks.elsewhere.copied(),
             missed: marks.missed.iter().collect(),
+            local: false,
         }),
     }
 }

@@ -36,7 +36,7 @@ fn word(event: &Event) -> String {
 }
 
 /// ORDER(paid) for the newest session of a car.
-fn paid(trial: &Trial, car: &str) -> Recorded {
+pub(super) fn paid(trial: &Trial, car: &str) -> Recorded {
     let of = |recorded: &&Recorded| matches!(&recorded.event, Event::Session(SessionEvent::Leaving { stay, .. }) if &*stay.credential.text == car);
     let leaving = trial.journal.iter().rev().find(of).expect("the car is leaving");
     let Event::Session(SessionEvent::Leaving { stay, .. }) = &leaving.event else { unreachable!("found by this shape") };

@@ -53,7 +53,7 @@ fn stated() -> Stated {
 }
 
 fn departure() -> Departure {
-    Departure { lane: token("out-1"), left_at: Moment(1_795_455_000_000_000), event: token("device-event-1") }
+    Departure { lane: token("out-1"), left_at: Moment(1_795_455_000_000_000), event: token("device-event-1"), local: false }
 }
 
 fn source(transaction: &str) -> Source {
@@ -72,6 +72,7 @@ pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64
         superseded_by: None,
         flagged: !open,
         right: None,
+        gone: false,
     };
     let key = Key { table: Table::Sessions, province, day: DAY, bucket, id: token(name) };
     Row { key, at: Moment(at), entity: Entity::Session(Box::new(session)) }
