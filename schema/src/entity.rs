@@ -2,7 +2,7 @@
 
 use crate::{
     Credential, Effect, Id, LotId, Moment, Money, Partition, Token,
-    fact::{PartId, Stated},
+    fact::{OperatorId, PartId, Stated},
     id::{self, Province},
     journal::{Departure, Entry, Journal, Quote, RightUsed, Source, Stay},
     money::Currency,
@@ -284,6 +284,9 @@ pub struct Session {
     /// Whether the car has gone, settled or not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,
+    /// What it owes since, under which order, and whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owes: Option<(Id, Money, OperatorId)>,
 }
 
 /// An exit without a known entry.

@@ -4,7 +4,7 @@
 
 use crate::{
     Credential, Energy, EventId, Id, LaneId, LotId, Moment, Money, VehicleClass,
-    fact::{self, PartId, Stated, TimeBand},
+    fact::{self, OperatorId, PartId, Stated, TimeBand},
     id::{self, Province},
     money::Currency,
     time::Day,
@@ -134,6 +134,7 @@ impl Event {
                 SessionEvent::Leaving { .. } => "leaving",
                 SessionEvent::Closed { .. } => "closed",
                 SessionEvent::Gone { .. } => "gone",
+                SessionEvent::Owed { .. } => "owed",
                 SessionEvent::Stated { .. } => "stated",
                 SessionEvent::Noted { .. } => "noted",
             },
@@ -143,6 +144,7 @@ impl Event {
                 OrderEvent::Priced { .. } => "priced",
                 OrderEvent::Unpriced { .. } => "unpriced",
                 OrderEvent::Paid { .. } => "paid",
+                OrderEvent::Owed { .. } => "owed",
                 OrderEvent::Noted { .. } => "noted",
             },
             Self::Payment(event) => match event {
@@ -170,7 +172,8 @@ impl Event {
                 | SessionEvent::Superseded { stay, .. }
                 | SessionEvent::Leaving { stay, .. }
                 | SessionEvent::Closed { stay, .. }
-                | SessionEvent::Gone { stay, .. } => stay.province,
+                | SessionEvent::Gone { stay, .. }
+                | SessionEvent::Owed { stay, .. } => stay.province,
                 SessionEvent::Refused { province, .. }
                 | SessionEvent::Waiting { province, .. }
                 | SessionEvent::Stated { province, .. }
@@ -178,7 +181,7 @@ impl Event {
             },
             Self::Order(event) => match event {
                 OrderEvent::Priced { stay, .. } | OrderEvent::Unpriced { stay, .. } => stay.province,
-                OrderEvent::Paid { province, .. } | OrderEvent::Noted { province, .. } => *province,
+                OrderEvent::Paid { province, .. } | OrderEvent::Owed { province, .. } | OrderEvent::Noted { province, .. } => *province,
             },
             Self::Payment(event) => match event {
                 PaymentEvent::Expected { bill, .. }
@@ -356,6 +359,8 @@ pub enum Note {
     OfAnotherKind,
     /// The lane stayed closed by itself.
     LocallyRefused,
+    /// The car has gone, and owes nothing.
+    NothingOwed,
 }
 
 /// Events of SESSION.
@@ -457,6 +462,20 @@ pub enum SessionEvent {
         stay: Stay,
         /// The exit.
         departure: Departure,
+        /// The how-many-eth price of this session it leaves unsettled, and when that was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked: Option<(u32, Moment)>,
+    },
+    /// What a car that has gone owes. Settling it closes the stay.
+    Owed {
+        /// The stay.
+        stay: Stay,
+        /// The order.
+        order: Id,
+        /// How much.
+        amount: Money,
+        /// Whom it is owed to.
+        operator: OperatorId,
     },
     /// A person at a desk stated something of vehicles: it counts from now on, in all lots that it is about.
     Stated {
@@ -617,6 +636,19 @@ pub enum OrderEvent {
         amount: Money,
         /// By which channel and transaction.
         by: Source,
+    },
+    /// The car has gone and has not paid.
+    Owed {
+        /// The order.
+        order: Id,
+        /// The session that it belongs to.
+        session: Id,
+        /// The lot.
+        lot: LotId,
+        /// Its province.
+        province: Province,
+        /// What is owed.
+        amount: Money,
     },
     /// Nothing was to be done.
     Noted {

@@ -145,13 +145,13 @@ pub const PROCESSORS: [Processor; 4] = [
         sources: &[
             Source { stream: "GATE", kinds: &[] },
             Source { stream: "DESK", kinds: &[] },
-            Source { stream: "ORDER", kinds: &["free", "paid"] },
+            Source { stream: "ORDER", kinds: &["free", "paid", "owed"] },
         ],
     },
     Processor {
         name: "pricing",
         journal: Journal::Order,
-        sources: &[Source { stream: "SESSION", kinds: &["leaving"] }, Source { stream: "PAYMENT", kinds: &["applied"] }],
+        sources: &[Source { stream: "SESSION", kinds: &["leaving", "gone"] }, Source { stream: "PAYMENT", kinds: &["applied"] }],
     },
     Processor {
         name: "payment",
@@ -418,7 +418,7 @@ mod tests {
             [
                 ("entry-GATE-0of1".to_owned(), strings(&["GATE.>"])),
                 ("entry-DESK-0of1".to_owned(), strings(&["DESK.>"])),
-                ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.free", "ORDER.*.*.paid"]))
+                ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.free", "ORDER.*.*.paid", "ORDER.*.*.owed"]))
             ]
         );
         assert_eq!(filters("payment", 32, 17)[0], ("payment-CHANNEL-17of32".to_owned(), strings(&["CHANNEL.17.>", "CHANNEL.49.>"])));

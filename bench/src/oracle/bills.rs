@@ -16,16 +16,20 @@ pub struct Bills<'a> {
     world: &'a World<'a>,
     partition: Partition,
     orders: BTreeMap<Id, (Stay, bool)>,
+    prices: BTreeMap<Id, Money>,
 }
 
 impl<'a> Bills<'a> {
     /// An empty one.
     pub fn new(world: &'a World<'a>, partition: Partition) -> Self {
-        Self { world, partition, orders: BTreeMap::new() }
+        Self { world, partition, orders: BTreeMap::new(), prices: BTreeMap::new() }
     }
 
     /// What an event of SESSION becomes.
     pub fn session(&mut self, event: &SessionEvent) -> Vec<OrderEvent> {
+        if let SessionEvent::Gone { stay, asked: Some((sequence, asked_at)), .. } = event {
+            return self.gone(stay, *sequence, *asked_at);
+        }
         let SessionEvent::Leaving { stay, departure, sequence, right } = event else { return Vec::new() };
         let Some(lot) = self.world.lot(&stay.lot) else { return Vec::new() };
         let place = Place { province: stay.province, day: lot.zone.day(departure.left_at), partition: self.partition };
@@ -43,7 +47,24 @@ impl<'a> Bills<'a> {
             lines: Vec::new(),
             total: price::under_right(table, (stay.entered_at, departure.left_at), right.as_deref(), &lot.zone),
         };
+        self.prices.insert(order, quote.total);
         vec![OrderEvent::Priced { order, stay, departure, quote, expires_at }]
+    }
+
+    /// What becomes of the order of a car that has gone.
+    fn gone(&self, stay: &Stay, sequence: u32, asked_at: Moment) -> Vec<OrderEvent> {
+        let Some(lot) = self.world.lot(&stay.lot) else { return Vec::new() };
+        let place = Place { province: stay.province, day: lot.zone.day(asked_at), partition: self.partition };
+        let order = id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()]);
+        let noted = |note| vec![OrderEvent::Noted { note, order, province: stay.province }];
+        match (self.orders.get(&order), self.prices.get(&order)) {
+            (None, _) => noted(Note::Unknown),
+            (Some((_, true)), _) => noted(Note::AlreadyKnown),
+            (_, Some(amount)) if amount.minor > 0 => {
+                vec![OrderEvent::Owed { order, session: stay.session, lot: stay.lot, province: stay.province, amount: *amount }]
+            }
+            _ => noted(Note::NothingOwed),
+        }
     }
 
     /// What an event of PAYMENT becomes.
@@ -77,7 +98,7 @@ pub fn normal(event: &OrderEvent) -> OrderEvent {
             *expires_at = Moment(0);
             *reason = "".into();
         }
-        OrderEvent::Paid { .. } | OrderEvent::Noted { .. } => {}
+        OrderEvent::Paid { .. } | OrderEvent::Owed { .. } | OrderEvent::Noted { .. } => {}
     }
     event
 }

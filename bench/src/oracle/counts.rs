@@ -82,6 +82,8 @@ pub struct Counts {
     pub stated: u64,
     /// Cars that a lane let out by itself.
     pub sessions_gone: u64,
+    /// Stays that were left unpaid when their car had gone.
+    pub sessions_owed: u64,
     /// Sessions under a right.
     pub sessions_under_right: u64,
     /// Sessions of cars whose right was in use by as many as may use it.
@@ -124,6 +126,7 @@ impl Counts {
             SessionEvent::Noted { note, .. } => *self.noted.entry(*note).or_default() += 1,
             SessionEvent::Stated { .. } => self.stated += 1,
             SessionEvent::Gone { .. } => self.sessions_gone += 1,
+            SessionEvent::Owed { .. } => self.sessions_owed += 1,
             SessionEvent::Waiting { .. } | SessionEvent::Leaving { .. } => {}
         }
     }
@@ -134,6 +137,7 @@ impl Counts {
             OrderEvent::Priced { .. } => self.orders_priced += 1,
             OrderEvent::Unpriced { .. } => self.orders_unpriced += 1,
             OrderEvent::Paid { .. } => self.orders_paid += 1,
+            OrderEvent::Owed { .. } => {}
             OrderEvent::Noted { note, .. } => *self.noted.entry(*note).or_default() += 1,
         }
     }

@@ -165,7 +165,8 @@ impl<'a> Stays<'a> {
         events.push(SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence: 1, right: None });
         if departure.local {
             self.owed.insert(stay.session, (stay.clone(), departure.clone()));
-            events.push(SessionEvent::Gone { stay, departure });
+            let asked = Some((1, departure.left_at));
+            events.push(SessionEvent::Gone { stay, departure, asked });
         } else {
             self.inside.insert(car, (stay, Some(departure)));
         }
@@ -207,7 +208,8 @@ impl<'a> Stays<'a> {
             self.owed.insert(stay.session, (stay.clone(), departure.clone()));
             let right = self.rights.get(&stay.session).cloned().map(Box::new);
             let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence: 1, right };
-            let gone = SessionEvent::Gone { stay, departure };
+            let asked_at = asked.as_ref().map_or(departure.left_at, |before| before.left_at);
+            let gone = SessionEvent::Gone { stay, departure, asked: Some((1, asked_at)) };
             return if asked.is_some() { vec![gone] } else { vec![leaving, gone] };
         }
         let noted = |note, concerns| {
@@ -264,6 +266,15 @@ impl<'a> Stays<'a> {
                 self.close(stay.session, *order, quote.total, stay.lot, stay.province)
             }
             OrderEvent::Paid { order, session, lot, province, amount, .. } => self.close(*session, *order, *amount, *lot, *province),
+            OrderEvent::Owed { order, session, lot, province, amount } => {
+                let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot: *lot, province: *province, ask: None }];
+                if self.gone.contains_key(session) {
+                    return noted(Note::AlreadyClosed, Some(*session));
+                }
+                let operator = self.world.lot(lot).map(|lot| lot.declared.operator);
+                let Some(((stay, _), operator)) = self.owed.get(session).zip(operator) else { return noted(Note::Unknown, None) };
+                vec![SessionEvent::Owed { stay: stay.clone(), order: *order, amount: *amount, operator }]
+            }
             OrderEvent::Priced { .. } | OrderEvent::Unpriced { .. } | OrderEvent::Noted { .. } => Vec::new(),
         }
     }
@@ -315,7 +326,11 @@ pub fn normal(event: &SessionEvent) -> SessionEvent {
                 *ask = None;
             }
         }
-        SessionEvent::Leaving { .. } | SessionEvent::Gone { .. } | SessionEvent::Superseded { .. } | SessionEvent::Stated { .. } => {}
+        SessionEvent::Leaving { .. }
+        | SessionEvent::Owed { .. }
+        | SessionEvent::Gone { .. }
+        | SessionEvent::Superseded { .. }
+        | SessionEvent::Stated { .. } => {}
     }
     event
 }

@@ -12,9 +12,9 @@
 use crate::{clock, input, replica};
 use metrics::{counter, gauge};
 use schema::{
-    Credential, Entity, Event, Journal, Moment, Partition, Recorded, Table,
+    Credential, Entity, Event, Id, Journal, Moment, Money, Partition, Recorded, Table,
     entity::Session,
-    fact::{self, Part, PartId, Presence, Stated, What},
+    fact::{self, Arrear, OperatorId, Part, PartId, Presence, Stated, What},
     journal::{SessionEvent, Stay},
     wire,
 };
@@ -42,7 +42,7 @@ const ROOM: &str = "facts";
 /// The journal that says something of vehicles.
 const JOURNAL: Journal = Journal::Session;
 /// Its events that do.
-const SAYING: [&str; 5] = ["opened", "closed", "superseded", "gone", "stated"];
+const SAYING: [&str; 6] = ["opened", "closed", "superseded", "gone", "owed", "stated"];
 /// How many of our own appends may wait to be heard; what finds no room is read back from the journal.
 pub const HEARD_MAX: usize = 4_096;
 
@@ -254,9 +254,7 @@ impl Follower {
             parts = parts.saturating_add(self.write(held.collect()).await?);
         }
         for row in self.store.open(JOURNAL, partitions.clone()).await? {
-            if let Entity::Session(session) = &row.entity
-                && !session.gone
-            {
+            if let Entity::Session(session) = &row.entity {
                 parts = parts.saturating_add(self.write(inside(session, row.at)).await?);
             }
         }
@@ -297,6 +295,11 @@ fn parts(recorded: &Recorded) -> Said {
     let Event::Session(event) = &recorded.event else { return Vec::new() };
     match event {
         SessionEvent::Opened { stay, marks, .. } => present(stay, marks.right.as_ref().map(|right| right.id), recorded.at),
+        SessionEvent::Owed { stay, order, amount, operator } => arrear(stay, (*order, *amount, *operator), recorded.at),
+        SessionEvent::Closed { stay, order, gone: true, .. } => {
+            let removed = Part { id: part_id(order), at: recorded.at, what: What::Removed(fact::Kind::Arrears) };
+            vec![(stay.credential.clone(), removed)]
+        }
         SessionEvent::Closed { stay, .. } | SessionEvent::Superseded { stay, .. } | SessionEvent::Gone { stay, .. } => {
             let removed = Part { id: presence_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Presence) };
             concerned(stay).map(|credential| (credential.clone(), removed.clone())).collect()
@@ -314,7 +317,13 @@ fn of(stated: &Stated, at: Moment) -> Said {
     stated.of.iter().map(|credential| (credential.clone(), part.clone())).collect()
 }
 
+/// What the row of an open session says: that its car is inside, or what it owes.
 fn inside(session: &Session, at: Moment) -> Said {
+    match session.owes {
+        Some(owes) => return arrear(&session.stay, owes, at),
+        None if session.gone => return Vec::new(),
+        None => {}
+    }
     present(&session.stay, session.right.as_ref().map(|right| right.id), at)
 }
 
@@ -329,8 +338,17 @@ fn concerned(stay: &Stay) -> impl Iterator<Item = &Credential> {
     std::iter::once(&stay.credential).chain(&stay.sharers)
 }
 
+fn arrear(stay: &Stay, (order, amount, operator): (Id, Money, OperatorId), at: Moment) -> Said {
+    let what = What::Arrear(Arrear { order, operator, lot: stay.lot, amount });
+    vec![(stay.credential.clone(), Part { id: part_id(&order), at, what })]
+}
+
 fn presence_id(stay: &Stay) -> PartId {
-    stay.session.as_str().parse().expect("a longer name holds a shorter one")
+    part_id(&stay.session)
+}
+
+fn part_id(id: &Id) -> PartId {
+    id.as_str().parse().expect("a longer name holds a shorter one")
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ fn concerns(body: &Body) -> bool {
         Body::Gate(_) | Body::Desk(_) => true,
         Body::Journal(recorded) => match &recorded.event {
             Event::Order(OrderEvent::Priced { quote, .. }) => quote.total.is_zero(),
-            Event::Order(OrderEvent::Paid { .. }) => true,
+            Event::Order(OrderEvent::Paid { .. } | OrderEvent::Owed { .. }) => true,
             Event::Order(OrderEvent::Unpriced { .. } | OrderEvent::Noted { .. }) | Event::Session(_) | Event::Payment(_) | Event::Ledger(_) => false,
         },
         Body::Channel(_) | Body::Tick(_) => false,
@@ -48,7 +48,18 @@ fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
     if let Body::Desk(event) = &input.body {
         return desk::needs(facts, event);
     }
-    settled(input).and_then(|settled| Key::of(Table::Sessions, settled.session)).into_iter().collect()
+    let owing = match &input.body {
+        Body::Journal(recorded) => {
+            if let Event::Order(OrderEvent::Owed { session, .. }) = &recorded.event {
+                Some(*session)
+            } else {
+                None
+            }
+        }
+        _ => None,
+    };
+    let session = settled(input).map(|settled| settled.session).or(owing);
+    session.and_then(|session| Key::of(Table::Sessions, session)).into_iter().collect()
 }
 
 /// Who asks to come in is put to the checks: what they want and do not have.
@@ -69,7 +80,8 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
         Body::Gate(event) => gate(view, facts, input, event),
         Body::Desk(event) => desk::decide(view, facts, input, event),
         Body::Journal(_) | Body::Channel(_) | Body::Tick(_) => {
-            settled(input).map(|settled| vec![close(view, facts, input, &settled)]).unwrap_or_default()
+            let closed = settled(input).map(|settled| close(view, facts, input, &settled));
+            closed.or_else(|| owed(view, facts, input)).into_iter().collect()
         }
     };
     events.into_iter().map(Event::Session).collect()
@@ -96,7 +108,8 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
                 let marks = Box::new(Marks { local: event.decided.is_some(), ..Marks::default() });
                 let opened = SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at, releases: Some(exit.waiting), marks };
                 let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1, right: None };
-                let gone = exit.departure.local.then(|| SessionEvent::Gone { stay, departure: exit.departure.clone() });
+                let asked = Some((1, exit.departure.left_at));
+                let gone = exit.departure.local.then(|| SessionEvent::Gone { stay, departure: exit.departure.clone(), asked });
                 [opened, leaving].into_iter().chain(gone).collect()
             }
             (None, inside) if event.decided.is_some() => local::entered(lot, event, inside, expires_at),
@@ -224,6 +237,22 @@ fn close(view: &dyn View, facts: &Facts, input: &Input, settled: &Settled) -> Se
     }
 }
 
+/// A car that has gone owes what its order says.
+fn owed(view: &dyn View, facts: &Facts, input: &Input) -> Option<SessionEvent> {
+    let Body::Journal(recorded) = &input.body else { return None };
+    let Event::Order(OrderEvent::Owed { order, session, lot, province, amount }) = recorded.event else { return None };
+    let noted = |note| SessionEvent::Noted { note, concerns: Some(session), lot, province, ask: None };
+    let Some(Entity::Session(known)) = Key::of(Table::Sessions, session).and_then(|key| view.get(&key)) else {
+        return Some(noted(Note::Unknown));
+    };
+    let operator = facts.reference.lot(&lot).map(|lot| lot.declared.operator);
+    Some(match operator {
+        Some(operator) if known.stage != Stage::Closed => SessionEvent::Owed { stay: known.stay.clone(), order, amount, operator },
+        Some(_) => noted(Note::AlreadyClosed),
+        None => noted(Note::Unknown),
+    })
+}
+
 fn touches(event: &Event) -> Vec<Touch> {
     let Event::Session(event) = event else { return Vec::new() };
     let row = |table, id, born| Key::of(table, id).map(|key| Touch { key, born });
@@ -233,7 +262,9 @@ fn touches(event: &Event) -> Vec<Touch> {
             [row(Table::Sessions, stay.session, true), lot(stay), releases.and_then(|exit| row(Table::Waiting, exit, false))]
         }
         SessionEvent::Waiting { waiting, .. } => [row(Table::Waiting, *waiting, true), None, None],
-        SessionEvent::Leaving { stay, .. } | SessionEvent::Closed { stay, gone: true, .. } => [row(Table::Sessions, stay.session, false), None, None],
+        SessionEvent::Leaving { stay, .. } | SessionEvent::Owed { stay, .. } | SessionEvent::Closed { stay, gone: true, .. } => {
+            [row(Table::Sessions, stay.session, false), None, None]
+        }
         SessionEvent::Closed { stay, .. } | SessionEvent::Superseded { stay, .. } | SessionEvent::Gone { stay, .. } => {
             [row(Table::Sessions, stay.session, false), lot(stay), None]
         }
@@ -273,18 +304,22 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             flagged: false,
             right: marks.right.clone(),
             gone: false,
+            owes: None,
         })),
         (Table::Sessions, SessionEvent::Leaving { departure, sequence, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stage: Stage::Leaving, departure: Some(departure.clone()), sequence: *sequence, ..*session }))
         }
         (Table::Sessions, SessionEvent::Closed { order, paid, .. }, Some(Entity::Session(session))) => {
-            Entity::Session(Box::new(Session { stage: Stage::Closed, order: Some(*order), paid: Some(*paid), ..*session }))
+            Entity::Session(Box::new(Session { stage: Stage::Closed, order: Some(*order), paid: Some(*paid), owes: None, ..*session }))
         }
         (Table::Sessions, SessionEvent::Superseded { by, flagged, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stage: Stage::Closed, superseded_by: Some(*by), flagged: *flagged, ..*session }))
         }
         (Table::Sessions, SessionEvent::Gone { departure, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stage: Stage::Leaving, departure: Some(departure.clone()), gone: true, ..*session }))
+        }
+        (Table::Sessions, SessionEvent::Owed { order, amount, operator, .. }, Some(Entity::Session(session))) => {
+            Entity::Session(Box::new(Session { owes: Some((*order, *amount, *operator)), ..*session }))
         }
         (Table::Waiting, SessionEvent::Waiting { waiting, lot, province, credential, departure, .. }, _) => Entity::Waiting(Box::new(Waiting {
             waiting: *waiting,
@@ -347,6 +382,7 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
             at(*concerns, *lot, *lane, *event, Verdict::Ask, reason, *expires_at)
         }
         SessionEvent::Leaving { .. }
+        | SessionEvent::Owed { .. }
         | SessionEvent::Gone { .. }
         | SessionEvent::Superseded { .. }
         | SessionEvent::Stated { .. }

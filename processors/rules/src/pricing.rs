@@ -3,7 +3,8 @@
 //! Invariants
 //! 1. A stay asks for one price, and is paid once   (`tests::an_order_is_paid_once`).
 //! 2. What has no rate table is asked of a person, never guessed   (`tests::a_lot_without_a_rate_table_is_asked`).
-//! 3. What a right covers costs nothing, and the rest its ordinary price   (`tests::a_right_covers_its_own_time_alone`).
+//! 3. What a car that has gone did not pay is owed, once   (`tests::what_was_not_paid_is_owed`).
+//! 4. What a right covers costs nothing, and the rest its ordinary price   (`tests::a_right_covers_its_own_time_alone`).
 //!
 //! Not here: the arithmetic (`quote`), which success pays (`payment`).
 
@@ -12,7 +13,7 @@ use crate::{
     quote::{self, quote, segments},
 };
 use schema::{
-    Effect, Entity, Event, Journal, Key, LaneCommand, Partition, Recorded, Table, Verdict,
+    Effect, Entity, Event, Id, Journal, Key, LaneCommand, Moment, Partition, Recorded, Table, Verdict,
     entity::Order,
     id::{self, Kind, Place},
     journal::{Departure, Note, OrderEvent, PaymentEvent, RightUsed, SessionEvent, Stay},
@@ -23,22 +24,38 @@ pub const RULES: Rules = Rules { name: "pricing", journal: Journal::Order, conce
 
 fn concerns(body: &Body) -> bool {
     let Body::Journal(recorded) = body else { return false };
-    matches!(&recorded.event, Event::Session(SessionEvent::Leaving { .. }) | Event::Payment(PaymentEvent::Applied { .. }))
+    matches!(&recorded.event, Event::Session(SessionEvent::Leaving { .. } | SessionEvent::Gone { .. }) | Event::Payment(PaymentEvent::Applied { .. }))
 }
 
 /// A new order is new: the session that leaves says so. One that is paid again may have been closed.
-fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
+fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
     let Body::Journal(recorded) = &input.body else { return Vec::new() };
-    match &recorded.event {
-        Event::Payment(PaymentEvent::Applied { bill, .. }) => Key::of(Table::Orders, bill.order).into_iter().collect(),
-        _ => Vec::new(),
-    }
+    let order = match &recorded.event {
+        Event::Payment(PaymentEvent::Applied { bill, .. }) => Some(bill.order),
+        Event::Session(SessionEvent::Gone { stay, asked: Some((sequence, asked_at)), .. }) => Some(order_of(facts, stay, *asked_at, *sequence)),
+        _ => None,
+    };
+    order.and_then(|order| Key::of(Table::Orders, order)).into_iter().collect()
 }
 
 fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     let Body::Journal(recorded) = &input.body else { return Vec::new() };
     let event = match &recorded.event {
         Event::Session(SessionEvent::Leaving { stay, departure, sequence, right }) => price(facts, stay, departure, (*sequence, right.as_deref())),
+        Event::Session(SessionEvent::Gone { stay, asked, .. }) => {
+            let order = asked.map_or(stay.session, |(sequence, asked_at)| order_of(facts, stay, asked_at, sequence));
+            let noted = |note| OrderEvent::Noted { note, order, province: stay.province };
+            match Key::of(Table::Orders, order).and_then(|key| view.get(&key)) {
+                Some(Entity::Order(known)) => match &known.quote {
+                    _ if known.paid.is_some() => noted(Note::AlreadyKnown),
+                    Some(quote) if !quote.total.is_zero() => {
+                        OrderEvent::Owed { order, session: stay.session, lot: stay.lot, province: stay.province, amount: quote.total }
+                    }
+                    _ => noted(Note::NothingOwed),
+                },
+                _ => noted(Note::Unknown),
+            }
+        }
         Event::Payment(PaymentEvent::Applied { bill, source, amount, .. }) => {
             let key = Key::of(Table::Orders, bill.order);
             let province = key.map(|key| key.province).unwrap_or_default();
@@ -56,11 +73,16 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     vec![Event::Order(event)]
 }
 
+/// The order of a stay whose price was asked for at a moment.
+fn order_of(facts: &Facts, stay: &Stay, asked_at: Moment, sequence: u32) -> Id {
+    let day = facts.reference.lot(&stay.lot).map_or_else(|| asked_at.utc_day(), |lot| lot.zone.day(asked_at));
+    let place = Place { province: stay.province, day, partition: Partition::of_lot(stay.lot.as_str()) };
+    id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()])
+}
+
 fn price(facts: &Facts, stay: &Stay, departure: &Departure, (sequence, right): (u32, Option<&RightUsed>)) -> OrderEvent {
     let lot = facts.reference.lot(&stay.lot);
-    let day = lot.map_or_else(|| departure.left_at.utc_day(), |lot| lot.zone.day(departure.left_at));
-    let place = Place { province: stay.province, day, partition: Partition::of_lot(stay.lot.as_str()) };
-    let order = id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()]);
+    let order = order_of(facts, stay, departure.left_at, sequence);
     let (stay, departure) = (stay.clone(), departure.clone());
     let expires_at = departure.left_at.plus(facts.limits.command_life);
     let priced = match lot.and_then(|lot| Some((lot.tariff.as_ref()?, &lot.zone))) {
@@ -87,7 +109,7 @@ fn touches(event: &Event) -> Vec<Touch> {
     let (order, born) = match event {
         OrderEvent::Priced { order, .. } | OrderEvent::Unpriced { order, .. } => (order, true),
         OrderEvent::Paid { order, .. } => (order, false),
-        OrderEvent::Noted { .. } => return Vec::new(),
+        OrderEvent::Owed { .. } | OrderEvent::Noted { .. } => return Vec::new(),
     };
     Key::of(Table::Orders, *order).map(|key| Touch { key, born }).into_iter().collect()
 }
@@ -135,7 +157,7 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
             order: Some(*order),
             expires_at: *expires_at,
         }),
-        OrderEvent::Priced { .. } | OrderEvent::Paid { .. } | OrderEvent::Noted { .. } => Vec::new(),
+        OrderEvent::Priced { .. } | OrderEvent::Paid { .. } | OrderEvent::Owed { .. } | OrderEvent::Noted { .. } => Vec::new(),
     }
 }
 

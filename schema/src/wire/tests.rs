@@ -93,7 +93,8 @@ fn session_events() -> Vec<SessionEvent> {
         SessionEvent::Waiting { waiting: id(Kind::Waiting, "w"), lot, province, credential, departure: departure(), expires_at: AT },
         leaving(None),
         SessionEvent::Closed { stay: stay(), departure: departure(), order: id(Kind::Order, "o"), paid: FEE, expires_at: AT, gone: false },
-        SessionEvent::Gone { stay: stay(), departure: Departure { local: true, ..departure() } },
+        SessionEvent::Gone { stay: stay(), departure: Departure { local: true, ..departure() }, asked: None },
+        SessionEvent::Owed { stay: stay(), order: id(Kind::Order, "o"), amount: FEE, operator: name("city") },
         SessionEvent::Stated { stated: Box::new(stated()), dropped: vec![Credential::plate("粤BD12345", Colour::Green)], province },
         SessionEvent::Noted { note: Note::AlreadyLeaving, concerns: Some(id(Kind::Session, "s")), lot, province, ask: Some((lane, name("e3"), AT)) },
     ]
@@ -107,6 +108,7 @@ fn order_events() -> Vec<OrderEvent> {
         OrderEvent::Priced { order, stay: stay(), departure: departure(), quote, expires_at },
         OrderEvent::Unpriced { order, stay: stay(), departure: departure(), reason: "no rate table".into(), expires_at },
         OrderEvent::Paid { order, session: id(Kind::Session, "s"), lot: name("lot-1"), province: Province(44), amount: FEE, by: source() },
+        OrderEvent::Owed { order: id(Kind::Order, "o"), session: stay().session, lot: name("lot-1"), province: Province(44), amount: FEE },
         OrderEvent::Noted { note: Note::AlreadyKnown, order, province: Province(44) },
     ]
 }

@@ -256,6 +256,27 @@ async fn what_was_not_heard_is_read() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_owed_is_in_the_row_too() {
+    let mut town = Town::of(Arc::new(Memory::new(1_000))).await;
+    town.gate(GateKind::Entry, "A", 0).await;
+    let opened = town.trial.journal().await.remove(0);
+    let Event::Session(SessionEvent::Opened { stay, .. }) = &opened.event else { panic!("it came in") };
+    let (order, operator) = (stay.session, "operator".parse().expect("a name"));
+    let amount = Money::new(500, schema::Currency::Cny);
+    let owed = Recorded { event: Event::Session(SessionEvent::Owed { stay: stay.clone(), order, amount, operator }), ..opened.clone() };
+    let kind = |said: Said| said.into_iter().map(|(_, part)| part.what.kind()).collect::<Vec<_>>();
+    assert_eq!(kind(parts(&owed)), [Kind::Arrears]);
+    let cell = town.trial.cell().await;
+    let key = schema::Key::of(Table::Sessions, stay.session).expect("an id");
+    let known = cell.with(|state| state.known(&key).map(|known| (*known.entity).clone()));
+    let Some(Entity::Session(session)) = known else { panic!("it is open") };
+    assert_eq!(kind(inside(&session, opened.at)), [Kind::Presence]);
+    let gone = Session { gone: true, ..*session };
+    assert_eq!(kind(inside(&gone, opened.at)), []);
+    assert_eq!(kind(inside(&Session { owes: Some((order, amount, operator)), ..gone }, opened.at)), [Kind::Arrears]);
+}
+
 #[test]
 fn a_position_knows_what_it_lacks() {
     let mut position = Position { seen: 10, ..Position::default() };

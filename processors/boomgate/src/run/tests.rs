@@ -1,6 +1,12 @@
 use super::*;
 use crate::trial::{START, declared, gate, message};
-use schema::{GateEvent, GateKind, Journal, Moment, Reference, time::DAY, wire};
+use schema::{
+    ChannelEvent, ChannelFact, Event, GateEvent, GateKind, Journal, Moment, Reference, Verdict,
+    journal::OrderEvent,
+    reference::{Declared, LotDeclared, Policies, Policy},
+    time::DAY,
+    wire,
+};
 use std::{collections::BTreeMap, time::Duration};
 use store::Sqlite;
 use streams::{DeadLetter, Memory, Message};
@@ -14,12 +20,16 @@ struct Whole {
 
 impl Whole {
     fn start() -> Self {
+        Self::at(declared())
+    }
+
+    fn at(declared: Declared) -> Self {
         let bus: Arc<dyn Bus> = Arc::new(Memory::new(START));
         let with = With {
             bus: bus.clone(),
             store: Arc::new(Sqlite::in_memory()),
             cache: Arc::new(store::cache::Memory::new(1_000)),
-            reference: Arc::new(Reference::resolve(declared()).expect("valid reference data")).into(),
+            reference: Arc::new(Reference::resolve(declared).expect("valid reference data")).into(),
             limits: Limits::default(),
             settings: Settings { keep_inputs: true, ..Settings::default() },
             json: vec![Journal::Session],
@@ -103,6 +113,33 @@ async fn bad_input_has_its_outcome_and_stops_nobody() {
         expected.sort_unstable();
         assert_eq!((kinds, reasons), (expected.into_iter().map(str::to_owned).collect(), Vec::new()), "{name}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_left_without_paying_is_refused_until_it_has_paid() {
+    let mut declared = declared();
+    let policies = Policies { arrears: Policy::Refuse, ..Policies::default() };
+    declared.lots = declared.lots.into_iter().map(|lot| LotDeclared { policies: policies.clone(), ..lot }).collect();
+    let whole = Whole::at(declared);
+    let wait = async || crate::clock::wait(Duration::from_secs(2)).await;
+    wait().await;
+    whole.send(message(&gate(GateKind::Entry, "A", -90))).await;
+    wait().await;
+    // No answer came in time, and the lane let it out by itself.
+    whole.send(message(&GateEvent { decided: Some(Verdict::Open), ..gate(GateKind::Exit, "A", 0) })).await;
+    wait().await;
+    whole.send(message(&gate(GateKind::Entry, "A", 1))).await;
+    wait().await;
+    let stored = whole.bus.scan("ORDER", 1, 10).await.expect("the bus is in memory").remove(0);
+    let priced = wire::decode_recorded(Journal::Order, crate::input::content_type(&stored), &stored.payload).expect("we wrote it");
+    let Event::Order(OrderEvent::Priced { order, quote, .. }) = priced.event else { panic!("{priced:?}") };
+    let fact = ChannelFact::Succeeded { attempt: schema::id::attempt(order, 1), transaction: "1".into(), amount: quote.total };
+    let success = ChannelEvent { channel: "wechat".into(), happened_at: START, fact };
+    whole.send(raw(&success.subject().expect("an order of ours"), &wire::encode(Format::Json, &success))).await;
+    wait().await;
+    whole.send(message(&gate(GateKind::Entry, "A", 2))).await;
+    let (kinds, dead) = whole.outcome().await;
+    assert_eq!((kinds.join(", ").as_str(), dead.len()), ("opened, leaving, gone, owed, arrears, closed, opened", 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,6 +50,31 @@ fn a_right_covers_its_own_time_alone() {
 }
 
 #[test]
+fn what_was_not_paid_is_owed() {
+    for (minutes, is_paid, told) in [(90, false, "priced, owed 1000"), (90, true, "priced, paid, AlreadyKnown"), (10, false, "free, NothingOwed")] {
+        let leaves = leaving("small", 0, minutes);
+        let Event::Session(SessionEvent::Leaving { stay, departure, sequence, .. }) = &leaves.event else { panic!("it leaves") };
+        let asked = Some((*sequence, departure.left_at));
+        let later = Departure { left_at: at(minutes + 24 * 60), local: true, ..departure.clone() };
+        let gone = Event::Session(SessionEvent::Gone { stay: stay.clone(), departure: later, asked });
+        let gone = Recorded { event: gone, at: leaves.at.plus(1), ..leaves.clone() };
+        let mut trial = Trial::new(&RULES);
+        let priced = trial.journal(Inbox::Session, &leaves);
+        let mut events = priced.clone();
+        if is_paid {
+            events.extend(trial.journal(Inbox::Payment, &applied(order(&priced), 1_000)));
+        }
+        events.extend(trial.journal(Inbox::Session, &gone));
+        let word = |event: &Event| match event {
+            Event::Order(OrderEvent::Owed { amount, .. }) => format!("owed {}", amount.minor),
+            Event::Order(OrderEvent::Noted { note, .. }) => format!("{note:?}"),
+            other => other.kind().to_owned(),
+        };
+        assert_eq!(events.iter().map(word).collect::<Vec<_>>().join(", "), told);
+    }
+}
+
+#[test]
 fn an_order_is_born_on_the_local_day_of_leaving() {
     let mut trial = Trial::new(&RULES);
     // The trial starts at 08:00 in Shanghai: 16 hours later it is the next day there.

@@ -73,6 +73,7 @@ pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64
         flagged: !open,
         right: None,
         gone: false,
+        owes: None,
     };
     let key = Key { table: Table::Sessions, province, day: DAY, bucket, id: token(name) };
     Row { key, at: Moment(at), entity: Entity::Session(Box::new(session)) }
