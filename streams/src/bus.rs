@@ -196,6 +196,9 @@ pub trait Bus: Send + Sync {
     /// At most `most` messages of any stream from a sequence on, in order; for tools and auditors.
     fn scan<'a>(&'a self, stream: &'a str, from: u64, most: usize) -> Answer<'a, Vec<Stored>>;
 
+    /// At most `most` messages of one partition of any stream from a sequence on, in order; for auditors, who need not hold the whole of it.
+    fn scan_partition<'a>(&'a self, stream: &'a str, partition: Partition, from: u64, most: usize) -> Answer<'a, Vec<Stored>>;
+
     /// First and last sequence of a stream, and the broker's time.
     fn look<'a>(&'a self, stream: &'a str) -> Answer<'a, Look>;
 

@@ -14,6 +14,7 @@ pub(crate) mod wire;
 
 use crate::{
     Answer, Append, Appended, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reader, Stored, Told, check,
+    subject,
     table::MEMBERS,
 };
 use append::{Appender, Pace, Pressure};
@@ -150,7 +151,17 @@ impl Bus for JetStream {
     }
 
     fn scan<'a>(&'a self, stream: &'a str, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {
-        self.wire.scan(stream, from, most).boxed()
+        self.wire.scan(stream, ">", from, most).boxed()
+    }
+
+    fn scan_partition<'a>(&'a self, stream: &'a str, partition: Partition, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {
+        async move {
+            let Some(filter) = subject::stored_wildcard(stream, partition) else {
+                return Err(Error::new(Kind::NotProvisioned, format!("read partition {partition} of {stream}")));
+            };
+            self.wire.scan(stream, &filter, from, most).await
+        }
+        .boxed()
     }
 
     fn look<'a>(&'a self, stream: &'a str) -> Answer<'a, Look> {

@@ -155,6 +155,10 @@ impl Bus for Memory {
         soon(move || self.read(stream, |log| log.messages.range(from..).take(most).map(|(_, stored)| stored.clone()).collect()))
     }
 
+    fn scan_partition<'a>(&'a self, stream: &'a str, partition: Partition, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {
+        soon(move || self.read(stream, |log| log.scan(partition, from, most)))
+    }
+
     fn look<'a>(&'a self, stream: &'a str) -> Answer<'a, Look> {
         soon(move || self.read(stream, |log| log.look(self.now())))
     }

@@ -17,6 +17,15 @@ pub fn partition_wildcard(journal: Journal, partition: Partition) -> String {
     format!("{journal}.*.{partition}.>")
 }
 
+/// All of a partition of any stream, as its subjects are stored: `GATE.17.>`, `SESSION.*.17.>`, `DEAD.*.17`; none where there is no such stream.
+pub fn stored_wildcard(stream: &str, partition: Partition) -> Option<String> {
+    let table = table::stream(stream)?;
+    let before = ".*".repeat(table.partition_token.checked_sub(1)?);
+    // The partition is the last token of a dead letter.
+    let rest = if table.role == table::Role::Dead { "" } else { ".>" };
+    Some(format!("{stream}{before}.{partition}{rest}"))
+}
+
 /// The partition that a stored subject tells; none where it is no subject of that stream.
 pub fn partition_of_subject(stream: &str, subject: &str) -> Option<Partition> {
     let table = table::stream(stream)?;
@@ -82,6 +91,24 @@ mod tests {
         ] {
             assert_eq!(partition_of_subject(stream, subject), partition, "{subject}");
         }
+    }
+
+    #[test]
+    fn the_wildcard_of_a_partition_takes_its_subjects_alone() {
+        for (stream, wildcard, inside, outside) in [
+            ("GATE", "GATE.7.>", "GATE.7.lot.lane.entry", "GATE.8.7.7.7"),
+            ("CHANNEL", "CHANNEL.7.>", "CHANNEL.7.wechat.succeeded", "CHANNEL.8.7.7"),
+            ("SESSION", "SESSION.*.7.>", "SESSION.44.7.opened", "SESSION.7.44.opened"),
+            ("DEAD", "DEAD.*.7", "DEAD.GATE.7", "DEAD.GATE.8"),
+        ] {
+            assert_eq!(stored_wildcard(stream, Partition(7)).as_deref(), Some(wildcard));
+            assert!(matches(wildcard, inside) && !matches(wildcard, outside), "{wildcard}");
+            assert_eq!(partition_of_subject(stream, inside), Some(Partition(7)));
+        }
+        for journal in Journal::ALL {
+            assert_eq!(stored_wildcard(journal.stream(), Partition(7)), Some(partition_wildcard(journal, Partition(7))));
+        }
+        assert_eq!(stored_wildcard("OTHER", Partition(7)), None);
     }
 
     #[test]

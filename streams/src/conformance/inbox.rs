@@ -64,6 +64,9 @@ pub(super) async fn the_servers_partition_is_the_schemas(bed: &Bed) {
     for (lot, stored) in lots.iter().zip(&stored) {
         assert_eq!(subject::partition_of_subject("GATE", &stored.subject), Some(Partition::of_lot(lot)), "{lot}");
     }
+    let partition = Partition::of_lot(&lots[0]);
+    let of_one = bed.one.scan_partition("GATE", partition, 1, 1_000).await.expect("they are read");
+    assert_eq!(payloads(&of_one), lots.iter().filter(|lot| Partition::of_lot(lot) == partition).cloned().collect::<Vec<_>>());
 }
 
 pub(super) async fn a_message_arrives_at_once(bed: &Bed) {
@@ -242,6 +245,7 @@ pub(super) async fn a_dead_letter_keeps_bytes_and_headers(bed: &Bed) {
     assert_eq!(dead.len(), 1);
     assert_eq!(dead[0].subject, format!("DEAD.GATE.{}", letter.partition));
     assert_eq!(DeadLetter::read(&dead[0]), Some(letter.clone()));
+    assert_eq!(bed.one.scan_partition("DEAD", letter.partition, 1, 10).await.expect("it is read"), dead);
     let again = bed.one.publish(letter.again()).await.expect("it is stored again");
     assert_eq!(again, 2);
 }

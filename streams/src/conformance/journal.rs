@@ -195,6 +195,17 @@ pub(super) async fn a_tail_is_all_from_there_on(bed: &Bed) {
     let scanned = bed.two.scan("SESSION", 2, 5).await.expect("it is read");
     assert_eq!(scanned.iter().map(|stored| stored.sequence).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
     assert_eq!(bed.two.scan("SESSION", 1_000, 5).await.expect("it is read"), []);
+    // A partition can be read in windows, which together are all of it and nothing else.
+    let (mut windows, mut next) = (Vec::new(), 1);
+    loop {
+        let window = bed.two.scan_partition("SESSION", Partition(7), next, 4).await.expect("it is read");
+        assert!(window.len() <= 4);
+        let Some(last) = window.last() else { break };
+        next = last.sequence + 1;
+        windows.extend(window);
+    }
+    assert_eq!(windows, all);
+    assert_eq!(bed.two.scan_partition("SESSION", Partition(9), 1, 4).await.expect("nothing is there"), []);
 }
 
 /// The declared reader of SESSION: nothing is trimmed that it has not answered, so it must be there.

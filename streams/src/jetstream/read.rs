@@ -69,15 +69,15 @@ impl Wire {
         self.pages(journal.stream(), &filter, start, head.sequence, usize::MAX).await
     }
 
-    /// At most `most` messages of a stream from a sequence on.
-    pub async fn scan(&self, stream: &str, from: u64, most: usize) -> Result<Vec<Stored>, Error> {
-        let Some(last) = self.last(stream, ">").await.map_err(|failure| failure.doing(format!("read the end of {stream}")))? else {
+    /// At most `most` messages of a stream under a filter from a sequence on.
+    pub async fn scan(&self, stream: &str, filter: &str, from: u64, most: usize) -> Result<Vec<Stored>, Error> {
+        let Some(last) = self.last(stream, filter).await.map_err(|failure| failure.doing(format!("read the end of {filter} of {stream}")))? else {
             return Ok(Vec::new());
         };
         if from > last.sequence || most == 0 {
             return Ok(Vec::new());
         }
-        self.pages(stream, ">", json!({ "seq": from.max(1) }), last.sequence, most).await
+        self.pages(stream, filter, json!({ "seq": from.max(1) }), last.sequence, most).await
     }
 
     async fn pages(&self, stream: &str, filter: &str, start: Value, end: u64, most: usize) -> Result<Vec<Stored>, Error> {

@@ -91,10 +91,18 @@ impl Log {
     }
 
     pub fn tail(&self, partition: Partition, from: From) -> Vec<Stored> {
-        let from_sequence = if let From::Sequence(sequence) = from { sequence } else { 0 };
-        let sequences = self.partitions.get(&partition).into_iter().flat_map(|sequences| sequences.range(from_sequence..));
-        let messages = sequences.filter_map(|sequence| self.messages.get(sequence));
+        let sequence = if let From::Sequence(sequence) = from { sequence } else { 0 };
+        let messages = self.of(partition, sequence);
         messages.filter(|stored| !matches!(from, From::Time(time) if stored.time < time)).cloned().collect()
+    }
+
+    pub fn scan(&self, partition: Partition, from: u64, most: usize) -> Vec<Stored> {
+        self.of(partition, from).take(most).cloned().collect()
+    }
+
+    fn of(&self, partition: Partition, from: u64) -> impl Iterator<Item = &Stored> {
+        let sequences = self.partitions.get(&partition).into_iter().flat_map(move |sequences| sequences.range(from..));
+        sequences.filter_map(|sequence| self.messages.get(sequence))
     }
 
     pub fn look(&self, now: Moment) -> Look {

@@ -180,6 +180,10 @@ impl Bus for FaultyBus {
         self.inner.scan(stream, from, most)
     }
 
+    fn scan_partition<'a>(&'a self, stream: &'a str, partition: Partition, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {
+        self.inner.scan_partition(stream, partition, from, most)
+    }
+
     fn look<'a>(&'a self, stream: &'a str) -> Answer<'a, Look> {
         self.inner.look(stream)
     }
