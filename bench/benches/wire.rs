@@ -52,7 +52,7 @@ fn priced() -> Recorded {
     let departure = Departure { lane: lane("out"), left_at: entry.seen_at.plus(7_500_000_000), event: entry.id, local: false };
     let order = "O4426112307SE85PbTwoLFzFY9q".parse().expect("a token");
     let cause = Cause { inbox: Inbox::Session, sequence: 77, event: "1795399200000000".into(), time: entry.seen_at, index: 0 };
-    let event = OrderEvent::Priced { order, stay, departure, quote, expires_at: Moment(1_795_399_230_000_000) };
+    let event = OrderEvent::Priced { order, stay, departure, quote, expires_at: Moment(1_795_399_230_000_000), inside: None };
     Recorded { at: Moment(1_795_406_700_000_000), cause, event: Event::Order(event) }
 }
 

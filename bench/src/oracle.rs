@@ -196,7 +196,7 @@ pub fn left(logs: &Logs) -> Left {
     let unanswered = answered.check(logs, &Inputs::of(logs), false, &mut counts, &mut findings);
     Left {
         unanswered,
-        unpaid: counts.orders_priced.saturating_sub(counts.orders_paid),
+        unpaid: counts.orders_priced.saturating_sub(counts.orders_paid + counts.orders_withdrawn),
         refunding: counts.refunds_requested.saturating_sub(counts.refunds_made),
     }
 }
@@ -358,10 +358,13 @@ impl Answered {
 /// The journals that must answer an event of a journal.
 fn readers(event: &Event) -> &'static [Journal] {
     match event {
-        Event::Session(SessionEvent::Leaving { .. }) => &[Journal::Order],
+        Event::Session(SessionEvent::Asked { .. } | SessionEvent::Leaving { .. } | SessionEvent::Gone { .. })
+        | Event::Payment(PaymentEvent::Withdrawn { .. }) => &[Journal::Order],
+        // Who asks inside and has nothing to pay is told so, and that is all.
+        Event::Order(OrderEvent::Priced { quote, inside: Some(_), .. }) if quote.total.is_zero() => &[],
         Event::Order(OrderEvent::Priced { quote, .. }) if quote.total.is_zero() => &[Journal::Session],
-        Event::Order(OrderEvent::Priced { .. }) => &[Journal::Payment],
-        Event::Order(OrderEvent::Paid { .. }) => &[Journal::Session],
+        Event::Order(OrderEvent::Priced { .. } | OrderEvent::Withdrawn { .. }) => &[Journal::Payment],
+        Event::Order(OrderEvent::Paid { .. } | OrderEvent::Owed { .. }) => &[Journal::Session],
         Event::Payment(PaymentEvent::Applied { .. }) => &[Journal::Order, Journal::Ledger],
         Event::Payment(PaymentEvent::Held { .. } | PaymentEvent::Refunded { .. } | PaymentEvent::RefundRequested { tries: 1, held: false, .. }) => {
             &[Journal::Ledger]

@@ -4,8 +4,9 @@ use crate::{
     Credential, Effect, Id, LotId, Moment, Money, Partition, Token,
     fact::{OperatorId, PartId, Stated},
     id::{self, Province},
-    journal::{Departure, Entry, Journal, Quote, RightUsed, Source, Stay},
+    journal::{Departure, Entry, Journal, Question, Quote, RightUsed, Source, Stay, Terms},
     money::Currency,
+    rate::{Prepaid, Validation},
     time::{DAY, Day, MINUTE},
 };
 use serde::{Deserialize, Serialize};
@@ -187,7 +188,7 @@ impl Entity {
             Self::Lot(_) => true,
             Self::Session(session) => session.stage != Stage::Closed,
             Self::Waiting(waiting) => waiting.released_by.is_none(),
-            Self::Order(order) => order.paid.is_none() && !order.quote.as_ref().is_some_and(|q| q.total.is_zero()),
+            Self::Order(order) => order.is_open(),
             Self::Payment(payment) => payment.is_open(),
             // A statement never changes by itself, and its key follows from whoever changes it.
             Self::Stated(_) | Self::Posting(_) | Self::Window(_) | Self::Answer(_) => false,
@@ -287,6 +288,24 @@ pub struct Session {
     /// What it owes since, under which order, and whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owes: Option<(Id, Money, OperatorId)>,
+    /// Where and when its newest price was asked for, unless that was paid; its number is `sequence`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Departure>,
+    /// What was paid before the exit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepaid: Vec<Prepaid>,
+    /// What merchants take off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validations: Vec<Validation>,
+}
+
+impl Session {
+    /// What its next price depends on, beside its times and its right.
+    pub fn terms(&self) -> Option<Box<Terms>> {
+        let before = self.asked.as_ref().map(|asked| (self.sequence, asked.left_at));
+        let terms = Terms { paid: self.prepaid.clone(), validations: self.validations.clone(), before, gone: false };
+        (terms != Terms::default()).then(|| Box::new(terms))
+    }
 }
 
 /// An exit without a known entry.
@@ -322,6 +341,43 @@ pub struct Order {
     /// What paid it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paid: Option<(Money, Source)>,
+    /// The number of the question, where its car was inside still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<u32>,
+    /// What it is to price, while it waits for the order before it to be withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<Box<Question>>,
+    /// The order before it, for which it waited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Id>,
+    /// The order that waits for this one to be withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<Id>,
+    /// Whether it is over without having been settled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled: bool,
+    /// Whether its car has gone while it waited.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+}
+
+impl Order {
+    /// One of which nothing but its question is known.
+    pub fn of(order: Id, stay: Stay, departure: Departure, inside: Option<u32>) -> Self {
+        let (quote, paid, question, replaces, replaced_by) = (None, None, None, None, None);
+        Self { order, stay, departure, quote, paid, inside, question, replaces, replaced_by, cancelled: false, gone: false }
+    }
+
+    /// Whether money can still settle it.
+    pub fn is_payable(&self) -> bool {
+        self.paid.is_none() && !self.cancelled && self.quote.as_ref().is_some_and(|quote| !quote.total.is_zero())
+    }
+
+    /// Whether it waits for anything: money, the withdrawal of another one, or a person who finds its price.
+    pub fn is_open(&self) -> bool {
+        let waits = self.question.is_some() || self.quote.is_none() && self.inside.is_none();
+        self.is_payable() || self.paid.is_none() && !self.cancelled && waits
+    }
 }
 
 /// The money of one order.
@@ -339,6 +395,9 @@ pub struct Payment {
     pub due: Option<Money>,
     /// The money that came, by `channel/transaction`.
     pub receipts: BTreeMap<String, Receipt>,
+    /// Whether it takes no money any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
 }
 
 impl Payment {
@@ -349,7 +408,7 @@ impl Payment {
 
     /// Whether the order waits for money, or holds money that is not its own.
     pub fn is_open(&self) -> bool {
-        let unpaid = self.due.is_some() && !self.receipts.values().any(|r| r.fate == Fate::Applied);
+        let unpaid = self.due.is_some() && !self.withdrawn && !self.receipts.values().any(|r| r.fate == Fate::Applied);
         unpaid || self.receipts.values().any(|r| matches!(r.fate, Fate::Held | Fate::Refunding { .. }))
     }
 }
@@ -365,6 +424,9 @@ pub struct Receipt {
     pub came_at: Moment,
     /// What became of it.
     pub fate: Fate,
+    /// When it was paid, by the channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_at: Option<Moment>,
 }
 
 impl Receipt {

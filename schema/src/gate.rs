@@ -77,6 +77,8 @@ pub enum GateKind {
     Entry,
     /// A car asks to leave.
     Exit,
+    /// Somebody asks, at a pay station, what its stay costs until now.
+    Price,
 }
 
 impl GateKind {
@@ -85,6 +87,7 @@ impl GateKind {
         match self {
             Self::Entry => "entry",
             Self::Exit => "exit",
+            Self::Price => "price",
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     fact::{self, OperatorId, PartId, Stated, TimeBand},
     id::{self, Province},
     money::Currency,
+    rate::{Prepaid, Validation},
     time::Day,
 };
 use serde::{Deserialize, Serialize};
@@ -131,6 +132,8 @@ impl Event {
                 SessionEvent::Refused { .. } => "refused",
                 SessionEvent::Superseded { .. } => "superseded",
                 SessionEvent::Waiting { .. } => "waiting",
+                SessionEvent::Asked { .. } => "asked",
+                SessionEvent::Prepaid { .. } => "prepaid",
                 SessionEvent::Leaving { .. } => "leaving",
                 SessionEvent::Closed { .. } => "closed",
                 SessionEvent::Gone { .. } => "gone",
@@ -140,8 +143,13 @@ impl Event {
             },
             Self::Order(event) => match event {
                 // Who waits for money need not hear of what costs nothing, nor who opens the barrier then of what does.
+                OrderEvent::Priced { quote, inside: Some(_), .. } if quote.total.is_zero() => "nothing_due",
                 OrderEvent::Priced { quote, .. } if quote.total.is_zero() => "free",
                 OrderEvent::Priced { .. } => "priced",
+                OrderEvent::Withdrawn { .. } => "withdrawn",
+                OrderEvent::Overtaken { .. } => "overtaken",
+                OrderEvent::Cancelled { .. } => "cancelled",
+                OrderEvent::Gone { .. } => "gone",
                 OrderEvent::Unpriced { .. } => "unpriced",
                 OrderEvent::Paid { .. } => "paid",
                 OrderEvent::Owed { .. } => "owed",
@@ -151,6 +159,7 @@ impl Event {
                 PaymentEvent::Expected { .. } => "expected",
                 PaymentEvent::Held { .. } => "held",
                 PaymentEvent::Applied { .. } => "applied",
+                PaymentEvent::Withdrawn { .. } => "withdrawn",
                 PaymentEvent::RefundRequested { .. } => "refund_requested",
                 PaymentEvent::Refunded { .. } => "refunded",
                 PaymentEvent::Noted { .. } => "noted",
@@ -170,6 +179,8 @@ impl Event {
             Self::Session(event) => match event {
                 SessionEvent::Opened { stay, .. }
                 | SessionEvent::Superseded { stay, .. }
+                | SessionEvent::Asked { stay, .. }
+                | SessionEvent::Prepaid { stay, .. }
                 | SessionEvent::Leaving { stay, .. }
                 | SessionEvent::Closed { stay, .. }
                 | SessionEvent::Gone { stay, .. }
@@ -181,12 +192,18 @@ impl Event {
             },
             Self::Order(event) => match event {
                 OrderEvent::Priced { stay, .. } | OrderEvent::Unpriced { stay, .. } => stay.province,
-                OrderEvent::Paid { province, .. } | OrderEvent::Owed { province, .. } | OrderEvent::Noted { province, .. } => *province,
+                OrderEvent::Withdrawn { question, .. } | OrderEvent::Overtaken { question, .. } => question.stay.province,
+                OrderEvent::Paid { province, .. }
+                | OrderEvent::Owed { province, .. }
+                | OrderEvent::Cancelled { province, .. }
+                | OrderEvent::Gone { province, .. }
+                | OrderEvent::Noted { province, .. } => *province,
             },
             Self::Payment(event) => match event {
                 PaymentEvent::Expected { bill, .. }
                 | PaymentEvent::Held { bill, .. }
                 | PaymentEvent::Applied { bill, .. }
+                | PaymentEvent::Withdrawn { bill }
                 | PaymentEvent::RefundRequested { bill, .. }
                 | PaymentEvent::Refunded { bill, .. } => of(&bill.order),
                 PaymentEvent::Noted { order, .. } => of(order),
@@ -277,6 +294,43 @@ pub struct Departure {
     pub local: bool,
 }
 
+/// What a stay's price depends on beside its times and its right.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// What was paid for it before, by time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paid: Vec<Prepaid>,
+    /// What merchants take off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validations: Vec<Validation>,
+    /// The price that was asked for before and is not settled, by its number and moment: nobody may pay it once there is a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<(u32, Moment)>,
+    /// Whether the car has gone already, and owes what it costs.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gone: bool,
+}
+
+/// A price that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The stay.
+    pub stay: Stay,
+    /// The exit, or where and when it was asked.
+    pub departure: Departure,
+    /// The how-many-eth price of this session it is.
+    pub sequence: u32,
+    /// The right that the stay uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<Box<RightUsed>>,
+    /// What else it depends on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Box<Terms>>,
+    /// Whether the car is inside still.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub inside: bool,
+}
+
 /// Why an entry or exit was not granted. Closed: a new reason is a new word everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -309,6 +363,8 @@ pub enum Refusal {
     UnsureRead,
     /// What the decision needs to know did not come in time.
     FactMissing,
+    /// A price was asked for, and no such car is inside.
+    NotInside,
 }
 
 impl Refusal {
@@ -329,6 +385,7 @@ impl Refusal {
             Self::NoRight => "no_right",
             Self::UnsureRead => "unsure_read",
             Self::FactMissing => "fact_missing",
+            Self::NotInside => "not_inside",
         }
     }
 }
@@ -428,6 +485,35 @@ pub enum SessionEvent {
         /// The command's end of life.
         expires_at: Moment,
     },
+    /// Somebody asks what a stay costs until now; its car stays inside.
+    Asked {
+        /// The stay.
+        stay: Stay,
+        /// Where and when it was asked.
+        departure: Departure,
+        /// The how-many-eth time this session asks for a price; part of the order's id.
+        sequence: u32,
+        /// The right that it uses.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        right: Option<Box<RightUsed>>,
+        /// What else the price depends on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        terms: Option<Box<Terms>>,
+    },
+    /// A stay was paid until a moment, and its car may leave within minutes at no further price.
+    Prepaid {
+        /// The stay.
+        stay: Stay,
+        /// The payment, by its order.
+        paid: Prepaid,
+        /// The number of the price that it pays.
+        sequence: u32,
+        /// Until when nothing more is due.
+        leave_by: Moment,
+        /// The lane where it was asked, with the device's event and the command's end of life.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        told: Option<(LaneId, EventId, Moment)>,
+    },
     /// A car stands at an exit: its stay is to be priced.
     Leaving {
         /// The stay.
@@ -439,6 +525,9 @@ pub enum SessionEvent {
         /// The right that it uses.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         right: Option<Box<RightUsed>>,
+        /// What else the price depends on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        terms: Option<Box<Terms>>,
     },
     /// The stay has ended and its space is free.
     Closed {
@@ -448,7 +537,7 @@ pub enum SessionEvent {
         departure: Departure,
         /// The order that was settled.
         order: Id,
-        /// What was paid.
+        /// What was paid, with what was paid before.
         paid: Money,
         /// The command's end of life.
         expires_at: Moment,
@@ -608,6 +697,9 @@ pub enum OrderEvent {
         quote: Quote,
         /// Until when the displayed price stands at the lane.
         expires_at: Moment,
+        /// The number of the question, where the car is inside still.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inside: Option<u32>,
     },
     /// A stay cannot be priced: the lane asks a person.
     Unpriced {
@@ -621,6 +713,41 @@ pub enum OrderEvent {
         reason: Arc<str>,
         /// The command's end of life.
         expires_at: Moment,
+        /// The number of the question, where the car is inside still.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inside: Option<u32>,
+    },
+    /// An unpaid order is to be paid no more, because its stay is to be priced anew. `payment` says whether it came in time.
+    Withdrawn {
+        /// The order.
+        order: Id,
+        /// The order that waits for that.
+        by: Id,
+        /// What that one is to price.
+        question: Box<Question>,
+    },
+    /// A price was asked for without knowing of money that had come: it is not found, and asked for again with that.
+    Overtaken {
+        /// The order.
+        order: Id,
+        /// The order that was paid.
+        by: Id,
+        /// What was to be priced.
+        question: Box<Question>,
+    },
+    /// The order is over without having been settled: another one has taken its place.
+    Cancelled {
+        /// The order.
+        order: Id,
+        /// Its province.
+        province: Province,
+    },
+    /// The car has gone while the order waited for its price: it will owe that.
+    Gone {
+        /// The order.
+        order: Id,
+        /// Its province.
+        province: Province,
     },
     /// The order is paid.
     Paid {
@@ -636,6 +763,9 @@ pub enum OrderEvent {
         amount: Money,
         /// By which channel and transaction.
         by: Source,
+        /// Until when the stay is paid, where the car was inside still.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prepays: Option<Prepays>,
     },
     /// The car has gone and has not paid.
     Owed {
@@ -659,6 +789,17 @@ pub enum OrderEvent {
         /// Its province.
         province: Province,
     },
+}
+
+/// What an order pays whose car was inside still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepays {
+    /// The number of the question.
+    pub sequence: u32,
+    /// The moment whose price it is.
+    pub until: Moment,
+    /// When it was paid, by the channel.
+    pub paid_at: Moment,
 }
 
 /// Where money came from: a channel and its transaction.
@@ -689,6 +830,8 @@ pub enum RefundReason {
     Duplicate,
     /// The amount is not what was due.
     AmountDiffers,
+    /// The order had been withdrawn.
+    Withdrawn,
 }
 
 /// Events of PAYMENT.
@@ -710,6 +853,9 @@ pub enum PaymentEvent {
         source: Source,
         /// How much.
         amount: Money,
+        /// When it was paid, by the channel.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        paid_at: Option<Moment>,
     },
     /// This money pays the order.
     Applied {
@@ -721,6 +867,14 @@ pub enum PaymentEvent {
         amount: Money,
         /// Whether it had been held before.
         held: bool,
+        /// When it was paid, by the channel.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        paid_at: Option<Moment>,
+    },
+    /// The order takes no money any more: what comes for it goes back.
+    Withdrawn {
+        /// The order.
+        bill: Bill,
     },
     /// This money is to go back.
     RefundRequested {

@@ -63,6 +63,9 @@ pub struct LotDeclared {
     /// Whether its spaces can be reserved.
     #[serde(default)]
     pub reservable: bool,
+    /// Minutes to leave after a payment at no further price (`ExitGrace`).
+    #[serde(default = "fifteen", skip_serializing_if = "is_fifteen")]
+    pub exit_grace_min: u16,
     /// What it does about what is not as it should be.
     #[serde(default, skip_serializing_if = "Policies::is_default")]
     pub policies: Policies,
@@ -70,6 +73,15 @@ pub struct LotDeclared {
 
 const fn yes() -> bool {
     true
+}
+
+const fn fifteen() -> u16 {
+    15
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_fifteen(minutes: &u16) -> bool {
+    *minutes == fifteen()
 }
 
 fn the_operator() -> OperatorId {
@@ -92,6 +104,7 @@ impl LotDeclared {
             hours: Vec::new(),
             holders_only: false,
             reservable: false,
+            exit_grace_min: fifteen(),
             policies: Policies::default(),
         }
     }

@@ -14,8 +14,7 @@ pub(crate) mod wire;
 
 use crate::{
     Answer, Append, Appended, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reader, Stored, Told, check,
-    subject,
-    table::MEMBERS,
+    subject, table::MEMBERS,
 };
 use append::{Appender, Pace, Pressure};
 use async_nats::{ConnectOptions, HeaderMap, ServerAddr};

@@ -151,12 +151,15 @@ pub const PROCESSORS: [Processor; 4] = [
     Processor {
         name: "pricing",
         journal: Journal::Order,
-        sources: &[Source { stream: "SESSION", kinds: &["leaving", "gone"] }, Source { stream: "PAYMENT", kinds: &["applied"] }],
+        sources: &[
+            Source { stream: "SESSION", kinds: &["asked", "leaving", "gone"] },
+            Source { stream: "PAYMENT", kinds: &["applied", "withdrawn"] },
+        ],
     },
     Processor {
         name: "payment",
         journal: Journal::Payment,
-        sources: &[Source { stream: "CHANNEL", kinds: &[] }, Source { stream: "ORDER", kinds: &["priced"] }],
+        sources: &[Source { stream: "CHANNEL", kinds: &[] }, Source { stream: "ORDER", kinds: &["priced", "withdrawn"] }],
     },
     Processor {
         name: "settlement",

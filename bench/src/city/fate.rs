@@ -23,6 +23,10 @@ pub enum Fate {
     Inside,
     /// The lane has no answer, lets the car in and out by itself, and tells so later.
     ByItself,
+    /// The driver asks at a pay station what is due, pays, and leaves some time after.
+    Prepays,
+    /// The driver asks twice and goes to the exit at once, whether the money has come or not.
+    AsksAndGoes,
     /// The entry is at a lot that nobody has declared.
     Nowhere,
     /// The device's clock is a year ahead.
@@ -37,7 +41,7 @@ pub enum Fate {
 
 impl Fate {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Plain,
         Self::Again,
         Self::LateEntry,
@@ -45,6 +49,8 @@ impl Fate {
         Self::ReadTwice,
         Self::Inside,
         Self::ByItself,
+        Self::Prepays,
+        Self::AsksAndGoes,
         Self::Nowhere,
         Self::Ahead,
         Self::Old,
@@ -62,6 +68,8 @@ impl Fate {
             Self::ReadTwice => "read_twice",
             Self::Inside => "inside",
             Self::ByItself => "by_itself",
+            Self::Prepays => "prepays",
+            Self::AsksAndGoes => "asks_and_goes",
             Self::Nowhere => "nowhere",
             Self::Ahead => "ahead",
             Self::Old => "old",
@@ -138,6 +146,8 @@ impl Mix {
             (Fate::ReadTwice, 10),
             (Fate::Inside, 5),
             (Fate::ByItself, 10),
+            (Fate::Prepays, 150),
+            (Fate::AsksAndGoes, 20),
             (Fate::Nowhere, 2),
             (Fate::Ahead, 2),
             (Fate::Old, 2),

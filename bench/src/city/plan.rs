@@ -196,6 +196,14 @@ impl<'a> Plan<'a> {
                 enters_at = entered_at.plus(minutes(&mut self.dice, 10));
                 leaves_at = left_at.max(enters_at).plus(minutes(&mut self.dice, 10));
             }
+            Fate::Prepays | Fate::AsksAndGoes => {
+                let before: &[i64] = if fate == Fate::Prepays { &[self.dice.random_range(1..=25) * 60] } else { &[70, 10] };
+                for (number, seconds) in before.iter().enumerate() {
+                    let seen_at = left_at.plus(-seconds * SECOND).max(entered_at.plus(SECOND));
+                    let event = seen(["p", "q"][number], id, out, GateKind::Price, seen_at);
+                    self.add(Action { send_at: seen_at, visit, step: Step::Alone, copy: 0, event });
+                }
+            }
             Fate::Nowhere | Fate::Ahead | Fate::Old | Fate::Garbage | Fate::Contradiction => {
                 let mut event = entry;
                 match fate {

@@ -124,7 +124,9 @@ pub fn read_channel(stored: &Stored) -> Read<ChannelEvent> {
         return Err(format!("the payload contradicts its subject {}", stored.subject));
     }
     let partition = partition_token(&subject, 1).ok_or("its subject names no partition")?;
-    Ok((partition, event.key(), event))
+    let key = event.key();
+    // Nothing was paid after the broker heard of it.
+    Ok((partition, key, ChannelEvent { happened_at: event.happened_at.min(stored.time), ..event }))
 }
 
 /// Everything that can be an input, by sequence.

@@ -7,80 +7,181 @@ use super::{World, price};
 use schema::{
     Id, Moment, Money, Partition,
     id::{self, Kind, Place, Province},
-    journal::{LineKind, Note, OrderEvent, PaymentEvent, Quote, SessionEvent, Stay},
+    journal::{LineKind, Note, OrderEvent, PaymentEvent, Prepays, Question, Quote, SessionEvent, Source, Stay},
 };
 use std::collections::BTreeMap;
 
-/// One partition: the orders, and whether they are paid.
+/// How an order stands.
+#[derive(Clone, Debug, PartialEq)]
+enum Stands {
+    /// It waits for another one to be withdrawn; the car may go meanwhile.
+    Waits { question: Box<Question>, first: Id, gone: bool },
+    /// It can be paid.
+    Due(Money),
+    /// It costs nothing, or nobody knows what.
+    Nothing,
+    /// It is paid.
+    Paid,
+    /// It is over. The one for which it had waited was paid, where there is one here.
+    Over { first: Option<Id> },
+}
+
+/// An order: its stay, the question's number and moment where the car was inside, and the one that waits for its end.
+struct Bill {
+    stay: Stay,
+    inside: Option<(u32, Moment)>,
+    stands: Stands,
+    replaced_by: Option<Id>,
+}
+
+/// One partition: the orders.
 pub struct Bills<'a> {
     world: &'a World<'a>,
     partition: Partition,
-    orders: BTreeMap<Id, (Stay, bool)>,
-    prices: BTreeMap<Id, Money>,
+    orders: BTreeMap<Id, Bill>,
 }
 
 impl<'a> Bills<'a> {
     /// An empty one.
     pub fn new(world: &'a World<'a>, partition: Partition) -> Self {
-        Self { world, partition, orders: BTreeMap::new(), prices: BTreeMap::new() }
+        Self { world, partition, orders: BTreeMap::new() }
+    }
+
+    fn order_of(&self, stay: &Stay, sequence: u32, asked_at: Moment) -> Option<Id> {
+        let place = Place { province: stay.province, day: self.world.lot(&stay.lot)?.zone.day(asked_at), partition: self.partition };
+        Some(id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()]))
     }
 
     /// What an event of SESSION becomes.
     pub fn session(&mut self, event: &SessionEvent) -> Vec<OrderEvent> {
-        if let SessionEvent::Gone { stay, asked: Some((sequence, asked_at)), .. } = event {
-            return self.gone(stay, *sequence, *asked_at);
+        let (question, inside) = match event {
+            SessionEvent::Gone { stay, asked: Some((sequence, asked_at)), .. } => return self.gone(stay, *sequence, *asked_at),
+            SessionEvent::Leaving { stay, departure, sequence, right, terms } => ((stay, departure, sequence, right, terms), false),
+            SessionEvent::Asked { stay, departure, sequence, right, terms } => ((stay, departure, sequence, right, terms), true),
+            _ => return Vec::new(),
+        };
+        let (stay, departure, sequence, right, terms) = question;
+        let question =
+            Question { stay: stay.clone(), departure: departure.clone(), sequence: *sequence, right: right.clone(), terms: terms.clone(), inside };
+        let Some(order) = self.order_of(stay, *sequence, departure.left_at) else { return Vec::new() };
+        let before = terms.as_ref().and_then(|terms| terms.before).and_then(|(sequence, at)| self.order_of(stay, sequence, at));
+        let knows = |order: Id| terms.as_ref().is_some_and(|terms| terms.paid.iter().any(|paid| *paid.id == *order.as_str()));
+        let stands = before.and_then(|before| Some((before, self.orders.get(&before)?.stands.clone())));
+        match stands {
+            Some((old, Stands::Due(_))) => {
+                self.wait(order, old, question.clone());
+                vec![OrderEvent::Withdrawn { order: old, by: order, question: Box::new(question) }]
+            }
+            Some((old, Stands::Waits { first, .. })) => {
+                self.wait(order, first, question.clone());
+                self.orders.get_mut(&old).expect("it stands").stands = Stands::Over { first: Some(first) };
+                let province = stay.province;
+                vec![OrderEvent::Withdrawn { order: first, by: order, question: Box::new(question) }, OrderEvent::Cancelled { order: old, province }]
+            }
+            Some((by, Stands::Paid) | (_, Stands::Over { first: Some(by) })) if !knows(by) => {
+                let inside = inside.then_some((*sequence, departure.left_at));
+                let bill = Bill { stay: stay.clone(), inside, stands: Stands::Over { first: Some(by) }, replaced_by: None };
+                self.orders.insert(order, bill);
+                vec![OrderEvent::Overtaken { order, by, question: Box::new(question) }]
+            }
+            _ => self.price(order, &question, false),
         }
-        let SessionEvent::Leaving { stay, departure, sequence, right } = event else { return Vec::new() };
+    }
+
+    fn wait(&mut self, order: Id, first: Id, question: Question) {
+        let inside = question.inside.then_some((question.sequence, question.departure.left_at));
+        let stay = question.stay.clone();
+        self.orders
+            .insert(order, Bill { stay, inside, stands: Stands::Waits { question: Box::new(question), first, gone: false }, replaced_by: None });
+        if let Some(first) = self.orders.get_mut(&first) {
+            first.replaced_by = Some(order);
+        }
+    }
+
+    fn price(&mut self, order: Id, question: &Question, gone: bool) -> Vec<OrderEvent> {
+        let Question { stay, departure, sequence, right, terms, inside } = question.clone();
         let Some(lot) = self.world.lot(&stay.lot) else { return Vec::new() };
-        let place = Place { province: stay.province, day: lot.zone.day(departure.left_at), partition: self.partition };
-        let order = id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()]);
-        self.orders.insert(order, (stay.clone(), false));
-        let (stay, departure, expires_at) = (stay.clone(), departure.clone(), Moment(0));
+        let (expires_at, inside) = (Moment(0), inside.then_some(sequence));
+        let mut bill = Bill { stay: stay.clone(), inside: inside.map(|n| (n, departure.left_at)), stands: Stands::Nothing, replaced_by: None };
         // Who left before they came has no price either: one of the two times is wrong.
         let Some(table) = lot.rates().filter(|_| stay.entered_at <= departure.left_at) else {
-            return vec![OrderEvent::Unpriced { order, stay, departure, reason: "".into(), expires_at }];
+            self.orders.insert(order, bill);
+            return vec![OrderEvent::Unpriced { order, stay, departure, reason: "".into(), expires_at, inside }];
         };
-        let quote = Quote {
-            rate_table: table.id.clone(),
-            version: table.version,
-            minutes: price::minutes(stay.entered_at, departure.left_at),
-            lines: Vec::new(),
-            total: price::under_right(table, (stay.entered_at, departure.left_at), right.as_deref(), &lot.zone),
-        };
-        self.prices.insert(order, quote.total);
-        vec![OrderEvent::Priced { order, stay, departure, quote, expires_at }]
+        let paid = terms.as_ref().map_or(&[][..], |terms| &terms.paid);
+        let total = price::after_payments(paid, i64::from(lot.declared.exit_grace_min), departure.left_at, |until| {
+            price::under_right(table, (stay.entered_at, until), right.as_deref(), &lot.zone)
+        });
+        let minutes = price::minutes(stay.entered_at, departure.left_at);
+        let quote = Quote { rate_table: table.id.clone(), version: table.version, minutes, lines: Vec::new(), total };
+        let owed = (total.minor > 0 && (gone || terms.is_some_and(|terms| terms.gone))).then_some(OrderEvent::Owed {
+            order,
+            session: stay.session,
+            lot: stay.lot,
+            province: stay.province,
+            amount: total,
+        });
+        if total.minor > 0 {
+            bill.stands = Stands::Due(total);
+        }
+        self.orders.insert(order, bill);
+        std::iter::once(OrderEvent::Priced { order, stay, departure, quote, expires_at, inside }).chain(owed).collect()
     }
 
     /// What becomes of the order of a car that has gone.
-    fn gone(&self, stay: &Stay, sequence: u32, asked_at: Moment) -> Vec<OrderEvent> {
-        let Some(lot) = self.world.lot(&stay.lot) else { return Vec::new() };
-        let place = Place { province: stay.province, day: lot.zone.day(asked_at), partition: self.partition };
-        let order = id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()]);
-        let noted = |note| vec![OrderEvent::Noted { note, order, province: stay.province }];
-        match (self.orders.get(&order), self.prices.get(&order)) {
-            (None, _) => noted(Note::Unknown),
-            (Some((_, true)), _) => noted(Note::AlreadyKnown),
-            (_, Some(amount)) if amount.minor > 0 => {
-                vec![OrderEvent::Owed { order, session: stay.session, lot: stay.lot, province: stay.province, amount: *amount }]
+    fn gone(&mut self, stay: &Stay, sequence: u32, asked_at: Moment) -> Vec<OrderEvent> {
+        let Some(order) = self.order_of(stay, sequence, asked_at) else { return Vec::new() };
+        let province = stay.province;
+        let noted = |note| vec![OrderEvent::Noted { note, order, province }];
+        match self.orders.get_mut(&order).map(|bill| &mut bill.stands) {
+            None => noted(Note::Unknown),
+            Some(Stands::Paid) => noted(Note::AlreadyKnown),
+            Some(Stands::Due(amount)) => vec![OrderEvent::Owed { order, session: stay.session, lot: stay.lot, province, amount: *amount }],
+            Some(Stands::Waits { gone, .. }) => {
+                *gone = true;
+                vec![OrderEvent::Gone { order, province }]
             }
-            _ => noted(Note::NothingOwed),
+            Some(Stands::Nothing | Stands::Over { .. }) => noted(Note::NothingOwed),
         }
     }
 
     /// What an event of PAYMENT becomes.
     pub fn payment(&mut self, event: &PaymentEvent) -> Vec<OrderEvent> {
-        let PaymentEvent::Applied { bill, source, amount, .. } = event else { return Vec::new() };
-        let order = bill.order;
-        let province = id::place(order.as_str()).map_or(Province(0), |place| place.province);
-        match self.orders.get_mut(&order) {
-            None => vec![OrderEvent::Noted { note: Note::Unknown, order, province }],
-            Some((_, true)) => vec![OrderEvent::Noted { note: Note::AlreadyKnown, order, province }],
-            Some((stay, paid @ false)) => {
-                *paid = true;
-                let (session, lot, province) = (stay.session, stay.lot, stay.province);
-                vec![OrderEvent::Paid { order, session, lot, province, amount: *amount, by: source.clone() }]
-            }
+        match event {
+            PaymentEvent::Applied { bill, source, amount, paid_at, .. } => self.paid(bill.order, source, *amount, paid_at.unwrap_or_default()),
+            PaymentEvent::Withdrawn { bill } => self.withdrawn(bill.order),
+            _ => Vec::new(),
         }
+    }
+
+    fn paid(&mut self, order: Id, by: &Source, amount: Money, paid_at: Moment) -> Vec<OrderEvent> {
+        let province = id::place(order.as_str()).map_or(Province(0), |place| place.province);
+        let noted = |note| vec![OrderEvent::Noted { note, order, province }];
+        let Some(bill) = self.orders.get_mut(&order) else { return noted(Note::Unknown) };
+        if bill.stands == Stands::Paid {
+            return noted(Note::AlreadyKnown);
+        }
+        bill.stands = Stands::Paid;
+        let (session, lot, province) = (bill.stay.session, bill.stay.lot, bill.stay.province);
+        let prepays = bill.inside.map(|(sequence, until)| Prepays { sequence, until, paid_at });
+        let waits = bill.replaced_by;
+        let mut events = vec![OrderEvent::Paid { order, session, lot, province, amount, by: by.clone(), prepays }];
+        if let Some(waits) = waits {
+            self.orders.get_mut(&waits).expect("it waits").stands = Stands::Over { first: Some(order) };
+            events.push(OrderEvent::Cancelled { order: waits, province });
+        }
+        events
+    }
+
+    fn withdrawn(&mut self, order: Id) -> Vec<OrderEvent> {
+        let province = id::place(order.as_str()).map_or(Province(0), |place| place.province);
+        let new = self.orders.get(&order).and_then(|bill| bill.replaced_by);
+        let Some((new, Stands::Waits { question, gone, .. })) = new.and_then(|new| Some((new, self.orders.get(&new)?.stands.clone()))) else {
+            return vec![OrderEvent::Noted { note: Note::Unknown, order, province }];
+        };
+        self.orders.get_mut(&order).expect("it was found").stands = Stands::Over { first: None };
+        let priced = self.price(new, &question, gone);
+        std::iter::once(OrderEvent::Cancelled { order, province }).chain(priced).collect()
     }
 }
 
@@ -98,7 +199,7 @@ pub fn normal(event: &OrderEvent) -> OrderEvent {
             *expires_at = Moment(0);
             *reason = "".into();
         }
-        OrderEvent::Paid { .. } | OrderEvent::Owed { .. } | OrderEvent::Noted { .. } => {}
+        _ => {}
     }
     event
 }

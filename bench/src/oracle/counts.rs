@@ -64,6 +64,12 @@ pub struct Counts {
     pub orders_unpriced: u64,
     /// Orders that are paid.
     pub orders_paid: u64,
+    /// Orders that were withdrawn unpaid, because their stay was priced anew.
+    pub orders_withdrawn: u64,
+    /// Prices that were asked for inside.
+    pub prices_asked: u64,
+    /// Stays, and parts of them, that were paid inside.
+    pub prepaid: u64,
     /// Payments that came before their order.
     pub payments_held: u64,
     /// Payments that count.
@@ -127,6 +133,8 @@ impl Counts {
             SessionEvent::Stated { .. } => self.stated += 1,
             SessionEvent::Gone { .. } => self.sessions_gone += 1,
             SessionEvent::Owed { .. } => self.sessions_owed += 1,
+            SessionEvent::Asked { .. } => self.prices_asked += 1,
+            SessionEvent::Prepaid { .. } => self.prepaid += 1,
             SessionEvent::Waiting { .. } | SessionEvent::Leaving { .. } => {}
         }
     }
@@ -137,7 +145,11 @@ impl Counts {
             OrderEvent::Priced { .. } => self.orders_priced += 1,
             OrderEvent::Unpriced { .. } => self.orders_unpriced += 1,
             OrderEvent::Paid { .. } => self.orders_paid += 1,
-            OrderEvent::Owed { .. } => {}
+            OrderEvent::Owed { .. }
+            | OrderEvent::Withdrawn { .. }
+            | OrderEvent::Overtaken { .. }
+            | OrderEvent::Cancelled { .. }
+            | OrderEvent::Gone { .. } => {}
             OrderEvent::Noted { note, .. } => *self.noted.entry(*note).or_default() += 1,
         }
     }
@@ -157,6 +169,7 @@ impl Counts {
             PaymentEvent::RefundRequested { .. } => self.refunds_repeated += 1,
             PaymentEvent::Refunded { .. } => self.refunds_made += 1,
             PaymentEvent::Noted { note, .. } => *self.noted.entry(*note).or_default() += 1,
+            PaymentEvent::Withdrawn { .. } => self.orders_withdrawn += 1,
             PaymentEvent::Expected { .. } => {}
         }
     }

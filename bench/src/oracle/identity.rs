@@ -107,7 +107,7 @@ fn spent(lines: &[Line], orders: &mut BySum, findings: &mut Findings) {
                     sums.liability -= minor;
                 });
             }
-            PaymentEvent::Expected { .. } | PaymentEvent::RefundRequested { .. } | PaymentEvent::Noted { .. } => {}
+            PaymentEvent::Expected { .. } | PaymentEvent::Withdrawn { .. } | PaymentEvent::RefundRequested { .. } | PaymentEvent::Noted { .. } => {}
         }
     }
 }

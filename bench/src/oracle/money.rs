@@ -27,6 +27,7 @@ enum Fate {
 struct Receipt {
     source: Source,
     amount: Money,
+    paid_at: Moment,
     fate: Fate,
 }
 
@@ -34,6 +35,7 @@ struct Receipt {
 struct Purse {
     lot: Option<LotId>,
     due: Option<Money>,
+    withdrawn: bool,
     receipts: Vec<Receipt>,
 }
 
@@ -63,14 +65,18 @@ impl Purse {
 
     /// Counts or sends back one receipt of an order whose price is known.
     fn decide(&mut self, order: Id, at: usize, held: bool) -> PaymentEvent {
-        let (bill, paid, due) = (self.bill(order), self.is_paid(), self.due);
+        let (bill, paid, due, withdrawn) = (self.bill(order), self.is_paid(), self.due, self.withdrawn);
         let receipt = &mut self.receipts[at];
         let (source, amount) = (receipt.source.clone(), receipt.amount);
-        if Some(amount) == due && !paid {
+        if Some(amount) == due && !paid && !withdrawn {
             receipt.fate = Fate::Applied;
-            return PaymentEvent::Applied { bill, source, amount, held };
+            return PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(receipt.paid_at) };
         }
-        let reason = if Some(amount) == due { RefundReason::Duplicate } else { RefundReason::AmountDiffers };
+        let reason = match (Some(amount) == due, paid) {
+            (false, _) => RefundReason::AmountDiffers,
+            (true, true) => RefundReason::Duplicate,
+            (true, false) => RefundReason::Withdrawn,
+        };
         let refund = refund_id(order, &source);
         receipt.fate = Fate::Refunding { refund, reason, tries: 1, due_at: Moment(0) };
         PaymentEvent::RefundRequested { bill, source, amount, refund, reason, tries: 1, held, due_at: Moment(0) }
@@ -80,6 +86,9 @@ impl Purse {
 impl Purses {
     /// What an event of ORDER becomes.
     pub fn order(&mut self, event: &OrderEvent) -> Vec<PaymentEvent> {
+        if let OrderEvent::Withdrawn { order, .. } = event {
+            return vec![self.withdraw(*order)];
+        }
         let OrderEvent::Priced { order, stay, quote, .. } = event else { return Vec::new() };
         if quote.total.is_zero() {
             return Vec::new();
@@ -97,6 +106,19 @@ impl Purses {
         events
     }
 
+    fn withdraw(&mut self, order: Id) -> PaymentEvent {
+        let noted = |note| PaymentEvent::Noted { note, order };
+        match self.purses.get_mut(&order).filter(|purse| purse.due.is_some()) {
+            None => noted(Note::Unknown),
+            Some(purse) if purse.is_paid() => noted(Note::AlreadyKnown),
+            Some(purse) if purse.withdrawn => noted(Note::AlreadyClosed),
+            Some(purse) => {
+                purse.withdrawn = true;
+                PaymentEvent::Withdrawn { bill: purse.bill(order) }
+            }
+        }
+    }
+
     /// What a channel's fact becomes.
     pub fn channel(&mut self, event: &ChannelEvent) -> Vec<PaymentEvent> {
         let Some(order) = event.order() else { return Vec::new() };
@@ -108,9 +130,10 @@ impl Purses {
                     let note = if known.amount == *amount { Note::AlreadyKnown } else { Note::AmountDiffers };
                     return vec![PaymentEvent::Noted { note, order }];
                 }
-                purse.receipts.push(Receipt { source: source.clone(), amount: *amount, fate: Fate::Held });
+                let paid_at = event.happened_at;
+                purse.receipts.push(Receipt { source: source.clone(), amount: *amount, paid_at, fate: Fate::Held });
                 if purse.due.is_none() {
-                    return vec![PaymentEvent::Held { bill: purse.bill(order), source, amount: *amount }];
+                    return vec![PaymentEvent::Held { bill: purse.bill(order), source, amount: *amount, paid_at: Some(paid_at) }];
                 }
                 vec![purse.decide(order, purse.receipts.len() - 1, false)]
             }

@@ -17,14 +17,16 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn payment(partition: Partition, event: &PaymentEvent, actual: &[&LedgerEvent]) -> Vec<LedgerEvent> {
     use Account::{ChannelReceivable, ParkingRevenue, RefundLiability};
     let (bill, source, amount, debit, credit) = match event {
-        PaymentEvent::Held { bill, source, amount } => (bill, source, amount, ChannelReceivable, RefundLiability),
-        PaymentEvent::Applied { bill, source, amount, held: false } => (bill, source, amount, ChannelReceivable, ParkingRevenue),
-        PaymentEvent::Applied { bill, source, amount, held: true } => (bill, source, amount, RefundLiability, ParkingRevenue),
+        PaymentEvent::Held { bill, source, amount, .. } => (bill, source, amount, ChannelReceivable, RefundLiability),
+        PaymentEvent::Applied { bill, source, amount, held: false, .. } => (bill, source, amount, ChannelReceivable, ParkingRevenue),
+        PaymentEvent::Applied { bill, source, amount, held: true, .. } => (bill, source, amount, RefundLiability, ParkingRevenue),
         PaymentEvent::RefundRequested { bill, source, amount, tries: 1, held: false, .. } => {
             (bill, source, amount, ChannelReceivable, RefundLiability)
         }
         PaymentEvent::Refunded { bill, source, amount, .. } => (bill, source, amount, RefundLiability, ChannelReceivable),
-        PaymentEvent::Expected { .. } | PaymentEvent::RefundRequested { .. } | PaymentEvent::Noted { .. } => return Vec::new(),
+        PaymentEvent::Expected { .. } | PaymentEvent::Withdrawn { .. } | PaymentEvent::RefundRequested { .. } | PaymentEvent::Noted { .. } => {
+            return Vec::new();
+        }
     };
     let lent = actual.first().map(|LedgerEvent::Posted { posting, .. }| *posting);
     let lies_here = |id: &Id| id.as_str().starts_with('L') && id::place(id.as_str()).is_some_and(|place| place.partition == partition);

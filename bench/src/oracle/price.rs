@@ -5,7 +5,7 @@
 //!
 //! Not here: the lines that explain a price (`rules` makes them; the oracle only adds them up).
 
-use schema::{Moment, Money, Zone, fact::LocalMinute, journal::RightUsed, reference::RateTable, time::MINUTE};
+use schema::{Moment, Money, Zone, fact::LocalMinute, journal::RightUsed, rate::Prepaid, reference::RateTable, time::MINUTE};
 use std::collections::BTreeMap;
 
 /// Minutes of 24 hours.
@@ -62,6 +62,21 @@ pub fn under_right(table: &RateTable, (entered_at, left_at): (Moment, Moment), r
     let without_free = RateTable { free_min: 0, ..table.clone() };
     let price = |minutes: &i64| slow_price(&without_free, entered_at, entered_at.plus(minutes * MINUTE)).minor;
     Money::new(stretches.iter().map(price).sum(), table.currency)
+}
+
+/// What is still due of a price after what was paid inside.
+///
+/// Nothing more is, while it is no longer than the grace since a payment that was made no longer than that after its price was asked for, if all
+/// that was paid by then is what that price was.
+pub fn after_payments(paid: &[Prepaid], grace_min: i64, left_at: Moment, price: impl Fn(Moment) -> Money) -> Money {
+    let whole = price(left_at);
+    let sum: i64 = paid.iter().map(|paid| paid.amount.minor).sum();
+    let free = paid.iter().enumerate().any(|(at, one)| {
+        let by_then: i64 = paid[..=at].iter().map(|paid| paid.amount.minor).sum();
+        let is_soon = minutes(one.until, one.at) <= grace_min && minutes(one.at, left_at) <= grace_min && left_at >= one.until;
+        is_soon && price(one.until).minor <= by_then
+    });
+    Money::new(if free { 0 } else { (whole.minor - sum).max(0) }, whole.currency)
 }
 
 #[cfg(test)]

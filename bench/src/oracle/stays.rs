@@ -9,7 +9,8 @@ use schema::{
     desk::Says,
     fact::{self, PartId, Stated, What},
     id::{self, Kind, Place, Province},
-    journal::{Departure, Marks, Note, OrderEvent, Refusal, RightUsed, SessionEvent, Stay},
+    journal::{Departure, Marks, Note, OrderEvent, Prepays, Refusal, RightUsed, SessionEvent, Stay, Terms},
+    rate::Prepaid,
     reference::{Direction, LotReference, Passback},
     time::{MINUTE, SECOND},
 };
@@ -23,6 +24,28 @@ const NO_END: Moment = Moment(0);
 
 type Car = (LotId, Credential);
 
+/// What was asked and paid for a stay.
+#[derive(Clone, Default)]
+struct Asks {
+    /// How often its price was asked for.
+    count: u32,
+    /// Where and when it was last, unless that was paid.
+    newest: Option<Departure>,
+    /// What was paid inside.
+    paid: Vec<Prepaid>,
+}
+
+impl Asks {
+    /// Takes the next question; its number, and what its price depends on.
+    fn ask(&mut self, departure: &Departure, gone: bool) -> (u32, Option<Box<Terms>>) {
+        let before = self.newest.as_ref().map(|asked| (self.count, asked.left_at));
+        self.count += 1;
+        self.newest = Some(departure.clone());
+        let terms = Terms { paid: self.paid.clone(), validations: Vec::new(), before, gone };
+        (self.count, (terms != Terms::default()).then(|| Box::new(terms)))
+    }
+}
+
 /// One partition: who is inside, who has gone, who waits.
 pub struct Stays<'a> {
     world: &'a World<'a>,
@@ -33,6 +56,7 @@ pub struct Stays<'a> {
     stated: BTreeMap<(LotId, PartId), Stated>,
     rights: BTreeMap<Id, RightUsed>,
     owed: BTreeMap<Id, (Stay, Departure)>,
+    asks: BTreeMap<Id, Asks>,
 }
 
 impl<'a> Stays<'a> {
@@ -47,6 +71,7 @@ impl<'a> Stays<'a> {
             stated: BTreeMap::new(),
             rights: BTreeMap::new(),
             owed: BTreeMap::new(),
+            asks: BTreeMap::new(),
         }
     }
 
@@ -81,6 +106,9 @@ impl<'a> Stays<'a> {
             return refused(Refusal::TooLate);
         }
         let car: Car = (event.lot, event.credential.clone());
+        if event.kind == GateKind::Price {
+            return self.asked(event, province, &car);
+        }
         if event.decided.is_some_and(|decided| decided != Verdict::Open) {
             return vec![SessionEvent::Noted { note: Note::LocallyRefused, concerns: None, lot: event.lot, province, ask: None }];
         }
@@ -162,7 +190,8 @@ impl<'a> Stays<'a> {
         let marks = Box::new(Marks { local: event.decided.is_some(), ..Marks::default() });
         let releases = Some(waiting);
         let mut events = vec![SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases, marks }];
-        events.push(SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence: 1, right: None });
+        let (sequence, terms) = self.asks.entry(stay.session).or_default().ask(&departure, false);
+        events.push(SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right: None, terms });
         if departure.local {
             self.owed.insert(stay.session, (stay.clone(), departure.clone()));
             let asked = Some((1, departure.left_at));
@@ -207,10 +236,14 @@ impl<'a> Stays<'a> {
             self.inside.remove(&car);
             self.owed.insert(stay.session, (stay.clone(), departure.clone()));
             let right = self.rights.get(&stay.session).cloned().map(Box::new);
-            let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence: 1, right };
-            let asked_at = asked.as_ref().map_or(departure.left_at, |before| before.left_at);
-            let gone = SessionEvent::Gone { stay, departure, asked: Some((1, asked_at)) };
-            return if asked.is_some() { vec![gone] } else { vec![leaving, gone] };
+            let asks = self.asks.entry(stay.session).or_default();
+            if let Some(before) = asked {
+                return vec![SessionEvent::Gone { stay, departure, asked: Some((asks.count, before.left_at)) }];
+            }
+            let (sequence, terms) = asks.ask(&departure, false);
+            let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right, terms };
+            let asked = Some((sequence, departure.left_at));
+            return vec![leaving, SessionEvent::Gone { stay, departure, asked }];
         }
         let noted = |note, concerns| {
             let ask = event.decided.is_none().then_some((event.lane, event.id, NO_END));
@@ -220,7 +253,8 @@ impl<'a> Stays<'a> {
             Some((stay, leaving @ None)) if event.seen_at >= stay.entered_at => {
                 *leaving = Some(departure.clone());
                 let right = self.rights.get(&stay.session).cloned().map(Box::new);
-                return vec![SessionEvent::Leaving { stay: stay.clone(), departure, sequence: 1, right }];
+                let (sequence, terms) = self.asks.entry(stay.session).or_default().ask(&departure, false);
+                return vec![SessionEvent::Leaving { stay: stay.clone(), departure, sequence, right, terms }];
             }
             Some((stay, Some(_))) => return noted(Note::AlreadyLeaving, stay.session),
             _ => {}
@@ -234,6 +268,68 @@ impl<'a> Stays<'a> {
         let waiting = lent.filter(lies_here).unwrap_or_else(|| "W".parse().expect("a letter is a token"));
         self.waiting.insert(car.clone(), (waiting, departure.clone()));
         vec![SessionEvent::Waiting { waiting, lot: car.0, province, credential: car.1, departure, expires_at: NO_END }]
+    }
+
+    /// A price is asked for inside.
+    fn asked(&mut self, event: &GateEvent, province: Province, car: &Car) -> Vec<SessionEvent> {
+        match self.inside.get(car) {
+            Some((stay, Some(_))) => {
+                let (note, concerns, ask) = (Note::AlreadyLeaving, Some(stay.session), Some((event.lane, event.id, NO_END)));
+                vec![SessionEvent::Noted { note, concerns, lot: event.lot, province, ask }]
+            }
+            Some((stay, None)) if event.seen_at >= stay.entered_at => {
+                let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: false };
+                let right = self.rights.get(&stay.session).cloned().map(Box::new);
+                let (sequence, terms) = self.asks.entry(stay.session).or_default().ask(&departure, false);
+                vec![SessionEvent::Asked { stay: stay.clone(), departure, sequence, right, terms }]
+            }
+            _ => vec![SessionEvent::Refused {
+                lot: event.lot,
+                lane: event.lane,
+                province,
+                credential: event.credential.clone(),
+                reason: Refusal::NotInside,
+                event: event.id,
+                seen_at: event.seen_at,
+                expires_at: NO_END,
+                ask: true,
+            }],
+        }
+    }
+
+    /// Something was paid inside; a question that does not know of it is asked again.
+    fn prepaid(&mut self, session: Id, order: Id, amount: Money, prepays: Prepays) -> Option<Vec<SessionEvent>> {
+        let inside = self.inside.values().find(|(stay, _)| stay.session == session).cloned();
+        let owed = self.owed.get(&session).map(|(stay, departure)| (stay.clone(), Some(departure.clone())));
+        let gone = owed.is_some();
+        let (stay, departure) = inside.or(owed)?;
+        let grace = self.world.lot(&stay.lot).map_or(0, |lot| i64::from(lot.declared.exit_grace_min));
+        let paid = Prepaid { id: order.as_str().into(), at: prepays.paid_at, amount, until: prepays.until };
+        let asks = self.asks.entry(session).or_default();
+        asks.paid.push(paid.clone());
+        asks.paid.sort_by_key(|paid| paid.at);
+        let leave_by = prepays.paid_at.plus(grace * MINUTE);
+        let mut counts = SessionEvent::Prepaid { stay: stay.clone(), paid, sequence: prepays.sequence, leave_by, told: None };
+        if prepays.sequence == asks.count {
+            let asked = asks.newest.take();
+            if let SessionEvent::Prepaid { told, .. } = &mut counts {
+                *told = asked.map(|asked| (asked.lane, asked.event, NO_END));
+            }
+            return Some(vec![counts]);
+        }
+        let right = self.rights.get(&session).cloned().map(Box::new);
+        let again = match (departure, asks.newest.clone()) {
+            (Some(departure), _) => {
+                let (sequence, terms) = asks.ask(&departure, gone);
+                Some(SessionEvent::Leaving { stay, departure, sequence, right, terms })
+            }
+            (None, Some(departure)) => {
+                let (sequence, terms) = asks.ask(&departure, false);
+                Some(SessionEvent::Asked { stay, departure, sequence, right, terms })
+            }
+            (None, None) => None,
+        };
+        Some(std::iter::once(counts).chain(again).collect())
     }
 
     /// What a person's saying becomes.
@@ -262,8 +358,15 @@ impl<'a> Stays<'a> {
     /// What an event of ORDER becomes.
     pub fn order(&mut self, event: &OrderEvent) -> Vec<SessionEvent> {
         match event {
-            OrderEvent::Priced { order, stay, quote, .. } if quote.total.is_zero() => {
+            OrderEvent::Priced { order, stay, quote, inside: None, .. } if quote.total.is_zero() => {
                 self.close(stay.session, *order, quote.total, stay.lot, stay.province)
+            }
+            OrderEvent::Paid { order, session, lot, province, amount, prepays: Some(prepays), .. } => {
+                let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot: *lot, province: *province, ask: None }];
+                if self.gone.contains_key(session) {
+                    return noted(Note::AlreadyClosed, Some(*session));
+                }
+                self.prepaid(*session, *order, *amount, *prepays).unwrap_or_else(|| noted(Note::Unknown, None))
             }
             OrderEvent::Paid { order, session, lot, province, amount, .. } => self.close(*session, *order, *amount, *lot, *province),
             OrderEvent::Owed { order, session, lot, province, amount } => {
@@ -275,7 +378,7 @@ impl<'a> Stays<'a> {
                 let Some(((stay, _), operator)) = self.owed.get(session).zip(operator) else { return noted(Note::Unknown, None) };
                 vec![SessionEvent::Owed { stay: stay.clone(), order: *order, amount: *amount, operator }]
             }
-            OrderEvent::Priced { .. } | OrderEvent::Unpriced { .. } | OrderEvent::Noted { .. } => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -284,6 +387,8 @@ impl<'a> Stays<'a> {
         if self.gone.contains_key(&session) {
             return noted(Note::AlreadyClosed, Some(session));
         }
+        let before: i64 = self.asks.get(&session).map_or(0, |asks| asks.paid.iter().map(|paid| paid.amount.minor).sum());
+        let paid = Money::new(paid.minor + before, paid.currency);
         if let Some((stay, departure)) = self.owed.remove(&session) {
             self.gone.insert(session, stay.clone());
             return vec![SessionEvent::Closed { stay, departure, order, paid, expires_at: NO_END, gone: true }];
@@ -326,7 +431,10 @@ pub fn normal(event: &SessionEvent) -> SessionEvent {
                 *ask = None;
             }
         }
+        SessionEvent::Prepaid { told: Some((_, _, end)), .. } => *end = NO_END,
         SessionEvent::Leaving { .. }
+        | SessionEvent::Asked { .. }
+        | SessionEvent::Prepaid { .. }
         | SessionEvent::Owed { .. }
         | SessionEvent::Gone { .. }
         | SessionEvent::Superseded { .. }

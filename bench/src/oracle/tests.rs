@@ -195,12 +195,12 @@ fn right() -> Logs {
     }
 
     let sequence = scribe.gate(&exit, exit.seen_at);
-    let leaving = Event::Session(SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1, right: None });
+    let leaving = Event::Session(SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1, right: None, terms: None });
     let cause = scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, exit.key()), vec![leaving]).remove(0);
     let quote = Quote { rate_table: "town".into(), version: 3, minutes: 125, lines: Vec::new(), total: Money::new(1_500, Currency::Cny) };
     let step = schema::journal::QuoteLine::new(schema::journal::LineKind::Step, (0, 125), 3, 500, 1_500);
     let quote = Quote { lines: vec![step], ..quote };
-    let priced = Event::Order(OrderEvent::Priced { order, stay: stay.clone(), departure: departure_of(&exit), quote, expires_at: end });
+    let priced = Event::Order(OrderEvent::Priced { order, stay: stay.clone(), departure: departure_of(&exit), quote, expires_at: end, inside: None });
     let due = Money::new(1_500, Currency::Cny);
 
     // The antenna was faster than the price: its money is held. Then the driver pays again by phone.
@@ -208,16 +208,16 @@ fn right() -> Logs {
     let sequence = scribe.channel(&etc);
     let held_bill = Bill { lot: None, ..bill.clone() };
     let source = Source { channel: "etc".into(), transaction: "etc-1".into() };
-    let held = Event::Payment(PaymentEvent::Held { bill: held_bill.clone(), source: source.clone(), amount: due });
+    let held = Event::Payment(PaymentEvent::Held { bill: held_bill.clone(), source: source.clone(), amount: due, paid_at: Some(TEN) });
     let cited = scribe.journal(Journal::Payment, home, (Inbox::Channel, sequence, etc.key()), vec![held]).remove(0);
     scribe.journal(Journal::Ledger, home, cited, vec![posted(&held_bill, "etc", 1, ChannelReceivable, RefundLiability)]);
 
     let priced = scribe.journal(Journal::Order, home, cause, vec![priced]).remove(0);
     let expected = Event::Payment(PaymentEvent::Expected { bill: bill.clone(), due });
-    let applied = Event::Payment(PaymentEvent::Applied { bill: bill.clone(), source: source.clone(), amount: due, held: true });
+    let applied = Event::Payment(PaymentEvent::Applied { bill: bill.clone(), source: source.clone(), amount: due, held: true, paid_at: Some(TEN) });
     let applied = scribe.journal(Journal::Payment, home, priced, vec![expected, applied]).remove(1);
     scribe.journal(Journal::Ledger, home, applied.clone(), vec![posted(&bill, "etc", 2, RefundLiability, ParkingRevenue)]);
-    let paid = OrderEvent::Paid { order, session: stay.session, lot: stay.lot, province: Province(44), amount: due, by: source };
+    let paid = OrderEvent::Paid { order, session: stay.session, lot: stay.lot, province: Province(44), amount: due, by: source, prepays: None };
     let paid = scribe.journal(Journal::Order, home, applied, vec![Event::Order(paid)]).remove(0);
 
     let phone = succeeded(order, "wechat", 1_500);
@@ -303,12 +303,12 @@ fn second_stay(scribe: &mut Scribe, home: Partition, end: Moment) {
     scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, again.key()), vec![Event::Session(noted)]);
     let sequence = scribe.gate(&entry, exit.seen_at.plus(MINUTE));
     let opened = SessionEvent::Opened { stay: stay.clone(), event: entry.id, expires_at: end, releases: Some(waiting), marks: Box::default() };
-    let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1, right: None };
+    let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1, right: None, terms: None };
     let events = vec![Event::Session(opened), Event::Session(leaving)];
     let cited = scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, entry.key()), events).remove(1);
     let total = Money::new(0, Currency::Cny);
     let quote = Quote { rate_table: "town".into(), version: 3, minutes: 10, lines: Vec::new(), total };
-    let priced = OrderEvent::Priced { order, stay: stay.clone(), departure: departure_of(&exit), quote, expires_at: end };
+    let priced = OrderEvent::Priced { order, stay: stay.clone(), departure: departure_of(&exit), quote, expires_at: end, inside: None };
     let cited = scribe.journal(Journal::Order, home, cited, vec![Event::Order(priced)]).remove(0);
     let closed = SessionEvent::Closed { stay, departure: departure_of(&exit), order, paid: total, expires_at: end, gone: false };
     scribe.journal(Journal::Session, home, cited, vec![Event::Session(closed)]);

@@ -8,6 +8,7 @@ use crate::city::Payer;
 use schema::{
     ChannelEvent, ChannelFact, Id, Moment, Money, RefundCall, id,
     journal::OrderEvent,
+    time::SECOND,
     wire::{self, Format},
 };
 use std::collections::BTreeMap;
@@ -20,8 +21,10 @@ const REFUSED_EVERY: u32 = 8;
 
 /// What the channels say because of an order; nothing where nothing is to be paid.
 pub fn pay(event: &OrderEvent, now: Moment) -> Vec<Message> {
-    let OrderEvent::Priced { order, departure, quote, .. } = event else { return Vec::new() };
+    let OrderEvent::Priced { order, departure, quote, inside, .. } = event else { return Vec::new() };
     let due = quote.total;
+    // Who pays inside does so soon after having asked, whatever time a driver takes here.
+    let now = if inside.is_some() { departure.left_at.plus(20 * SECOND).min(now) } else { now };
     if due.is_zero() {
         return Vec::new();
     }
@@ -98,7 +101,7 @@ mod tests {
         let departure =
             Departure { lane: stay.lane, left_at: Moment(0), event: format!("7-x-plain-{payer}").parse().expect("a token"), local: false };
         let quote = Quote { rate_table: "t".into(), version: 1, minutes: 60, lines: Vec::new(), total: Money::new(500, Currency::Cny) };
-        OrderEvent::Priced { order: id("O4426112307SE85PbTwoLFzFY9q"), stay, departure, quote, expires_at: Moment(0) }
+        OrderEvent::Priced { order: id("O4426112307SE85PbTwoLFzFY9q"), stay, departure, quote, expires_at: Moment(0), inside: None }
     }
 
     #[test]

@@ -308,7 +308,12 @@ fn parts(recorded: &Recorded) -> Said {
             let removed = Part { id: stated.part, at: recorded.at, what: What::Removed(stated.what.kind()) };
             of(stated, recorded.at).into_iter().chain(dropped.iter().map(|credential| (credential.clone(), removed.clone()))).collect()
         }
-        SessionEvent::Refused { .. } | SessionEvent::Waiting { .. } | SessionEvent::Leaving { .. } | SessionEvent::Noted { .. } => Vec::new(),
+        SessionEvent::Refused { .. }
+        | SessionEvent::Waiting { .. }
+        | SessionEvent::Asked { .. }
+        | SessionEvent::Prepaid { .. }
+        | SessionEvent::Leaving { .. }
+        | SessionEvent::Noted { .. } => Vec::new(),
     }
 }
 

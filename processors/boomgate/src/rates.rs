@@ -162,7 +162,8 @@ pub fn price(tariff: &Tariff, asked: &Asked) -> Result<Quote> {
     let paid = |text: &String| {
         let (minor, at) = text.split_once('@').with_context(|| format!("{text:?}: write a payment as MINOR@TIME"))?;
         let amount = Money::new(minor.parse().with_context(|| format!("{minor:?} is no amount in minor units"))?, currency);
-        Ok(Prepaid { id: text.as_str().into(), at: clock.moment(at)?, amount })
+        let at = clock.moment(at)?;
+        Ok(Prepaid { id: text.as_str().into(), at, amount, until: at })
     };
     let segments = asked.rights.iter().map(right).collect::<Result<Vec<_>>>()?;
     let mut paid = asked.paid.iter().map(paid).collect::<Result<Vec<_>>>()?;

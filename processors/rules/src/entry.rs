@@ -6,7 +6,9 @@
 //! 3. An exit that comes before its entry ends with the same session and times   (`tests::an_exit_before_its_entry_ends_the_same`).
 //! 4. A space is freed once for each that was taken   (`tests::a_space_is_freed_once`).
 //! 5. A lane that decided by itself is believed, and told nothing   (`local::tests::what_a_lane_did_by_itself_is_believed`).
-//! 6. A car that comes in again is refused, or its old session ends, as its lot says   (`tests::a_second_entry_is_what_the_lot_says`).
+//! 6. What is paid before the exit counts for the stay, and a price that was asked for in between is asked for again with it
+//!    (`prepay::tests::what_is_paid_inside_counts`).
+//! 7. A car that comes in again is refused, or its old session ends, as its lot says   (`tests::a_second_entry_is_what_the_lot_says`).
 //!
 //! Not here: what a stay costs (`pricing`).
 
@@ -14,6 +16,7 @@ mod admit;
 pub mod checks;
 mod desk;
 mod local;
+mod prepay;
 
 use crate::{Body, Facts, Input, Rules, Touch, View, Wanted, command};
 use admit::{Admission, Admitted, admit};
@@ -35,9 +38,9 @@ fn concerns(body: &Body) -> bool {
     match body {
         Body::Gate(_) | Body::Desk(_) => true,
         Body::Journal(recorded) => match &recorded.event {
-            Event::Order(OrderEvent::Priced { quote, .. }) => quote.total.is_zero(),
+            Event::Order(OrderEvent::Priced { quote, inside, .. }) => quote.total.is_zero() && inside.is_none(),
             Event::Order(OrderEvent::Paid { .. } | OrderEvent::Owed { .. }) => true,
-            Event::Order(OrderEvent::Unpriced { .. } | OrderEvent::Noted { .. }) | Event::Session(_) | Event::Payment(_) | Event::Ledger(_) => false,
+            Event::Order(_) | Event::Session(_) | Event::Payment(_) | Event::Ledger(_) => false,
         },
         Body::Channel(_) | Body::Tick(_) => false,
     }
@@ -50,7 +53,7 @@ fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
     }
     let owing = match &input.body {
         Body::Journal(recorded) => {
-            if let Event::Order(OrderEvent::Owed { session, .. }) = &recorded.event {
+            if let Event::Order(OrderEvent::Owed { session, .. } | OrderEvent::Paid { session, prepays: Some(_), .. }) = &recorded.event {
                 Some(*session)
             } else {
                 None
@@ -81,7 +84,8 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
         Body::Desk(event) => desk::decide(view, facts, input, event),
         Body::Journal(_) | Body::Channel(_) | Body::Tick(_) => {
             let closed = settled(input).map(|settled| close(view, facts, input, &settled));
-            closed.or_else(|| owed(view, facts, input)).into_iter().collect()
+            let one = closed.or_else(|| owed(view, facts, input)).map(|event| vec![event]);
+            one.or_else(|| prepay::paid(view, facts, input)).unwrap_or_default()
         }
     };
     events.into_iter().map(Event::Session).collect()
@@ -102,12 +106,21 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
     match event.kind {
         GateKind::Entry if event.decided.is_some_and(|decided| decided != Verdict::Open) => local::refused(lot, event),
         GateKind::Exit if event.decided.is_some_and(|decided| decided != Verdict::Open) => local::refused(lot, event),
+        GateKind::Price => match inside {
+            Some(session) if session.stage == Stage::Open && event.seen_at >= session.stay.entered_at => prepay::asked(session, event),
+            Some(session) if session.stage == Stage::Leaving => {
+                let (note, concerns) = (Note::AlreadyLeaving, Some(session.stay.session));
+                vec![SessionEvent::Noted { note, concerns, lot: event.lot, province, ask: Some((event.lane, event.id, expires_at)) }]
+            }
+            _ => refuse(province, Refusal::NotInside, true),
+        },
         GateKind::Entry => match (been_and_gone(inside, waiting, event), inside) {
             (Some(exit), _) => {
                 let stay = stay(lot, event);
                 let marks = Box::new(Marks { local: event.decided.is_some(), ..Marks::default() });
                 let opened = SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at, releases: Some(exit.waiting), marks };
-                let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1, right: None };
+                let (right, terms) = (None, None);
+                let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1, right, terms };
                 let asked = Some((1, exit.departure.left_at));
                 let gone = exit.departure.local.then(|| SessionEvent::Gone { stay, departure: exit.departure.clone(), asked });
                 [opened, leaving].into_iter().chain(gone).collect()
@@ -141,8 +154,9 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
                 }
                 (Some(session), _) if session.stage == Stage::Leaving => noted(Note::AlreadyLeaving, session.stay.session),
                 (Some(session), _) if event.seen_at >= session.stay.entered_at => {
-                    let right = session.right.clone().map(Box::new);
-                    vec![SessionEvent::Leaving { stay: session.stay.clone(), departure, sequence: session.sequence.saturating_add(1), right }]
+                    let (right, terms) = (session.right.clone().map(Box::new), session.terms());
+                    let (stay, sequence) = (session.stay.clone(), session.sequence.saturating_add(1));
+                    vec![SessionEvent::Leaving { stay, departure, sequence, right, terms }]
                 }
                 (_, Some(waiting)) => noted(Note::AlreadyWaiting, waiting.waiting),
                 (_, None) => {
@@ -211,10 +225,10 @@ struct Settled {
 fn settled(input: &Input) -> Option<Settled> {
     let Body::Journal(recorded) = &input.body else { return None };
     match &recorded.event {
-        Event::Order(OrderEvent::Priced { order, stay, quote, .. }) if quote.total.is_zero() => {
+        Event::Order(OrderEvent::Priced { order, stay, quote, inside: None, .. }) if quote.total.is_zero() => {
             Some(Settled { order: *order, session: stay.session, lot: stay.lot, province: stay.province, paid: quote.total })
         }
-        Event::Order(OrderEvent::Paid { order, session, lot, province, amount, .. }) => {
+        Event::Order(OrderEvent::Paid { order, session, lot, province, amount, prepays: None, .. }) => {
             Some(Settled { order: *order, session: *session, lot: *lot, province: *province, paid: *amount })
         }
         Event::Order(_) | Event::Session(_) | Event::Payment(_) | Event::Ledger(_) => None,
@@ -229,6 +243,8 @@ fn close(view: &dyn View, facts: &Facts, input: &Input, settled: &Settled) -> Se
             (Stage::Closed, _) => noted(Note::AlreadyClosed),
             (Stage::Open | Stage::Leaving, Some(departure)) => {
                 let expires_at = input.received_at.plus(facts.limits.command_life);
+                let before = session.prepaid.iter().fold(0_i64, |sum, paid| sum.saturating_add(paid.amount.minor));
+                let paid = Money::new(paid.minor.saturating_add(before), paid.currency);
                 SessionEvent::Closed { stay: session.stay.clone(), departure: departure.clone(), order, paid, expires_at, gone: session.gone }
             }
             (Stage::Open | Stage::Leaving, None) => noted(Note::Unknown),
@@ -262,9 +278,11 @@ fn touches(event: &Event) -> Vec<Touch> {
             [row(Table::Sessions, stay.session, true), lot(stay), releases.and_then(|exit| row(Table::Waiting, exit, false))]
         }
         SessionEvent::Waiting { waiting, .. } => [row(Table::Waiting, *waiting, true), None, None],
-        SessionEvent::Leaving { stay, .. } | SessionEvent::Owed { stay, .. } | SessionEvent::Closed { stay, gone: true, .. } => {
-            [row(Table::Sessions, stay.session, false), None, None]
-        }
+        SessionEvent::Asked { stay, .. }
+        | SessionEvent::Prepaid { stay, .. }
+        | SessionEvent::Leaving { stay, .. }
+        | SessionEvent::Owed { stay, .. }
+        | SessionEvent::Closed { stay, gone: true, .. } => [row(Table::Sessions, stay.session, false), None, None],
         SessionEvent::Closed { stay, .. } | SessionEvent::Superseded { stay, .. } | SessionEvent::Gone { stay, .. } => {
             [row(Table::Sessions, stay.session, false), lot(stay), None]
         }
@@ -305,9 +323,19 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             right: marks.right.clone(),
             gone: false,
             owes: None,
+            asked: None,
+            prepaid: Vec::new(),
+            validations: Vec::new(),
         })),
+        (Table::Sessions, SessionEvent::Asked { departure, sequence, .. }, Some(Entity::Session(session))) => {
+            Entity::Session(Box::new(Session { asked: Some(departure.clone()), sequence: *sequence, ..*session }))
+        }
+        (Table::Sessions, SessionEvent::Prepaid { paid, sequence, .. }, Some(Entity::Session(session))) => {
+            Entity::Session(Box::new(prepay::with(*session, paid, *sequence)))
+        }
         (Table::Sessions, SessionEvent::Leaving { departure, sequence, .. }, Some(Entity::Session(session))) => {
-            Entity::Session(Box::new(Session { stage: Stage::Leaving, departure: Some(departure.clone()), sequence: *sequence, ..*session }))
+            let (asked, departure) = (Some(departure.clone()), Some(departure.clone()));
+            Entity::Session(Box::new(Session { stage: Stage::Leaving, departure, asked, sequence: *sequence, ..*session }))
         }
         (Table::Sessions, SessionEvent::Closed { order, paid, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stage: Stage::Closed, order: Some(*order), paid: Some(*paid), owes: None, ..*session }))
@@ -374,6 +402,9 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         SessionEvent::Closed { stay, departure, expires_at, .. } => {
             at(stay.session, stay.lot, departure.lane, departure.event, Verdict::Open, "goodbye", *expires_at)
         }
+        SessionEvent::Prepaid { stay, told: Some((lane, event, expires_at)), .. } => {
+            at(stay.session, stay.lot, *lane, *event, Verdict::Ask, "paid", *expires_at)
+        }
         SessionEvent::Noted { note: Note::DoubleRead, concerns: Some(concerns), lot, ask: Some((lane, event, expires_at)), .. } => {
             at(*concerns, *lot, *lane, *event, Verdict::Open, "welcome", *expires_at)
         }
@@ -382,6 +413,8 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
             at(*concerns, *lot, *lane, *event, Verdict::Ask, reason, *expires_at)
         }
         SessionEvent::Leaving { .. }
+        | SessionEvent::Asked { .. }
+        | SessionEvent::Prepaid { .. }
         | SessionEvent::Owed { .. }
         | SessionEvent::Gone { .. }
         | SessionEvent::Superseded { .. }

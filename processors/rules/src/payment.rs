@@ -4,7 +4,8 @@
 //! 1. At most one success of an order is applied   (`tests::a_second_success_for_the_same_order_is_refunded`).
 //! 2. Captured = applied + refunded + open liability   (`tests::captured_is_applied_refunded_or_owed`).
 //! 3. Money that comes before its order is held and then decided   (`tests::money_before_its_order_waits_for_it`).
-//! 4. A refund is asked for again under the same id   (`tests::a_refund_without_an_answer_is_asked_for_again`).
+//! 4. Nothing pays an order that was withdrawn, and one that is paid is not withdrawn   (`tests::a_withdrawn_order_takes_no_money`).
+//! 5. A refund is asked for again under the same id   (`tests::a_refund_without_an_answer_is_asked_for_again`).
 //!
 //! Not here: whether a notification is genuine (the front doors), what the ledger says of it (`settlement`).
 
@@ -22,7 +23,11 @@ pub const RULES: Rules = Rules { name: "payment", journal: Journal::Payment, con
 fn concerns(body: &Body) -> bool {
     match body {
         Body::Channel(_) | Body::Tick(_) => true,
-        Body::Journal(recorded) => matches!(&recorded.event, Event::Order(OrderEvent::Priced { quote, .. }) if !quote.total.is_zero()),
+        Body::Journal(recorded) => match &recorded.event {
+            Event::Order(OrderEvent::Priced { quote, .. }) => !quote.total.is_zero(),
+            Event::Order(OrderEvent::Withdrawn { .. }) => true,
+            _ => false,
+        },
         Body::Gate(_) | Body::Desk(_) => false,
     }
 }
@@ -32,7 +37,11 @@ fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
     match &input.body {
         Body::Channel(event) => event.order().and_then(|order| Key::of(Table::Payments, order)).into_iter().collect(),
         Body::Tick(key) => vec![*key],
-        Body::Journal(_) | Body::Gate(_) | Body::Desk(_) => Vec::new(),
+        Body::Journal(recorded) => match &recorded.event {
+            Event::Order(OrderEvent::Withdrawn { order, .. }) => Key::of(Table::Payments, *order).into_iter().collect(),
+            _ => Vec::new(),
+        },
+        Body::Gate(_) | Body::Desk(_) => Vec::new(),
     }
 }
 
@@ -47,6 +56,7 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
                 let day = id::place(order.as_str()).map(|place| place.day).unwrap_or_default();
                 expect(known(*order), facts, input, &Bill { order: *order, lot: Some(stay.lot), day }, quote.total)
             }
+            Event::Order(OrderEvent::Withdrawn { order, .. }) => vec![withdraw(known(*order), *order)],
             _ => Vec::new(),
         },
         Body::Channel(event) => {
@@ -54,7 +64,8 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
             match &event.fact {
                 ChannelFact::Succeeded { transaction, amount, .. } => {
                     let source = Source { channel: event.channel.clone(), transaction: transaction.clone() };
-                    vec![succeed(known(order), facts, input, order, source, *amount)]
+                    let money = Captured { source, amount: *amount, paid_at: event.happened_at.min(input.received_at), held: false };
+                    vec![succeed(known(order), facts, input, order, money)]
                 }
                 ChannelFact::RefundAnswered { refund, succeeded, .. } => vec![answer(known(order), order, *refund, *succeeded)],
             }
@@ -65,6 +76,15 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     events.into_iter().map(Event::Payment).collect()
 }
 
+/// Money that a channel says it has captured.
+struct Captured {
+    source: Source,
+    amount: Money,
+    paid_at: Moment,
+    /// Whether it came before its order.
+    held: bool,
+}
+
 fn expect(known: Option<&Payment>, facts: &Facts, input: &Input, bill: &Bill, due: Money) -> Vec<PaymentEvent> {
     if known.is_some_and(|payment| payment.due.is_some()) {
         return vec![PaymentEvent::Noted { note: Note::AlreadyKnown, order: bill.order }];
@@ -72,40 +92,81 @@ fn expect(known: Option<&Payment>, facts: &Facts, input: &Input, bill: &Bill, du
     let mut events = vec![PaymentEvent::Expected { bill: bill.clone(), due }];
     let mut held: Vec<&Receipt> = known.iter().flat_map(|payment| payment.receipts.values()).filter(|receipt| receipt.fate == Fate::Held).collect();
     held.sort_by_key(|receipt| receipt.came_at);
-    let mut applied = false;
-    for Receipt { source, amount, .. } in held {
-        events.push(arbitrate(facts, input, bill.clone(), source.clone(), *amount, due, applied, true));
-        applied = applied || *amount == due;
+    let mut stands = Stands::Due(due);
+    for Receipt { source, amount, came_at, paid_at, .. } in held {
+        let money = Captured { source: source.clone(), amount: *amount, paid_at: paid_at.unwrap_or(*came_at), held: true };
+        events.push(arbitrate(facts, input, bill.clone(), money, stands));
+        if *amount == due {
+            stands = Stands::Paid(due);
+        }
     }
     events
 }
 
-fn succeed(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, source: Source, amount: Money) -> PaymentEvent {
+/// How an order stands whose price is known.
+#[derive(Clone, Copy)]
+enum Stands {
+    /// This is due.
+    Due(Money),
+    /// This was due, and is paid.
+    Paid(Money),
+    /// This was due, and another order has taken its place.
+    Withdrawn(Money),
+}
+
+fn stands(payment: &Payment) -> Option<Stands> {
+    let due = payment.due?;
+    let applied = payment.receipts.values().any(|receipt| receipt.fate == Fate::Applied);
+    Some(match (applied, payment.withdrawn) {
+        (true, _) => Stands::Paid(due),
+        (false, true) => Stands::Withdrawn(due),
+        (false, false) => Stands::Due(due),
+    })
+}
+
+fn succeed(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, money: Captured) -> PaymentEvent {
     let bill = bill(known, order);
-    if let Some(receipt) = known.and_then(|payment| payment.receipts.get(&Payment::receipt_key(&source))) {
-        let note = if receipt.amount == amount { Note::AlreadyKnown } else { Note::AmountDiffers };
+    if let Some(receipt) = known.and_then(|payment| payment.receipts.get(&Payment::receipt_key(&money.source))) {
+        let note = if receipt.amount == money.amount { Note::AlreadyKnown } else { Note::AmountDiffers };
         return PaymentEvent::Noted { note, order };
     }
-    match known.and_then(|payment| payment.due.map(|due| (payment, due))) {
-        None => PaymentEvent::Held { bill, source, amount },
-        Some((payment, due)) => {
-            let applied = payment.receipts.values().any(|receipt| receipt.fate == Fate::Applied);
-            arbitrate(facts, input, bill, source, amount, due, applied, false)
-        }
+    match known.and_then(stands) {
+        None => PaymentEvent::Held { bill, source: money.source, amount: money.amount, paid_at: Some(money.paid_at) },
+        Some(stands) => arbitrate(facts, input, bill, money, stands),
     }
 }
 
 /// The one place where money is chosen: what is due and not yet paid is applied, everything else goes back.
-#[expect(clippy::too_many_arguments, reason = "the whole of what the choice depends on, in one place")]
-fn arbitrate(facts: &Facts, input: &Input, bill: Bill, source: Source, amount: Money, due: Money, applied: bool, held: bool) -> PaymentEvent {
-    let reason = match (amount == due, applied) {
-        (true, false) => return PaymentEvent::Applied { bill, source, amount, held },
-        (true, true) => RefundReason::Duplicate,
-        (false, _) => RefundReason::AmountDiffers,
+fn arbitrate(facts: &Facts, input: &Input, bill: Bill, money: Captured, stands: Stands) -> PaymentEvent {
+    let Captured { source, amount, paid_at, held } = money;
+    let Some(reason) = goes_back(amount, stands) else {
+        return PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at) };
     };
     let refund = refund_id(bill.order, &source);
     let due_at = retry_at(facts, input, 1);
     PaymentEvent::RefundRequested { bill, source, amount, refund, reason, tries: 1, held, due_at }
+}
+
+/// Why money goes back, if it does.
+fn goes_back(amount: Money, stands: Stands) -> Option<RefundReason> {
+    match stands {
+        Stands::Due(due) | Stands::Paid(due) | Stands::Withdrawn(due) if due != amount => Some(RefundReason::AmountDiffers),
+        Stands::Due(_) => None,
+        Stands::Paid(_) => Some(RefundReason::Duplicate),
+        Stands::Withdrawn(_) => Some(RefundReason::Withdrawn),
+    }
+}
+
+/// An order is to take no money any more; if it has, that stays.
+fn withdraw(known: Option<&Payment>, order: Id) -> PaymentEvent {
+    let note = |note| PaymentEvent::Noted { note, order };
+    match known.and_then(stands) {
+        Some(Stands::Paid(_)) => note(Note::AlreadyKnown),
+        Some(Stands::Withdrawn(_)) => note(Note::AlreadyClosed),
+        Some(Stands::Due(_)) => PaymentEvent::Withdrawn { bill: bill(known, order) },
+        // Its price came first, as all that is journaled of an order comes here in its order.
+        None => note(Note::Unknown),
+    }
 }
 
 fn refund_id(order: Id, source: &Source) -> Id {
@@ -133,7 +194,7 @@ fn due(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent> {
     let again = |receipt: &Receipt| match receipt.fate {
         Fate::Refunding { refund, tries, due_at } if due_at <= input.received_at => {
             let tries = tries.saturating_add(1);
-            let reason = if payment.due == Some(receipt.amount) { RefundReason::Duplicate } else { RefundReason::AmountDiffers };
+            let reason = stands(payment).and_then(|stands| goes_back(receipt.amount, stands)).unwrap_or(RefundReason::Duplicate);
             let (source, amount, due_at) = (receipt.source.clone(), receipt.amount, retry_at(facts, input, tries));
             Some(PaymentEvent::RefundRequested {
                 bill: bill(Some(payment), payment.order),
@@ -160,7 +221,10 @@ fn touches(event: &Event) -> Vec<Touch> {
     let Event::Payment(event) = event else { return Vec::new() };
     let (bill, born) = match event {
         PaymentEvent::Expected { bill, .. } | PaymentEvent::Held { bill, .. } => (bill, true),
-        PaymentEvent::Applied { bill, .. } | PaymentEvent::RefundRequested { bill, .. } | PaymentEvent::Refunded { bill, .. } => (bill, false),
+        PaymentEvent::Applied { bill, .. }
+        | PaymentEvent::Withdrawn { bill }
+        | PaymentEvent::RefundRequested { bill, .. }
+        | PaymentEvent::Refunded { bill, .. } => (bill, false),
         PaymentEvent::Noted { .. } => return Vec::new(),
     };
     Key::of(Table::Payments, bill.order).map(|key| Touch { key, born }).into_iter().collect()
@@ -170,13 +234,18 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     let Event::Payment(event) = &recorded.event else { unreachable!("PAYMENT holds its own events alone") };
     let mut payment = match entity {
         Some(Entity::Payment(payment)) => payment,
-        _ => Box::new(Payment { order: key.id, lot: None, day: key.day, due: None, receipts: std::collections::BTreeMap::new() }),
+        _ => Box::new(Payment { order: key.id, lot: None, day: key.day, due: None, receipts: std::collections::BTreeMap::new(), withdrawn: false }),
+    };
+    let paid_at = match event {
+        PaymentEvent::Held { paid_at, .. } | PaymentEvent::Applied { paid_at, .. } => *paid_at,
+        _ => None,
     };
     let mut receive = |source: &Source, amount: Money, fate: Fate| {
         let receipt = payment.receipts.entry(Payment::receipt_key(source));
-        receipt.or_insert(Receipt { source: source.clone(), amount, came_at: recorded.at, fate: Fate::Held }).fate = fate;
+        receipt.or_insert(Receipt { source: source.clone(), amount, came_at: recorded.at, fate: Fate::Held, paid_at }).fate = fate;
     };
     match event {
+        PaymentEvent::Withdrawn { .. } => payment.withdrawn = true,
         PaymentEvent::Expected { bill, due } => {
             payment.lot = bill.lot;
             payment.day = bill.day;

@@ -1,10 +1,13 @@
-//! What a stay costs and whether that is paid: sessions that leave become orders.
+//! What a stay costs and whether that is paid: prices that are asked for become orders.
 //!
 //! Invariants
 //! 1. A stay asks for one price, and is paid once   (`tests::an_order_is_paid_once`).
 //! 2. What has no rate table is asked of a person, never guessed   (`tests::a_lot_without_a_rate_table_is_asked`).
 //! 3. What a car that has gone did not pay is owed, once   (`tests::what_was_not_paid_is_owed`).
 //! 4. What a right covers costs nothing, and the rest its ordinary price   (`tests::a_right_covers_its_own_time_alone`).
+//!
+//! 5. Of a stay one order at most can be paid at any time: a new one waits until `payment` has withdrawn the one before
+//!    (`tests::a_stay_has_one_order_that_can_be_paid`).
 //!
 //! Not here: the arithmetic (`quote`), which success pays (`payment`).
 
@@ -13,10 +16,10 @@ use crate::{
     quote::{self, quote, segments},
 };
 use schema::{
-    Effect, Entity, Event, Id, Journal, Key, LaneCommand, Moment, Partition, Recorded, Table, Verdict,
+    Effect, Entity, Event, Id, Journal, Key, LaneCommand, Moment, Money, Partition, Recorded, Table, Verdict,
     entity::Order,
-    id::{self, Kind, Place},
-    journal::{Departure, Note, OrderEvent, PaymentEvent, RightUsed, SessionEvent, Stay},
+    id::{self, Kind, Place, Province},
+    journal::{Departure, Note, OrderEvent, PaymentEvent, Prepays, Question, SessionEvent, Source, Stay, Terms},
 };
 
 /// The processor `pricing`.
@@ -24,15 +27,20 @@ pub const RULES: Rules = Rules { name: "pricing", journal: Journal::Order, conce
 
 fn concerns(body: &Body) -> bool {
     let Body::Journal(recorded) = body else { return false };
-    matches!(&recorded.event, Event::Session(SessionEvent::Leaving { .. } | SessionEvent::Gone { .. }) | Event::Payment(PaymentEvent::Applied { .. }))
+    matches!(
+        &recorded.event,
+        Event::Session(SessionEvent::Asked { .. } | SessionEvent::Leaving { .. } | SessionEvent::Gone { .. })
+            | Event::Payment(PaymentEvent::Applied { .. } | PaymentEvent::Withdrawn { .. })
+    )
 }
 
-/// A new order is new: the session that leaves says so. One that is paid again may have been closed.
+/// A new order is new: the session that asks says so. One that is paid again may have been closed, and so may the one before.
 fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
     let Body::Journal(recorded) = &input.body else { return Vec::new() };
     let order = match &recorded.event {
-        Event::Payment(PaymentEvent::Applied { bill, .. }) => Some(bill.order),
+        Event::Payment(PaymentEvent::Applied { bill, .. } | PaymentEvent::Withdrawn { bill }) => Some(bill.order),
         Event::Session(SessionEvent::Gone { stay, asked: Some((sequence, asked_at)), .. }) => Some(order_of(facts, stay, *asked_at, *sequence)),
+        Event::Session(SessionEvent::Asked { stay, terms, .. } | SessionEvent::Leaving { stay, terms, .. }) => before(facts, stay, terms.as_deref()),
         _ => None,
     };
     order.and_then(|order| Key::of(Table::Orders, order)).into_iter().collect()
@@ -40,37 +48,34 @@ fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
 
 fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     let Body::Journal(recorded) = &input.body else { return Vec::new() };
-    let event = match &recorded.event {
-        Event::Session(SessionEvent::Leaving { stay, departure, sequence, right }) => price(facts, stay, departure, (*sequence, right.as_deref())),
-        Event::Session(SessionEvent::Gone { stay, asked, .. }) => {
-            let order = asked.map_or(stay.session, |(sequence, asked_at)| order_of(facts, stay, asked_at, sequence));
-            let noted = |note| OrderEvent::Noted { note, order, province: stay.province };
-            match Key::of(Table::Orders, order).and_then(|key| view.get(&key)) {
-                Some(Entity::Order(known)) => match &known.quote {
-                    _ if known.paid.is_some() => noted(Note::AlreadyKnown),
-                    Some(quote) if !quote.total.is_zero() => {
-                        OrderEvent::Owed { order, session: stay.session, lot: stay.lot, province: stay.province, amount: quote.total }
-                    }
-                    _ => noted(Note::NothingOwed),
-                },
-                _ => noted(Note::Unknown),
-            }
+    let events = match &recorded.event {
+        Event::Session(SessionEvent::Asked { stay, departure, sequence, right, terms }) => {
+            ask(view, facts, question(stay, departure, *sequence, (right, terms), true))
         }
-        Event::Payment(PaymentEvent::Applied { bill, source, amount, .. }) => {
-            let key = Key::of(Table::Orders, bill.order);
-            let province = key.map(|key| key.province).unwrap_or_default();
-            match key.and_then(|key| view.get(&key)) {
-                Some(Entity::Order(known)) if known.paid.is_none() => {
-                    let stay = &known.stay;
-                    OrderEvent::Paid { order: bill.order, session: stay.session, lot: stay.lot, province, amount: *amount, by: source.clone() }
-                }
-                Some(_) => OrderEvent::Noted { note: Note::AlreadyKnown, order: bill.order, province },
-                None => OrderEvent::Noted { note: Note::Unknown, order: bill.order, province },
-            }
+        Event::Session(SessionEvent::Leaving { stay, departure, sequence, right, terms }) => {
+            ask(view, facts, question(stay, departure, *sequence, (right, terms), false))
         }
-        _ => return Vec::new(),
+        Event::Session(SessionEvent::Gone { stay, asked, .. }) => vec![gone(view, facts, stay, *asked)],
+        Event::Payment(PaymentEvent::Applied { bill, source, amount, paid_at, .. }) => {
+            paid(view, bill.order, (source, *amount, paid_at.unwrap_or(recorded.at)))
+        }
+        Event::Payment(PaymentEvent::Withdrawn { bill }) => withdrawn(view, facts, bill.order),
+        _ => Vec::new(),
     };
-    vec![Event::Order(event)]
+    events.into_iter().map(Event::Order).collect()
+}
+
+type Depends<'a> = (&'a Option<Box<schema::journal::RightUsed>>, &'a Option<Box<Terms>>);
+
+fn question(stay: &Stay, departure: &Departure, sequence: u32, (right, terms): Depends, inside: bool) -> Question {
+    Question { stay: stay.clone(), departure: departure.clone(), sequence, right: right.clone(), terms: terms.clone(), inside }
+}
+
+fn known(view: &dyn View, order: Id) -> Option<&Order> {
+    match Key::of(Table::Orders, order).and_then(|key| view.get(&key)) {
+        Some(Entity::Order(order)) => Some(order),
+        _ => None,
+    }
 }
 
 /// The order of a stay whose price was asked for at a moment.
@@ -80,84 +85,200 @@ fn order_of(facts: &Facts, stay: &Stay, asked_at: Moment, sequence: u32) -> Id {
     id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()])
 }
 
-fn price(facts: &Facts, stay: &Stay, departure: &Departure, (sequence, right): (u32, Option<&RightUsed>)) -> OrderEvent {
+/// The order before, which was not settled as far as `entry` knew.
+fn before(facts: &Facts, stay: &Stay, terms: Option<&Terms>) -> Option<Id> {
+    let (sequence, asked_at) = terms?.before?;
+    Some(order_of(facts, stay, asked_at, sequence))
+}
+
+/// A price is asked for: it is found at once, unless money may be on its way for the one before.
+fn ask(view: &dyn View, facts: &Facts, question: Question) -> Vec<OrderEvent> {
+    let order = order_of(facts, &question.stay, question.departure.left_at, question.sequence);
+    let province = question.stay.province;
+    let withdraw = |old: Id, question: Question| OrderEvent::Withdrawn { order: old, by: order, question: Box::new(question) };
+    match before(facts, &question.stay, question.terms.as_deref()).and_then(|old| known(view, old)) {
+        Some(old) if old.is_payable() => vec![withdraw(old.order, question)],
+        // It has waited itself, and does so no more: what it waited for is waited for by the new one.
+        Some(Order { order: old, replaces: Some(first), question: Some(_), cancelled: false, .. }) => {
+            vec![withdraw(*first, question), OrderEvent::Cancelled { order: *old, province }]
+        }
+        // It was paid, or the one before it was: `entry` is about to hear of that, and asks again with it.
+        Some(old) => match unknown_payment(old, question.terms.as_deref()) {
+            Some(by) => vec![OrderEvent::Overtaken { order, by, question: Box::new(question) }],
+            None => price(facts, &question, false),
+        },
+        None => price(facts, &question, false),
+    }
+}
+
+/// The order for which money has come that `entry` did not know of when it asked.
+fn unknown_payment(old: &Order, terms: Option<&Terms>) -> Option<Id> {
+    let paid = if old.paid.is_some() { Some(old.order) } else { old.replaces.filter(|_| old.cancelled) };
+    let knows = |order: &Id| terms.is_some_and(|terms| terms.paid.iter().any(|paid| &*paid.id == order.as_str()));
+    paid.filter(|order| !knows(order))
+}
+
+/// The price of a question; what a car costs that has gone, it owes.
+fn price(facts: &Facts, question: &Question, gone: bool) -> Vec<OrderEvent> {
+    let Question { stay, departure, sequence, right, terms, inside } = question;
     let lot = facts.reference.lot(&stay.lot);
-    let order = order_of(facts, stay, departure.left_at, sequence);
-    let (stay, departure) = (stay.clone(), departure.clone());
+    let order = order_of(facts, stay, departure.left_at, *sequence);
     let expires_at = departure.left_at.plus(facts.limits.command_life);
-    let priced = match lot.and_then(|lot| Some((lot.tariff.as_ref()?, &lot.zone))) {
-        Some((tariff, zone)) => {
-            let segments = right.map_or_else(Vec::new, |right| segments(right, (stay.entered_at, departure.left_at), zone));
+    let priced = match lot.and_then(|lot| Some((lot, lot.tariff.as_ref()?))) {
+        Some((lot, tariff)) => {
+            let zone = &lot.zone;
+            let segments = right.as_ref().map_or_else(Vec::new, |right| segments(right, (stay.entered_at, departure.left_at), zone));
+            let (paid, validations) = terms.as_ref().map_or((&[][..], &[][..]), |terms| (&terms.paid[..], &terms.validations[..]));
             let asked = quote::Stay {
                 class: stay.class,
                 energy: stay.energy,
                 segments: &segments,
+                validations,
+                paid,
+                grace_min: i64::from(lot.declared.exit_grace_min),
                 ..quote::Stay::new(stay.entered_at, departure.left_at, zone)
             };
             quote(tariff, &asked).map_err(|not_priced| not_priced.to_string())
         }
         None => Err(format!("lot {} has no rate table: give it one in the reference data", stay.lot)),
     };
+    let (stay, departure, inside) = (stay.clone(), departure.clone(), inside.then_some(*sequence));
+    let (session, lot, province) = (stay.session, stay.lot, stay.province);
     match priced {
-        Ok(quote) => OrderEvent::Priced { order, quote, stay, departure, expires_at },
-        Err(reason) => OrderEvent::Unpriced { order, reason: reason.into(), stay, departure, expires_at },
+        Ok(quote) => {
+            let amount = quote.total;
+            let gone = gone || terms.as_ref().is_some_and(|terms| terms.gone);
+            let owed = (gone && !amount.is_zero()).then_some(OrderEvent::Owed { order, session, lot, province, amount });
+            std::iter::once(OrderEvent::Priced { order, quote, stay, departure, expires_at, inside }).chain(owed).collect()
+        }
+        Err(reason) => vec![OrderEvent::Unpriced { order, reason: reason.into(), stay, departure, expires_at, inside }],
     }
+}
+
+/// The car has gone without having settled what was asked for.
+fn gone(view: &dyn View, facts: &Facts, stay: &Stay, asked: Option<(u32, Moment)>) -> OrderEvent {
+    let order = asked.map_or(stay.session, |(sequence, asked_at)| order_of(facts, stay, asked_at, sequence));
+    let (session, lot, province) = (stay.session, stay.lot, stay.province);
+    let noted = |note| OrderEvent::Noted { note, order, province };
+    match known(view, order) {
+        Some(order) if order.paid.is_some() => noted(Note::AlreadyKnown),
+        Some(known) if known.question.is_some() && !known.cancelled => OrderEvent::Gone { order, province },
+        Some(known) if known.is_payable() => {
+            let amount = known.quote.as_ref().map_or(Money::new(0, schema::Currency::Cny), |quote| quote.total);
+            OrderEvent::Owed { order, session, lot, province, amount }
+        }
+        Some(_) => noted(Note::NothingOwed),
+        None => noted(Note::Unknown),
+    }
+}
+
+fn paid(view: &dyn View, order: Id, (by, amount, paid_at): (&Source, Money, Moment)) -> Vec<OrderEvent> {
+    let province = province(order);
+    match known(view, order) {
+        Some(known) if known.paid.is_none() => {
+            let stay = &known.stay;
+            let prepays = known.inside.map(|sequence| Prepays { sequence, until: known.departure.left_at, paid_at });
+            let (session, lot) = (stay.session, stay.lot);
+            let paid = OrderEvent::Paid { order, session, lot, province, amount, by: by.clone(), prepays };
+            let waits = known.replaced_by.map(|order| OrderEvent::Cancelled { order, province });
+            std::iter::once(paid).chain(waits).collect()
+        }
+        Some(_) => vec![OrderEvent::Noted { note: Note::AlreadyKnown, order, province }],
+        None => vec![OrderEvent::Noted { note: Note::Unknown, order, province }],
+    }
+}
+
+/// Nobody can pay the old order any more: the one that waited for that has its price.
+fn withdrawn(view: &dyn View, facts: &Facts, order: Id) -> Vec<OrderEvent> {
+    let province = province(order);
+    let waits = known(view, order).filter(|old| old.paid.is_none() && !old.cancelled).and_then(|old| known(view, old.replaced_by?));
+    match waits.and_then(|new| Some((new.question.as_ref()?, new.gone))) {
+        Some((question, gone)) => std::iter::once(OrderEvent::Cancelled { order, province }).chain(price(facts, question, gone)).collect(),
+        None => vec![OrderEvent::Noted { note: Note::Unknown, order, province }],
+    }
+}
+
+fn province(order: Id) -> Province {
+    id::place(order.as_str()).map(|place| place.province).unwrap_or_default()
 }
 
 fn touches(event: &Event) -> Vec<Touch> {
     let Event::Order(event) = event else { return Vec::new() };
-    let (order, born) = match event {
-        OrderEvent::Priced { order, .. } | OrderEvent::Unpriced { order, .. } => (order, true),
-        OrderEvent::Paid { order, .. } => (order, false),
-        OrderEvent::Owed { .. } | OrderEvent::Noted { .. } => return Vec::new(),
+    let touched = match event {
+        OrderEvent::Priced { order, .. } | OrderEvent::Unpriced { order, .. } | OrderEvent::Overtaken { order, .. } => [Some((*order, true)), None],
+        OrderEvent::Withdrawn { order, by, .. } => [Some((*order, false)), Some((*by, true))],
+        OrderEvent::Paid { order, .. } | OrderEvent::Cancelled { order, .. } | OrderEvent::Gone { order, .. } => [Some((*order, false)), None],
+        OrderEvent::Owed { .. } | OrderEvent::Noted { .. } => [None, None],
     };
-    Key::of(Table::Orders, *order).map(|key| Touch { key, born }).into_iter().collect()
+    let row = |(order, born)| Key::of(Table::Orders, order).map(|key| Touch { key, born });
+    touched.into_iter().flatten().filter_map(row).collect()
 }
 
 fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     let Event::Order(event) = &recorded.event else { unreachable!("ORDER holds its own events alone") };
-    match (event, entity) {
-        (OrderEvent::Priced { order, stay, departure, quote, .. }, _) => {
-            Entity::Order(Box::new(Order { order: *order, stay: stay.clone(), departure: departure.clone(), quote: Some(quote.clone()), paid: None }))
+    let old = match entity {
+        Some(Entity::Order(order)) => Some(order),
+        _ => None,
+    };
+    let order = match (event, old) {
+        (OrderEvent::Priced { order, stay, departure, quote, inside, .. }, old) => {
+            let new = Order::of(*order, stay.clone(), departure.clone(), *inside);
+            let (replaces, gone) = old.map_or((None, false), |old| (old.replaces, old.gone));
+            Order { quote: Some(quote.clone()), replaces, gone, ..new }
         }
-        (OrderEvent::Unpriced { order, stay, departure, .. }, _) => {
-            Entity::Order(Box::new(Order { order: *order, stay: stay.clone(), departure: departure.clone(), quote: None, paid: None }))
+        (OrderEvent::Unpriced { order, stay, departure, inside, .. }, _) => Order::of(*order, stay.clone(), departure.clone(), *inside),
+        (OrderEvent::Withdrawn { order, by, .. }, Some(old)) if key.id == *order => Order { replaced_by: Some(*by), ..*old },
+        (OrderEvent::Withdrawn { order, by, question }, _) if key.id == *by => {
+            let inside = question.inside.then_some(question.sequence);
+            let new = Order::of(*by, question.stay.clone(), question.departure.clone(), inside);
+            Order { question: Some(question.clone()), replaces: Some(*order), ..new }
         }
-        (OrderEvent::Paid { amount, by, .. }, Some(Entity::Order(order))) => {
-            Entity::Order(Box::new(Order { paid: Some((*amount, by.clone())), ..*order }))
+        (OrderEvent::Overtaken { order, by, question }, _) => {
+            let inside = question.inside.then_some(question.sequence);
+            let new = Order::of(*order, question.stay.clone(), question.departure.clone(), inside);
+            Order { replaces: Some(*by), cancelled: true, ..new }
         }
+        (OrderEvent::Cancelled { .. }, Some(old)) => Order { cancelled: true, ..*old },
+        (OrderEvent::Gone { .. }, Some(old)) => Order { gone: true, ..*old },
+        (OrderEvent::Paid { amount, by, .. }, Some(old)) => Order { paid: Some((*amount, by.clone())), ..*old },
         _ => unreachable!("{} does not concern {} {}", recorded.event.kind(), key.table.name(), key.id),
-    }
+    };
+    Entity::Order(Box::new(order))
 }
 
 fn effects(recorded: &Recorded) -> Vec<Effect> {
     let Event::Order(event) = &recorded.event else { return Vec::new() };
+    let ask = |order: Id, stay: &Stay, departure: &Departure, (reason, due): (&str, Option<Money>), expires_at: Moment| {
+        command(recorded, order, |id| LaneCommand {
+            id,
+            lot: stay.lot,
+            lane: departure.lane,
+            answers: Some(departure.event),
+            verdict: Verdict::Ask,
+            reason: reason.into(),
+            due,
+            order: Some(order),
+            expires_at,
+        })
+    };
     match event {
         // Nobody stands there any more.
         OrderEvent::Priced { departure, .. } | OrderEvent::Unpriced { departure, .. } if departure.local => Vec::new(),
-        OrderEvent::Priced { order, stay, departure, quote, expires_at } if !quote.total.is_zero() => command(recorded, *order, |id| LaneCommand {
-            id,
-            lot: stay.lot,
-            lane: departure.lane,
-            answers: Some(departure.event),
-            verdict: Verdict::Ask,
-            reason: "pay".into(),
-            due: Some(quote.total),
-            order: Some(*order),
-            expires_at: *expires_at,
-        }),
-        OrderEvent::Unpriced { order, stay, departure, expires_at, .. } => command(recorded, *order, |id| LaneCommand {
-            id,
-            lot: stay.lot,
-            lane: departure.lane,
-            answers: Some(departure.event),
-            verdict: Verdict::Ask,
-            reason: "no_rate_table".into(),
-            due: None,
-            order: Some(*order),
-            expires_at: *expires_at,
-        }),
-        OrderEvent::Priced { .. } | OrderEvent::Paid { .. } | OrderEvent::Owed { .. } | OrderEvent::Noted { .. } => Vec::new(),
+        OrderEvent::Priced { order, stay, departure, quote, expires_at, .. } if !quote.total.is_zero() => {
+            ask(*order, stay, departure, ("pay", Some(quote.total)), *expires_at)
+        }
+        OrderEvent::Priced { order, stay, departure, quote, expires_at, inside: Some(_) } => {
+            ask(*order, stay, departure, ("nothing_due", Some(quote.total)), *expires_at)
+        }
+        OrderEvent::Unpriced { order, stay, departure, expires_at, .. } => ask(*order, stay, departure, ("no_rate_table", None), *expires_at),
+        OrderEvent::Priced { .. }
+        | OrderEvent::Paid { .. }
+        | OrderEvent::Owed { .. }
+        | OrderEvent::Withdrawn { .. }
+        | OrderEvent::Overtaken { .. }
+        | OrderEvent::Cancelled { .. }
+        | OrderEvent::Gone { .. }
+        | OrderEvent::Noted { .. } => Vec::new(),
     }
 }
 

@@ -54,7 +54,7 @@ pub struct Stay<'a> {
     pub segments: &'a [Segment],
     /// The merchants' coupons, in any order.
     pub validations: &'a [Validation],
-    /// What was really paid before, by time: each payment that covers the price at its moment begins the minutes to leave.
+    /// What was really paid before, by time: each that covers the price of its moment, and was made soon after that, begins the minutes to leave.
     pub paid: &'a [Prepaid],
     /// Minutes to leave after a payment (`ExitGrace`).
     pub grace_min: i64,
@@ -159,7 +159,7 @@ pub fn quote(tariff: &Tariff, stay: &Stay) -> Result<Quote, NotPriced> {
     }
     for paid in stay.paid {
         let counts = paid.amount.minor.min(lines.total);
-        let at = case.clock.minute(paid.at).clamp(0, stayed);
+        let at = case.clock.minute(paid.until).clamp(0, stayed);
         let line = QuoteLine::new(LineKind::Paid, (0, at), 1, paid.amount.minor, counts.saturating_neg());
         lines.push(QuoteLine { due_to: Some(paid.id.clone()), ..line });
     }
@@ -227,9 +227,11 @@ impl Case<'_> {
     fn paid_until(&self, stayed: i64) -> Result<Option<i64>, NotPriced> {
         let mut sum = self.stay.paid.iter().fold(0_i64, |sum, paid| sum.saturating_add(paid.amount.minor));
         for paid in self.stay.paid.iter().rev() {
-            let since = self.stay.left_at.since(paid.at);
-            let at = minutes(paid.at.since(self.stay.entered_at)).clamp(0, stayed);
-            if since >= 0 && minutes(since) <= self.stay.grace_min && self.price(at, Lines::total_alone())?.total <= sum {
+            // A price stands as long for who pays it as the barrier does for who has paid; and two clocks may differ by seconds.
+            let is_fresh = |from: Moment, to: Moment| minutes(to.since(from)) <= self.stay.grace_min;
+            let at = minutes(paid.until.since(self.stay.entered_at)).clamp(0, stayed);
+            let counts = self.stay.left_at >= paid.until && is_fresh(paid.until, paid.at) && is_fresh(paid.at, self.stay.left_at);
+            if counts && self.price(at, Lines::total_alone())?.total <= sum {
                 return Ok(Some(at));
             }
             sum = sum.saturating_sub(paid.amount.minor);

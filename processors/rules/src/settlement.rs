@@ -31,13 +31,15 @@ fn movement(body: &Body) -> Option<Movement<'_>> {
     let Body::Journal(recorded) = body else { return None };
     let Event::Payment(event) = &recorded.event else { return None };
     let (bill, source, amount, debit, credit) = match event {
-        PaymentEvent::Applied { bill, source, amount, held: false } => (bill, source, amount, ChannelReceivable, ParkingRevenue),
-        PaymentEvent::Applied { bill, source, amount, held: true } => (bill, source, amount, RefundLiability, ParkingRevenue),
-        PaymentEvent::Held { bill, source, amount } | PaymentEvent::RefundRequested { bill, source, amount, held: false, tries: 1, .. } => {
+        PaymentEvent::Applied { bill, source, amount, held: false, .. } => (bill, source, amount, ChannelReceivable, ParkingRevenue),
+        PaymentEvent::Applied { bill, source, amount, held: true, .. } => (bill, source, amount, RefundLiability, ParkingRevenue),
+        PaymentEvent::Held { bill, source, amount, .. } | PaymentEvent::RefundRequested { bill, source, amount, held: false, tries: 1, .. } => {
             (bill, source, amount, ChannelReceivable, RefundLiability)
         }
         PaymentEvent::Refunded { bill, source, amount, .. } => (bill, source, amount, RefundLiability, ChannelReceivable),
-        PaymentEvent::Expected { .. } | PaymentEvent::RefundRequested { .. } | PaymentEvent::Noted { .. } => return None,
+        PaymentEvent::Expected { .. } | PaymentEvent::Withdrawn { .. } | PaymentEvent::RefundRequested { .. } | PaymentEvent::Noted { .. } => {
+            return None;
+        }
     };
     Some(Movement { bill, source, amount: *amount, debit, credit })
 }

@@ -59,4 +59,6 @@ pub struct Prepaid {
     pub at: Moment,
     /// What was paid.
     pub amount: Money,
+    /// The moment whose price it pays: when that was asked for.
+    pub until: Moment,
 }

@@ -7,9 +7,10 @@ use crate::{
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
     journal::{
-        Account, Bill, Departure, Entry, LedgerEvent, LineKind, Marks, Note, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, Refusal,
-        RightUsed, SessionEvent, Source, Stay,
+        Account, Bill, Departure, Entry, LedgerEvent, LineKind, Marks, Note, OrderEvent, PaymentEvent, Question, Quote, QuoteLine, RefundReason,
+        Refusal, RightUsed, SessionEvent, Source, Stay, Terms,
     },
+    rate::{Prepaid, Validation, ValidationKind},
 };
 use std::{fmt::Debug, fs, path::PathBuf};
 
@@ -64,7 +65,16 @@ fn marks_right() -> RightUsed {
 }
 
 fn leaving(right: Option<RightUsed>) -> SessionEvent {
-    SessionEvent::Leaving { stay: stay(), departure: departure(), sequence: 1, right: right.map(Box::new) }
+    SessionEvent::Leaving { stay: stay(), departure: departure(), sequence: 1, right: right.map(Box::new), terms: None }
+}
+
+fn prepaid() -> Prepaid {
+    Prepaid { id: id(Kind::Order, "o").as_str().into(), at: AT, amount: FEE, until: AT }
+}
+
+fn terms() -> Terms {
+    let validation = Validation { id: "v-1".into(), bearer: "cinema".into(), kind: ValidationKind::FreeTime { minutes: 60 } };
+    Terms { paid: vec![prepaid()], validations: vec![validation], before: Some((1, AT)), gone: true }
 }
 
 fn stated() -> Stated {
@@ -91,6 +101,8 @@ fn session_events() -> Vec<SessionEvent> {
         },
         SessionEvent::Superseded { stay: stay(), by: id(Kind::Session, "s2"), flagged: true },
         SessionEvent::Waiting { waiting: id(Kind::Waiting, "w"), lot, province, credential, departure: departure(), expires_at: AT },
+        SessionEvent::Asked { stay: stay(), departure: departure(), sequence: 2, right: None, terms: Some(Box::new(terms())) },
+        SessionEvent::Prepaid { stay: stay(), paid: prepaid(), sequence: 1, leave_by: AT, told: Some((lane, name("e2"), AT)) },
         leaving(None),
         SessionEvent::Closed { stay: stay(), departure: departure(), order: id(Kind::Order, "o"), paid: FEE, expires_at: AT, gone: false },
         SessionEvent::Gone { stay: stay(), departure: Departure { local: true, ..departure() }, asked: None },
@@ -100,14 +112,39 @@ fn session_events() -> Vec<SessionEvent> {
     ]
 }
 
+fn question() -> Box<Question> {
+    let (right, terms) = (Some(Box::new(marks_right())), Some(Box::new(terms())));
+    Box::new(Question { stay: stay(), departure: departure(), sequence: 2, right, terms, inside: true })
+}
+
 fn order_events() -> Vec<OrderEvent> {
     let line = QuoteLine::new(LineKind::Step, (0, 90), 2, 500, 1_000);
     let quote = Quote { rate_table: "hourly".into(), version: 1, minutes: 90, lines: vec![line], total: FEE };
     let (order, expires_at) = (id(Kind::Order, "o"), AT);
     vec![
-        OrderEvent::Priced { order, stay: stay(), departure: departure(), quote, expires_at },
-        OrderEvent::Unpriced { order, stay: stay(), departure: departure(), reason: "no rate table".into(), expires_at },
-        OrderEvent::Paid { order, session: id(Kind::Session, "s"), lot: name("lot-1"), province: Province(44), amount: FEE, by: source() },
+        OrderEvent::Priced { order, stay: stay(), departure: departure(), quote: quote.clone(), expires_at, inside: None },
+        OrderEvent::Priced {
+            order,
+            stay: stay(),
+            departure: departure(),
+            quote: Quote { total: Money::new(0, Currency::Cny), ..quote },
+            expires_at,
+            inside: Some(1),
+        },
+        OrderEvent::Withdrawn { order, by: id(Kind::Order, "o2"), question: question() },
+        OrderEvent::Overtaken { order, by: id(Kind::Order, "o2"), question: question() },
+        OrderEvent::Cancelled { order, province: Province(44) },
+        OrderEvent::Gone { order, province: Province(44) },
+        OrderEvent::Unpriced { order, stay: stay(), departure: departure(), reason: "no rate table".into(), expires_at, inside: None },
+        OrderEvent::Paid {
+            order,
+            session: id(Kind::Session, "s"),
+            lot: name("lot-1"),
+            province: Province(44),
+            amount: FEE,
+            by: source(),
+            prepays: None,
+        },
         OrderEvent::Owed { order: id(Kind::Order, "o"), session: stay().session, lot: name("lot-1"), province: Province(44), amount: FEE },
         OrderEvent::Noted { note: Note::AlreadyKnown, order, province: Province(44) },
     ]
@@ -118,8 +155,9 @@ fn payment_events() -> Vec<PaymentEvent> {
     let (reason, due_at) = (RefundReason::Duplicate, AT);
     vec![
         PaymentEvent::Expected { bill: bill(), due: FEE },
-        PaymentEvent::Held { bill: Bill { lot: None, ..bill() }, source: source(), amount: FEE },
-        PaymentEvent::Applied { bill: bill(), source: source(), amount: FEE, held: false },
+        PaymentEvent::Held { bill: Bill { lot: None, ..bill() }, source: source(), amount: FEE, paid_at: None },
+        PaymentEvent::Applied { bill: bill(), source: source(), amount: FEE, held: false, paid_at: None },
+        PaymentEvent::Withdrawn { bill: bill() },
         PaymentEvent::RefundRequested { bill: bill(), source: source(), amount: FEE, refund, reason, tries: 1, held: false, due_at },
         PaymentEvent::Refunded { bill: bill(), source: source(), amount: FEE, refund },
         PaymentEvent::Noted { note: Note::Unknown, order: bill().order },
@@ -214,7 +252,8 @@ fn a_quote_with_all_that_explains_it_reads_and_writes_its_golden_bytes() {
         QuoteLine { due_to: Some("4200001".into()), ..line(LineKind::Paid, 0, 170, 1, 500, -500) },
     ];
     let quote = Quote { rate_table: "centre".into(), version: 7, minutes: 180, lines, total: Money::new(40, Currency::Cny) };
-    let event = Event::Order(OrderEvent::Priced { order: id(Kind::Order, "o"), stay: stay(), departure: departure(), quote, expires_at: AT });
+    let event =
+        Event::Order(OrderEvent::Priced { order: id(Kind::Order, "o"), stay: stay(), departure: departure(), quote, expires_at: AT, inside: None });
     let cause = Cause { inbox: Inbox::Session, sequence: 9, event: "k".into(), time: AT, index: 0 };
     let recorded = Recorded { at: AT.plus(1), cause, event };
     check("order.priced.in_full", &recorded, |content_type, bytes| decode_recorded(Journal::Order, Some(content_type), bytes));

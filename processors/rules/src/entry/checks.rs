@@ -344,7 +344,7 @@ pub fn weighed<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'static str, State
 
 fn concerned(case: &Case) -> impl Iterator<Item = &'static Check> + use<> {
     const CHECKS: &[Check] = &TABLE;
-    let leaves = case.kind == GateKind::Exit;
+    let leaves = case.kind != GateKind::Entry;
     CHECKS.iter().filter(move |check| check.at_exit || !leaves)
 }
 
@@ -399,6 +399,7 @@ fn lane_direction<'a>(case: &Case<'a>) -> Finding<'a> {
     let serves = match case.kind {
         GateKind::Entry => case.lane.entry,
         GateKind::Exit => case.lane.exit,
+        GateKind::Price => true,
     };
     refuse_if(!serves, Refusal::WrongLane)
 }

@@ -44,7 +44,8 @@ pub(super) fn left(session: &Session, departure: Departure) -> Vec<SessionEvent>
     let (sequence, right) = (session.sequence.saturating_add(1), session.right.clone().map(Box::new));
     let priced_at = session.departure.as_ref().filter(|_| asked).map_or(departure.left_at, |before| before.left_at);
     let priced = Some((if asked { session.sequence } else { sequence }, priced_at));
-    let leaving = (!asked).then(|| SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right });
+    let terms = session.terms();
+    let leaving = (!asked).then(|| SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right, terms });
     leaving.into_iter().chain([SessionEvent::Gone { stay, departure, asked: priced }]).collect()
 }
 

@@ -43,7 +43,7 @@ pub(super) fn paid(trial: &Trial, car: &str) -> Recorded {
     let order = id::derive(Kind::Order, id::place(stay.session.as_str()).expect("an id"), &[stay.session.as_str(), "1"]);
     let by = schema::journal::Source { channel: "wechat".into(), transaction: "1".into() };
     let amount = Money::new(500, Currency::Cny);
-    let event = OrderEvent::Paid { order, session: stay.session, lot: stay.lot, province: stay.province, amount, by };
+    let event = OrderEvent::Paid { order, session: stay.session, lot: stay.lot, province: stay.province, amount, by, prepays: None };
     Recorded { event: Event::Order(event), ..leaving.clone() }
 }
 

@@ -22,6 +22,13 @@ fn order() -> Id {
     }
 }
 
+fn withdrawn() -> Recorded {
+    let priced = priced();
+    let Event::Order(OrderEvent::Priced { order, stay, departure, .. }) = priced.event.clone() else { panic!("a price") };
+    let question = schema::journal::Question { stay, departure, sequence: 2, right: None, terms: None, inside: false };
+    Recorded { event: Event::Order(OrderEvent::Withdrawn { order, by: order, question: Box::new(question) }), at: priced.at.plus(5), ..priced }
+}
+
 fn succeeded(channel: &str, transaction: &str, amount: i64) -> ChannelEvent {
     let fact =
         ChannelFact::Succeeded { attempt: id::attempt(order(), 1), transaction: transaction.into(), amount: Money::new(amount, Currency::Cny) };
@@ -69,6 +76,7 @@ fn told(script: &str) -> String {
         'p' => trial.journal(Inbox::Order, &priced()),
         'w' => trial.channel(&succeeded("wechat", "1", DUE)),
         'e' => trial.channel(&succeeded("etc", "2", DUE)),
+        'o' => trial.journal(Inbox::Order, &withdrawn()),
         'x' => trial.channel(&succeeded("alipay", "3", DUE + 1)),
         other => panic!("no letter {other:?}"),
     });
@@ -90,6 +98,27 @@ fn successes_in_any_order_apply_one() {
     ] {
         assert_eq!(told(script), expected, "{script}");
     }
+}
+
+#[test]
+fn a_withdrawn_order_takes_no_money() {
+    for (script, expected) in [
+        ("pow", "expected, withdrawn, refund_requested"),
+        ("pwo", "expected, applied, noted"),
+        ("wpo", "held, expected+applied, noted"),
+        ("pxow", "expected, refund_requested, withdrawn, refund_requested"),
+        ("poo", "expected, withdrawn, noted"),
+        ("o", "noted"),
+    ] {
+        assert_eq!(told(script), expected, "{script}");
+    }
+    let mut trial = Trial::new(&RULES);
+    trial.journal(Inbox::Order, &priced());
+    trial.journal(Inbox::Order, &withdrawn());
+    assert!(!trial.payment().is_open(), "nothing is waited for");
+    let events = trial.channel(&succeeded("wechat", "1", DUE));
+    assert!(matches!(&events[..], [Event::Payment(PaymentEvent::RefundRequested { reason: RefundReason::Withdrawn, .. })]), "{events:?}");
+    assert_eq!(trial.sums(), (DUE, 0, 0, DUE));
 }
 
 #[test]

@@ -57,7 +57,8 @@ impl<'a> Clock<'a> {
     pub fn when(&self, mut span: Span, mut minute: i64, local: i64, stop: i64) -> i64 {
         loop {
             let next = local.saturating_sub(span.first).max(minute);
-            if next < span.until || next >= stop {
+            // Where clocks are set forward before `stop`, it is sooner than this span says.
+            if next < span.until || span.until >= stop {
                 return next.min(stop);
             }
             minute = span.until;
@@ -82,4 +83,19 @@ fn span(zone: &Zone, entered_at: Moment, minute: i64) -> Span {
     let first = entered_at.plus(even.offset).0.div_euclid(MINUTE);
     let until = even.until.map_or(i64::MAX, |at| at.since(entered_at).saturating_neg().div_euclid(MINUTE).saturating_neg());
     Span { first, until }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn midnight_comes_sooner_where_clocks_are_set_forward() {
+        // Lord Howe Island skips half an hour at 2 o'clock on 2026-10-04.
+        let zone = Zone::named("Australia/Lord_Howe").expect("it is one");
+        let clock = Clock::new(&zone, Moment(1_790_986_920 * schema::time::SECOND));
+        for (from, stop, midnight) in [(0, 2_199, 788), (788, 2_199, 2_198), (788, 2_198, 2_198), (788, 900, 900), (2_198, 9_000, 3_638)] {
+            assert_eq!(clock.midnight(clock.reach(clock.first, from), from, stop), midnight, "from {from} to {stop}");
+        }
+    }
 }

@@ -270,7 +270,8 @@ fn a_price_is_rounded_as_the_table_says() {
 }
 
 fn paid(id: &str, minute: i64, amount: i64) -> Prepaid {
-    Prepaid { id: id.into(), at: Moment(minute * MINUTE), amount: Money::new(amount, Currency::Cny) }
+    let at = Moment(minute * MINUTE);
+    Prepaid { id: id.into(), at, amount: Money::new(amount, Currency::Cny), until: at }
 }
 
 #[test]
@@ -335,7 +336,7 @@ fn what_has_no_price_says_why() {
     let centre = tariff("centre");
     let stay = Stay::new(now, later, &zone);
     let bad = [coupon("c", ValidationKind::Percent { percent: 101 })];
-    let dollars = [Prepaid { id: "p".into(), at: now, amount: Money::new(1, Currency::Usd) }];
+    let dollars = [Prepaid { id: "p".into(), at: now, amount: Money::new(1, Currency::Usd), until: now }];
     for (stay, expected) in [
         (Stay::new(later, now, &zone), "the stay ends before it begins: correct one of the two times"),
         (Stay { left_at: now.plus(STAY_MAX + 1), ..stay }, "the stay is longer than twenty years: correct one of its times"),
@@ -391,7 +392,8 @@ fn a_line_says_why_it_is_there() {
     let moment = |clock: &str| at(&zone, &format!("2026-11-2{clock}"));
     let segments = [Segment { from: moment("3T07:00"), until: moment("3T20:30"), right: "pass-7".into() }];
     let validations = [coupon("c1", ValidationKind::Percent { percent: 33 }), coupon("c2", ValidationKind::AmountOff { amount: 9_000 })];
-    let paid = [Prepaid { id: "4200001".into(), at: moment("4T08:00"), amount: Money::new(500, Currency::Cny) }];
+    let at = moment("4T08:00");
+    let paid = [Prepaid { id: "4200001".into(), at, amount: Money::new(500, Currency::Cny), until: at }];
     let stay = Stay { segments: &segments, validations: &validations, paid: &paid, ..Stay::new(moment("3T20:00"), moment("4T08:20"), &zone) };
     let centre = tariff("centre");
     let mut quote_lines = quote(&centre, &stay).expect("a price").lines;

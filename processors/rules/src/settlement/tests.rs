@@ -49,8 +49,8 @@ fn window(trial: &Trial) -> Window {
 #[test]
 fn every_posting_balances() {
     let mut trial = Trial::new(&RULES);
-    let applied = |held| PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held };
-    let held = PaymentEvent::Held { bill: bill(), source: source(), amount: AMOUNT };
+    let applied = |held| PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held, paid_at: None };
+    let held = PaymentEvent::Held { bill: bill(), source: source(), amount: AMOUNT, paid_at: None };
     for (minute, event) in (0..).zip([held, applied(false), applied(true), requested(1, false), refunded()]) {
         let events = trial.journal(Inbox::Payment, &recorded(event, minute));
         let [Event::Ledger(LedgerEvent::Posted { entries, .. })] = &events[..] else { panic!("{events:?}") };

@@ -74,6 +74,9 @@ pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64
         right: None,
         gone: false,
         owes: None,
+        asked: None,
+        prepaid: Vec::new(),
+        validations: Vec::new(),
     };
     let key = Key { table: Table::Sessions, province, day: DAY, bucket, id: token(name) };
     Row { key, at: Moment(at), entity: Entity::Session(Box::new(session)) }
@@ -97,7 +100,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         (Table::Waiting, name.to_owned(), Entity::Waiting(Box::new(waiting)))
     };
     let bill = |name: &str, quote: Option<Quote>, paid: Option<(Money, Source)>| {
-        let bill = Order { order: token(name), stay: stay(province, "session-1"), departure: departure(), quote, paid };
+        let bill = Order { quote, paid, ..Order::of(token(name), stay(province, "session-1"), departure(), None) };
         (Table::Orders, name.to_owned(), Entity::Order(Box::new(bill)))
     };
     let line = QuoteLine::new(LineKind::Cap, (0, 600), 3, 500, -295);
@@ -111,7 +114,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
     let payment = |name: &str, fates: Vec<Fate>| {
         let receipt = |(n, fate)| {
             let source = source(&format!("4200{n}"));
-            (Payment::receipt_key(&source), Receipt { source, amount: FEN, came_at: Moment(at), fate })
+            (Payment::receipt_key(&source), Receipt { source, amount: FEN, came_at: Moment(at), fate, paid_at: None })
         };
         let payment = Payment {
             order: token(name),
@@ -119,6 +122,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
             day: DAY,
             due: (!fates.is_empty()).then_some(FEN),
             receipts: fates.into_iter().enumerate().map(receipt).collect(),
+            withdrawn: false,
         };
         (Table::Payments, name.to_owned(), Entity::Payment(Box::new(payment)))
     };

@@ -136,7 +136,8 @@ proptest! {
     fn the_lines_sum_to_the_total(terms in any_terms(), (validations, rounding) in any_rules(), coupons in any_coupons(), entered_at in any_entry(), minutes in 0..6_000_i64, paid in 0..4_000_i64) {
         let zone = zone("America/Los_Angeles");
         let tariff = resolved(RateTable { validations, rounding, ..table_of(terms) });
-        let paid = [Prepaid { id: "p".into(), at: entered_at.plus(30 * MINUTE), amount: Money::new(paid, Currency::Cny) }];
+        let at = entered_at.plus(30 * MINUTE);
+        let paid = [Prepaid { id: "p".into(), at, amount: Money::new(paid, Currency::Cny), until: at }];
         let right = [Segment { from: entered_at.plus(40 * MINUTE), until: entered_at.plus(700 * MINUTE), right: "pass".into() }];
         let stay = Stay { validations: &coupons, paid: &paid, segments: &right, grace_min: 15, ..Stay::new(entered_at, entered_at.plus(minutes * MINUTE), &zone) };
         let quote = quote(&tariff, &stay).expect("a price");
@@ -180,7 +181,7 @@ proptest! {
         let paid_at = entered_at.plus(first * MINUTE);
         let (before, whole) = (Stay::new(entered_at, paid_at, &zone), Stay::new(entered_at, paid_at.plus(more * MINUTE), &zone));
         let amount = quote(&tariff, &before).expect("a price").total;
-        let paid = [Prepaid { id: "p".into(), at: paid_at, amount }];
+        let paid = [Prepaid { id: "p".into(), at: paid_at, amount, until: paid_at }];
         let after = price(&tariff, Stay { paid: &paid, grace_min: 15, ..whole });
         prop_assert_eq!(amount.minor + after, if more <= 15 { amount.minor } else { price(&tariff, whole) });
     }

@@ -1,0 +1,73 @@
+//! Who pays before the exit: a price is asked for inside, and what is paid for it counts for the stay.
+//!
+//! Invariants
+//! 1. What is paid inside counts for the stay, once   (`tests::what_is_paid_inside_counts`).
+//! 2. A price that was asked for before that payment was known is asked for again with it   (`tests::what_is_paid_inside_counts`).
+//!
+//! Not here: what it costs and how long a price stands (`quote`), that no two of its orders are paid (`pricing`, `payment`).
+
+use crate::{Body, Facts, Input, View};
+use schema::{
+    Entity, Event, GateEvent, Key, Table,
+    entity::{Session, Stage},
+    journal::{Departure, Note, OrderEvent, SessionEvent, Terms},
+    rate::Prepaid,
+    time::MINUTE,
+};
+
+/// Somebody asks what a stay costs until now.
+pub(super) fn asked(session: &Session, event: &GateEvent) -> Vec<SessionEvent> {
+    let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: false };
+    let (right, terms) = (session.right.clone().map(Box::new), session.terms());
+    vec![SessionEvent::Asked { stay: session.stay.clone(), departure, sequence: session.sequence.saturating_add(1), right, terms }]
+}
+
+/// An order was paid whose car was inside.
+pub(super) fn paid(view: &dyn View, facts: &Facts, input: &Input) -> Option<Vec<SessionEvent>> {
+    let Body::Journal(recorded) = &input.body else { return None };
+    let Event::Order(OrderEvent::Paid { order, session, lot, province, amount, prepays: Some(prepays), .. }) = &recorded.event else {
+        return None;
+    };
+    let noted = |note| vec![SessionEvent::Noted { note, concerns: Some(*session), lot: *lot, province: *province, ask: None }];
+    let session = match Key::of(Table::Sessions, *session).and_then(|key| view.get(&key)) {
+        Some(Entity::Session(session)) if session.stage == Stage::Closed => return Some(noted(Note::AlreadyClosed)),
+        Some(Entity::Session(session)) => session,
+        _ => return Some(noted(Note::Unknown)),
+    };
+    let grace = facts.reference.lot(lot).map_or(0, |lot| i64::from(lot.declared.exit_grace_min));
+    let leave_by = prepays.paid_at.plus(grace.saturating_mul(MINUTE));
+    let paid = Prepaid { id: order.as_str().into(), at: prepays.paid_at, amount: *amount, until: prepays.until };
+    let is_newest = session.sequence == prepays.sequence;
+    let asker = session.asked.as_ref().filter(|_| is_newest);
+    let told = asker.map(|asked| (asked.lane, asked.event, input.received_at.plus(facts.limits.command_life)));
+    let counts = SessionEvent::Prepaid { stay: session.stay.clone(), paid: paid.clone(), sequence: prepays.sequence, leave_by, told };
+    let again = if is_newest { Vec::new() } else { again(session, &paid) };
+    Some(std::iter::once(counts).chain(again).collect())
+}
+
+/// A newer price waits in vain, because it does not know of this payment: it is asked for again.
+fn again(session: &Session, paid: &Prepaid) -> Vec<SessionEvent> {
+    let (stay, sequence) = (session.stay.clone(), session.sequence.saturating_add(1));
+    let mut terms: Terms = session.terms().map(|terms| *terms).unwrap_or_default();
+    terms.paid.push(paid.clone());
+    terms.gone = session.gone;
+    let (right, terms) = (session.right.clone().map(Box::new), Some(Box::new(terms)));
+    match (session.stage, &session.departure, &session.asked) {
+        (Stage::Leaving, Some(departure), _) => vec![SessionEvent::Leaving { stay, departure: departure.clone(), sequence, right, terms }],
+        (Stage::Open, _, Some(asked)) => vec![SessionEvent::Asked { stay, departure: asked.clone(), sequence, right, terms }],
+        _ => Vec::new(),
+    }
+}
+
+/// A session for which something was paid.
+pub(super) fn with(mut session: Session, paid: &Prepaid, sequence: u32) -> Session {
+    session.prepaid.push(paid.clone());
+    session.prepaid.sort_by_key(|paid| paid.at);
+    if session.sequence == sequence {
+        session.asked = None;
+    }
+    session
+}
+
+#[cfg(test)]
+mod tests;
