@@ -210,7 +210,7 @@ fn judge_sessions(stays: &mut Stays, partition: Partition, groups: &[Group], inp
                 _ => Vec::new(),
             },
             Inbox::Desk => match inputs.desk.get(&group.sequence) {
-                Some((stored_at, Ok((home, key, event)))) if *home == partition && key == group.event => stays.desk(event, *stored_at),
+                Some((stored_at, Ok((home, key, event)))) if *home == partition && key == group.event => stays.desk(event, *stored_at, &actual),
                 _ => Vec::new(),
             },
             Inbox::Order => match inputs.event(group, partition) {

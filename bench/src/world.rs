@@ -201,7 +201,7 @@ impl World {
                 }
             }
             let stats = &shared.stats;
-            stats.gate_events.add(1);
+            stats.gate_events.add(u64::from(action.says.is_none()));
             stats.copies.add(u64::from(action.copy > 0));
             stats.late.add(u64::from(action.is_late()));
             if action.is_live() {
@@ -209,7 +209,7 @@ impl World {
                 shared.lanes.expect(action.event.lot, action.event.id, intended, is_entry);
             }
             let acked = send(&shared.bus, stats, action.message()).await;
-            stats.gate_acked.add(u64::from(acked.is_some()));
+            stats.gate_acked.add(u64::from(acked.is_some() && action.says.is_none()));
             if let Some(entered) = entered {
                 shared.entries.lock().expect("nobody panics while holding it").remove(&action.visit);
                 entered.notify_one();

@@ -5,9 +5,10 @@
 //! Not here: who may say it (the server's permissions, the operator API), what becomes of it (`rules`).
 
 use crate::{
-    Credential, EventId, LotId, Moment, Token,
+    Credential, EventId, GateKind, LaneId, LotId, Moment, Token,
     fact::{self, PartId, What},
     id,
+    rate::{Validation, ValidationKind},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -47,6 +48,56 @@ pub enum Says {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         of: Vec<Credential>,
     },
+    /// A merchant takes something off the stay of a car that is inside.
+    Validated {
+        /// Which car.
+        who: Credential,
+        /// What is taken off, and who bears it. Its id counts once for a stay.
+        validation: Validation,
+    },
+    /// A person let a car through, or saw that it passed unseen by any device.
+    LetThrough {
+        /// The lane.
+        lane: LaneId,
+        /// Which way: `entry` or `exit`.
+        way: GateKind,
+        /// Which car, where it was looked at: it is inside from then on, or has left and owes what it has not paid.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        who: Option<Credential>,
+        /// When; left out: now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Moment>,
+        /// Whether the barrier is to open for it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        open: bool,
+    },
+    /// A car that is inside was read wrongly, or came at another time. An exit that waits for its entry under the right plate has it then.
+    Corrected {
+        /// Under what it is known.
+        who: Credential,
+        /// What it really is; left out: that is right.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        is: Option<Credential>,
+        /// When it really came; left out: that is right.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        entered_at: Option<Moment>,
+    },
+    /// Nobody knows when the car came that waits at an exit, and it has no ticket: it pays what the rate table says of that.
+    Lost {
+        /// The car.
+        who: Credential,
+    },
+}
+
+/// Who said something, when and why: what an event carries of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Who.
+    pub author: AuthorId,
+    /// Why.
+    pub reason: Arc<str>,
+    /// When.
+    pub at: Moment,
 }
 
 impl Says {
@@ -54,6 +105,10 @@ impl Says {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Stated { .. } => "stated",
+            Self::Validated { .. } => "validated",
+            Self::LetThrough { .. } => "let_through",
+            Self::Corrected { .. } => "corrected",
+            Self::Lost { .. } => "lost",
         }
     }
 }
@@ -61,8 +116,15 @@ impl Says {
 impl DeskEvent {
     /// The longest reason, in characters.
     pub const REASON_MAX: usize = 200;
+    /// The longest id and bearer of a validation, in characters.
+    pub const NAME_MAX: usize = 64;
     /// The most vehicles of one statement.
     pub const VEHICLES_MAX: usize = 64;
+
+    /// Who said it, when and why.
+    pub fn said(&self) -> Said {
+        Said { author: self.author, reason: self.reason.clone(), at: self.said_at }
+    }
 
     /// The subject that it is published on.
     pub fn subject(&self) -> String {
@@ -83,9 +145,42 @@ impl DeskEvent {
         if self.said_at.0 < 0 {
             return Err("said_at is before 1970: it is microseconds since then, in UTC".into());
         }
-        let Says::Stated { what, of, .. } = &mut self.says;
-        stated(&self.lot, what, of)?;
+        let identify = |credential: &mut Credential| {
+            credential.check()?;
+            *credential = credential.clone().identity();
+            Ok::<(), String>(())
+        };
+        match &mut self.says {
+            Says::Stated { what, of, .. } => stated(&self.lot, what, of)?,
+            Says::Validated { who, validation } => {
+                identify(who)?;
+                sound(validation)?;
+            }
+            Says::LetThrough { way: GateKind::Price, .. } => return Err("nobody passes a pay station: way is entry or exit".into()),
+            Says::LetThrough { who: None, open: false, .. } => {
+                return Err("it names no car and opens nothing: name the car, or let it open the barrier".into());
+            }
+            Says::LetThrough { who, .. } => who.iter_mut().try_for_each(identify)?,
+            Says::Corrected { is: None, entered_at: None, .. } => return Err("nothing is corrected: say what it is, or entered_at".into()),
+            Says::Corrected { who, is, .. } => {
+                identify(who)?;
+                is.iter_mut().try_for_each(identify)?;
+            }
+            Says::Lost { who } => identify(who)?,
+        }
         Ok(self)
+    }
+}
+
+fn sound(validation: &Validation) -> Result<(), String> {
+    let has_a_name = |text: &str| (1..=DeskEvent::NAME_MAX).contains(&text.chars().count());
+    if !has_a_name(&validation.id) || !has_a_name(&validation.bearer) {
+        return Err(format!("a validation has an id and a bearer of 1 to {} characters each", DeskEvent::NAME_MAX));
+    }
+    match validation.kind {
+        ValidationKind::Percent { percent } if percent > 100 => Err(format!("{percent} percent: at most 100")),
+        ValidationKind::FreeTime { minutes: less } | ValidationKind::AmountOff { amount: less } if less < 0 => Err(format!("{less}: at least 0")),
+        ValidationKind::Free | ValidationKind::Percent { .. } | ValidationKind::FreeTime { .. } | ValidationKind::AmountOff { .. } => Ok(()),
     }
 }
 
@@ -168,6 +263,38 @@ mod tests {
             let told = event.clone().checked().err().unwrap_or_default();
             assert!(told.contains(part) && told.is_empty() == part.is_empty(), "{event:?}: {told:?}");
         }
+    }
+
+    #[test]
+    fn what_is_done_by_hand_is_held_to_what_it_means() {
+        let (who, lane) = (Credential::plate("粤b·12345", Colour::Blue), name("out"));
+        let off = |kind| Says::Validated { who: who.clone(), validation: Validation { id: "v-1".into(), bearer: "cinema".into(), kind } };
+        let through = |way, who, open| Says::LetThrough { lane, way, who, at: None, open };
+        let right = |is, entered_at| Says::Corrected { who: who.clone(), is, entered_at };
+        for (says, part) in [
+            (off(ValidationKind::Percent { percent: 100 }), ""),
+            (off(ValidationKind::Percent { percent: 101 }), "101 percent"),
+            (off(ValidationKind::FreeTime { minutes: -1 }), "-1"),
+            (
+                Says::Validated { who: who.clone(), validation: Validation { id: "".into(), bearer: "b".into(), kind: ValidationKind::Free } },
+                "1 to 64",
+            ),
+            (through(GateKind::Exit, Some(who.clone()), false), ""),
+            (through(GateKind::Entry, None, true), ""),
+            (through(GateKind::Entry, None, false), "names no car"),
+            (through(GateKind::Price, Some(who.clone()), true), "pay station"),
+            (right(Some(Credential::plate("粤B12346", Colour::Blue)), None), ""),
+            (right(None, Some(Moment(1))), ""),
+            (right(None, None), "nothing is corrected"),
+            (Says::Lost { who: Credential::plate("", Colour::Blue) }, "0 characters"),
+        ] {
+            let event = DeskEvent { says, ..said(What::Removed(fact::Kind::Bans), vec![]) };
+            let told = event.clone().checked().err().unwrap_or_default();
+            assert!(told.contains(part) && told.is_empty() == part.is_empty(), "{event:?}: {told:?}");
+        }
+        let lost = DeskEvent { says: Says::Lost { who: who.clone() }, ..said(What::Removed(fact::Kind::Bans), vec![]) };
+        let Ok(DeskEvent { says: Says::Lost { who }, .. }) = lost.checked() else { panic!("it is sound") };
+        assert_eq!(who, Credential::plate("粤B12345", Colour::Blue));
     }
 
     #[test]

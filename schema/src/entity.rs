@@ -297,13 +297,16 @@ pub struct Session {
     /// What merchants take off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validations: Vec<Validation>,
+    /// Whether nobody knows when it came.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
 }
 
 impl Session {
     /// What its next price depends on, beside its times and its right.
     pub fn terms(&self) -> Option<Box<Terms>> {
         let before = self.asked.as_ref().map(|asked| (self.sequence, asked.left_at));
-        let terms = Terms { paid: self.prepaid.clone(), validations: self.validations.clone(), before, gone: false };
+        let terms = Terms { paid: self.prepaid.clone(), validations: self.validations.clone(), before, gone: self.gone, lost: self.lost };
         (terms != Terms::default()).then(|| Box::new(terms))
     }
 }

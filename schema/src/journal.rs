@@ -3,7 +3,8 @@
 //! An event carries what its readers need: nobody looks at another processor's rows.
 
 use crate::{
-    Credential, Energy, EventId, Id, LaneId, LotId, Moment, Money, VehicleClass,
+    Credential, Energy, EventId, GateKind, Id, LaneId, LotId, Moment, Money, VehicleClass,
+    desk::Said,
     fact::{self, OperatorId, PartId, Stated, TimeBand},
     id::{self, Province},
     money::Currency,
@@ -139,6 +140,9 @@ impl Event {
                 SessionEvent::Gone { .. } => "gone",
                 SessionEvent::Owed { .. } => "owed",
                 SessionEvent::Stated { .. } => "stated",
+                SessionEvent::Validated { .. } => "validated",
+                SessionEvent::LetThrough { .. } => "let_through",
+                SessionEvent::Corrected { .. } => "corrected",
                 SessionEvent::Noted { .. } => "noted",
             },
             Self::Order(event) => match event {
@@ -181,6 +185,8 @@ impl Event {
                 | SessionEvent::Superseded { stay, .. }
                 | SessionEvent::Asked { stay, .. }
                 | SessionEvent::Prepaid { stay, .. }
+                | SessionEvent::Validated { stay, .. }
+                | SessionEvent::Corrected { stay, .. }
                 | SessionEvent::Leaving { stay, .. }
                 | SessionEvent::Closed { stay, .. }
                 | SessionEvent::Gone { stay, .. }
@@ -188,6 +194,7 @@ impl Event {
                 SessionEvent::Refused { province, .. }
                 | SessionEvent::Waiting { province, .. }
                 | SessionEvent::Stated { province, .. }
+                | SessionEvent::LetThrough { province, .. }
                 | SessionEvent::Noted { province, .. } => *province,
             },
             Self::Order(event) => match event {
@@ -278,6 +285,9 @@ pub struct Marks {
     /// Whether the lane opened by itself, having had no answer in time: no check was asked.
     #[serde(default, skip_serializing_if = "is_default")]
     pub local: bool,
+    /// Who said that nobody knows when it came, where that is so: it stood at an exit then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Said>,
 }
 
 /// How a car left.
@@ -309,6 +319,9 @@ pub struct Terms {
     /// Whether the car has gone already, and owes what it costs.
     #[serde(default, skip_serializing_if = "is_default")]
     pub gone: bool,
+    /// Whether nobody knows when it came: it costs what a lost ticket does.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lost: bool,
 }
 
 /// A price that is asked for.
@@ -418,6 +431,12 @@ pub enum Note {
     LocallyRefused,
     /// The car has gone, and owes nothing.
     NothingOwed,
+    /// A car of this credential is inside already.
+    AlreadyInside,
+    /// More of this than a stay can have.
+    TooMany,
+    /// What it says cannot be: a car that came after it left, or tomorrow.
+    Contradicts,
 }
 
 /// Events of SESSION.
@@ -575,6 +594,50 @@ pub enum SessionEvent {
         dropped: Vec<Credential>,
         /// The province of the desk's lot.
         province: Province,
+    },
+    /// A merchant takes something off a stay; it is priced anew where its price was asked for.
+    Validated {
+        /// The stay.
+        stay: Stay,
+        /// What is taken off.
+        validation: Validation,
+        /// Who said so.
+        by: Said,
+    },
+    /// A person let a car through, or saw that it passed; what came of that for its stay follows.
+    LetThrough {
+        /// The lot.
+        lot: LotId,
+        /// The lane.
+        lane: LaneId,
+        /// Its province.
+        province: Province,
+        /// Which way.
+        way: GateKind,
+        /// Which car, where it was looked at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        who: Option<Credential>,
+        /// Who said so.
+        by: Said,
+        /// Until when the barrier may open for it; none where it is not to open.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opens_until: Option<Moment>,
+        /// What was said, by its id.
+        event: EventId,
+    },
+    /// A stay was recorded wrongly: this is what it really is. It is priced anew where its price was asked for.
+    Corrected {
+        /// The stay as it is.
+        stay: Stay,
+        /// Under what it was known.
+        was: Credential,
+        /// When it was believed to have come.
+        came_at: Moment,
+        /// Who said so.
+        by: Said,
+        /// The exit that waited for this entry, if one did: `leaving` follows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        releases: Option<Id>,
     },
     /// Nothing was to be done.
     Noted {

@@ -27,6 +27,14 @@ pub enum Fate {
     Prepays,
     /// The driver asks twice and goes to the exit at once, whether the money has come or not.
     AsksAndGoes,
+    /// A merchant takes something off before the exit.
+    Coupon,
+    /// A person lets the car in.
+    ByHand,
+    /// The plate is read wrongly at the entry, and put right when it stands at the exit.
+    Misread,
+    /// Nobody saw the car come in, and it pays for a lost ticket.
+    LostTicket,
     /// The entry is at a lot that nobody has declared.
     Nowhere,
     /// The device's clock is a year ahead.
@@ -41,7 +49,7 @@ pub enum Fate {
 
 impl Fate {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::Plain,
         Self::Again,
         Self::LateEntry,
@@ -51,6 +59,10 @@ impl Fate {
         Self::ByItself,
         Self::Prepays,
         Self::AsksAndGoes,
+        Self::Coupon,
+        Self::ByHand,
+        Self::Misread,
+        Self::LostTicket,
         Self::Nowhere,
         Self::Ahead,
         Self::Old,
@@ -70,6 +82,10 @@ impl Fate {
             Self::ByItself => "by_itself",
             Self::Prepays => "prepays",
             Self::AsksAndGoes => "asks_and_goes",
+            Self::Coupon => "coupon",
+            Self::ByHand => "by_hand",
+            Self::Misread => "misread",
+            Self::LostTicket => "lost_ticket",
             Self::Nowhere => "nowhere",
             Self::Ahead => "ahead",
             Self::Old => "old",
@@ -148,6 +164,10 @@ impl Mix {
             (Fate::ByItself, 10),
             (Fate::Prepays, 150),
             (Fate::AsksAndGoes, 20),
+            (Fate::Coupon, 50),
+            (Fate::ByHand, 5),
+            (Fate::Misread, 5),
+            (Fate::LostTicket, 3),
             (Fate::Nowhere, 2),
             (Fate::Ahead, 2),
             (Fate::Old, 2),

@@ -69,7 +69,7 @@ mod tests {
         let mut known = BTreeSet::new();
         let mut kinds = [0, 0];
         for event in city.said() {
-            let Says::Stated { what, of, .. } = event.checked().expect("it is sound").says;
+            let Says::Stated { what, of, .. } = event.checked().expect("it is sound").says else { panic!("a statement") };
             kinds[usize::from(what.kind() == Kind::Bans)] += 1;
             assert!(of.into_iter().all(|car| known.insert(car)), "each car is named once");
         }

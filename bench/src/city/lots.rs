@@ -96,6 +96,7 @@ fn rate_tables() -> Vec<RateTable> {
         free_min,
         steps: steps.iter().map(|&(to_min, unit_min, price)| Step { to_min, unit_min, price }).collect(),
         cap_per_24h,
+        lost_ticket: (id != "office").then_some(5_000),
         ..RateTable::default()
     };
     vec![

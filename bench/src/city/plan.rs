@@ -8,8 +8,10 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rand_distr::{Distribution, Exp, Zipf};
 use schema::{
-    Credential, GateEvent, GateKind, LotId, Moment, Verdict,
+    Credential, DeskEvent, GateEvent, GateKind, LotId, Moment, Verdict,
+    desk::Says,
     gate::Colour,
+    rate::{Validation, ValidationKind},
     time::{DAY, MINUTE, SECOND},
     wire::{self, Format},
 };
@@ -52,6 +54,8 @@ pub struct Action {
     pub copy: u8,
     /// What the device saw.
     pub event: GateEvent,
+    /// What a person says instead, at the lot's desk.
+    pub says: Option<Box<Says>>,
 }
 
 impl Action {
@@ -67,11 +71,22 @@ impl Action {
 
     /// Whether a driver stands at the lane and waits for what it says.
     pub fn is_live(&self) -> bool {
-        self.copy == 0 && !self.is_late() && self.event.decided.is_none() && !matches!(self.fate(), Fate::Garbage | Fate::Contradiction)
+        self.copy == 0
+            && self.says.is_none()
+            && !self.is_late()
+            && self.event.decided.is_none()
+            && !matches!(self.fate(), Fate::Garbage | Fate::Contradiction)
     }
 
     /// The message. A copy has a message id of its own: what a device repeats by itself no dedupe window shall hide.
     pub fn message(&self) -> Message {
+        if let Some(says) = &self.says {
+            let GateEvent { id, lot, seen_at, .. } = self.event;
+            let author = "city".parse().expect("a name");
+            let said = DeskEvent { id, lot, said_at: seen_at, author, reason: self.fate().word().into(), says: (**says).clone() };
+            let headers = BTreeMap::from([(wire::CONTENT_TYPE.into(), Format::Json.content_type().into())]);
+            return Message { subject: said.subject(), payload: wire::encode(Format::Json, &said).into(), headers };
+        }
         let (mut subject, mut payload) = (self.event.subject(), wire::encode(Format::MessagePack, &self.event));
         match self.fate() {
             Fate::Garbage => payload = b"{\"v\":1,\"id\":".to_vec(),
@@ -170,7 +185,7 @@ impl<'a> Plan<'a> {
             decided: (fate == Fate::ByItself).then_some(Verdict::Open),
         };
         let (id, enters) = (lot.lot, lot.lanes[0].lane);
-        let entry = seen("e", id, enters, GateKind::Entry, entered_at);
+        let mut entry = seen("e", id, enters, GateKind::Entry, entered_at);
         let exit = seen("x", id, out, GateKind::Exit, left_at);
         let (mut enters_at, mut leaves_at) = (entered_at, left_at);
         match fate {
@@ -178,30 +193,55 @@ impl<'a> Plan<'a> {
             Fate::Again => {
                 for (event, at, step) in [(&entry, entered_at, Step::Entry), (&exit, left_at, Step::Exit)] {
                     let again = at.plus(self.dice.random_range(1..=40) * SECOND);
-                    self.add(Action { send_at: again, visit, step, copy: 1, event: event.clone() });
+                    self.add(Action { send_at: again, visit, step, copy: 1, event: event.clone(), says: None });
                 }
             }
             Fate::LateEntry => enters_at = left_at.plus(minutes(&mut self.dice, 20)),
             Fate::LateExit => leaves_at = left_at.plus(minutes(&mut self.dice, 240)),
             Fate::ReadTwice => {
                 let event = seen("r", id, out, GateKind::Exit, left_at.plus(5 * SECOND));
-                self.add(Action { send_at: event.seen_at, visit, step: Step::ReadAgain, copy: 0, event });
+                self.add(Action { send_at: event.seen_at, visit, step: Step::ReadAgain, copy: 0, event, says: None });
             }
             Fate::Inside => {
                 let between = entered_at.plus(left_at.since(entered_at) / 2);
                 let event = seen("i", id, enters, GateKind::Entry, between);
-                self.add(Action { send_at: between, visit, step: Step::Alone, copy: 0, event });
+                self.add(Action { send_at: between, visit, step: Step::Alone, copy: 0, event, says: None });
             }
             Fate::ByItself => {
                 enters_at = entered_at.plus(minutes(&mut self.dice, 10));
                 leaves_at = left_at.max(enters_at).plus(minutes(&mut self.dice, 10));
+            }
+            Fate::Coupon | Fate::ByHand | Fate::Misread | Fate::LostTicket => {
+                let who = credential.clone();
+                let (at, says) = match fate {
+                    Fate::Coupon => {
+                        let kind = if visit.is_multiple_of(5) { ValidationKind::Free } else { ValidationKind::AmountOff { amount: 300 } };
+                        let validation = Validation { id: format!("v-{visit}").into(), bearer: "cinema".into(), kind };
+                        (left_at.plus(-30 * SECOND), Says::Validated { who, validation })
+                    }
+                    Fate::ByHand => {
+                        let (lane, way, at) = (enters, GateKind::Entry, Some(entered_at));
+                        (entered_at, Says::LetThrough { lane, way, who: Some(who), at, open: true })
+                    }
+                    Fate::Misread => {
+                        entry.credential = Credential::plate(&format!("{}X", who.text.chars().take(20).collect::<String>()), Colour::Black);
+                        (left_at.plus(30 * SECOND), Says::Corrected { who: entry.credential.clone(), is: Some(who), entered_at: None })
+                    }
+                    _ => (left_at.plus(30 * SECOND), Says::Lost { who }),
+                };
+                let event = seen("d", id, enters, GateKind::Entry, at);
+                let (step, says) = (Step::Alone, Some(Box::new(says)));
+                self.add(Action { send_at: at, visit, step, copy: 0, event, says });
+                if matches!(fate, Fate::ByHand | Fate::LostTicket) {
+                    return self.add(Action { send_at: left_at, visit, step: Step::Exit, copy: 0, event: exit, says: None });
+                }
             }
             Fate::Prepays | Fate::AsksAndGoes => {
                 let before: &[i64] = if fate == Fate::Prepays { &[self.dice.random_range(1..=25) * 60] } else { &[70, 10] };
                 for (number, seconds) in before.iter().enumerate() {
                     let seen_at = left_at.plus(-seconds * SECOND).max(entered_at.plus(SECOND));
                     let event = seen(["p", "q"][number], id, out, GateKind::Price, seen_at);
-                    self.add(Action { send_at: seen_at, visit, step: Step::Alone, copy: 0, event });
+                    self.add(Action { send_at: seen_at, visit, step: Step::Alone, copy: 0, event, says: None });
                 }
             }
             Fate::Nowhere | Fate::Ahead | Fate::Old | Fate::Garbage | Fate::Contradiction => {
@@ -212,11 +252,11 @@ impl<'a> Plan<'a> {
                     Fate::Old => event.seen_at = entered_at.plus(-60 * DAY),
                     _ => {}
                 }
-                return self.add(Action { send_at: entered_at, visit, step: Step::Alone, copy: 0, event });
+                return self.add(Action { send_at: entered_at, visit, step: Step::Alone, copy: 0, event, says: None });
             }
         }
-        self.add(Action { send_at: enters_at, visit, step: Step::Entry, copy: 0, event: entry });
-        self.add(Action { send_at: leaves_at, visit, step: Step::Exit, copy: 0, event: exit });
+        self.add(Action { send_at: enters_at, visit, step: Step::Entry, copy: 0, event: entry, says: None });
+        self.add(Action { send_at: leaves_at, visit, step: Step::Exit, copy: 0, event: exit, says: None });
     }
 
     fn add(&mut self, action: Action) {

@@ -116,7 +116,7 @@ pub fn plan(declared: &Declared, asked: Asked) -> Vec<Planned> {
         let action = if let Some((_, car)) = leaving {
             let lane = car.lot.lanes[1].lane;
             let event = seen(car.visit, 'x', "plain", car.lot, lane, now, &car.credential);
-            Action { send_at: now, visit: car.visit, step: Step::Exit, copy: 0, event }
+            Action { send_at: now, visit: car.visit, step: Step::Exit, copy: 0, event, says: None }
         } else {
             visit += 1;
             let lot = &declared.lots[usize::try_from(whole(rank.sample(&mut dice))).unwrap_or(1).clamp(1, declared.lots.len()) - 1];
@@ -133,7 +133,7 @@ pub fn plan(declared: &Declared, asked: Asked) -> Vec<Planned> {
                 let ready = at_us + dice.random_range(500_000..3_000_000);
                 inside.insert((ready, visit), Inside { visit, lot, credential });
             }
-            Action { send_at: now, visit, step: Step::Entry, copy: 0, event }
+            Action { send_at: now, visit, step: Step::Entry, copy: 0, event, says: None }
         };
         if action.is_live() {
             recent.push_back(action.clone());

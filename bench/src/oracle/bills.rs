@@ -108,11 +108,17 @@ impl<'a> Bills<'a> {
             self.orders.insert(order, bill);
             return vec![OrderEvent::Unpriced { order, stay, departure, reason: "".into(), expires_at, inside }];
         };
-        let paid = terms.as_ref().map_or(&[][..], |terms| &terms.paid);
+        let is_lost = terms.as_ref().is_some_and(|terms| terms.lost);
+        if is_lost && table.lost_ticket.is_none() {
+            self.orders.insert(order, bill);
+            return vec![OrderEvent::Unpriced { order, stay, departure, reason: "".into(), expires_at, inside }];
+        }
+        let (paid, validations) = terms.as_ref().map_or((&[][..], &[][..]), |terms| (&terms.paid, &terms.validations));
         let total = price::after_payments(paid, i64::from(lot.declared.exit_grace_min), departure.left_at, |until| {
-            price::under_right(table, (stay.entered_at, until), right.as_deref(), &lot.zone)
+            price::validated(validations, price::under_right(table, (stay.entered_at, until), right.as_deref(), &lot.zone))
         });
-        let minutes = price::minutes(stay.entered_at, departure.left_at);
+        let total = table.lost_ticket.filter(|_| is_lost).map_or(total, |fee| Money::new(fee, table.currency));
+        let minutes = if is_lost { 0 } else { price::minutes(stay.entered_at, departure.left_at) };
         let quote = Quote { rate_table: table.id.clone(), version: table.version, minutes, lines: Vec::new(), total };
         let owed = (total.minor > 0 && (gone || terms.is_some_and(|terms| terms.gone))).then_some(OrderEvent::Owed {
             order,

@@ -66,6 +66,14 @@ pub struct Counts {
     pub orders_paid: u64,
     /// Orders that were withdrawn unpaid, because their stay was priced anew.
     pub orders_withdrawn: u64,
+    /// What merchants took off stays.
+    pub validated: u64,
+    /// Cars that a person let through.
+    pub let_through: u64,
+    /// Stays that a person put right.
+    pub corrected: u64,
+    /// Stays of which nobody knows when they began.
+    pub lost: u64,
     /// Prices that were asked for inside.
     pub prices_asked: u64,
     /// Stays, and parts of them, that were paid inside.
@@ -124,6 +132,7 @@ impl Counts {
                 self.sessions_opened += 1;
                 self.sessions_under_right += u64::from(marks.right.is_some());
                 self.sessions_overrun += u64::from(marks.overrun.is_some());
+                self.lost += u64::from(marks.lost.is_some());
                 self.sessions_released += u64::from(releases.is_some());
             }
             SessionEvent::Refused { reason, .. } => *self.refused.entry(*reason).or_default() += 1,
@@ -135,6 +144,9 @@ impl Counts {
             SessionEvent::Owed { .. } => self.sessions_owed += 1,
             SessionEvent::Asked { .. } => self.prices_asked += 1,
             SessionEvent::Prepaid { .. } => self.prepaid += 1,
+            SessionEvent::Validated { .. } => self.validated += 1,
+            SessionEvent::LetThrough { .. } => self.let_through += 1,
+            SessionEvent::Corrected { .. } => self.corrected += 1,
             SessionEvent::Waiting { .. } | SessionEvent::Leaving { .. } => {}
         }
     }

@@ -63,6 +63,7 @@ impl<'a> Heard<'a> {
             elsewhere: marks.elsewhere.filter(was_in),
             missed: marks.missed.clone(),
             local: marks.local,
+            lost: None,
         }
     }
 

@@ -5,7 +5,14 @@
 //!
 //! Not here: the lines that explain a price (`rules` makes them; the oracle only adds them up).
 
-use schema::{Moment, Money, Zone, fact::LocalMinute, journal::RightUsed, rate::Prepaid, reference::RateTable, time::MINUTE};
+use schema::{
+    Moment, Money, Zone,
+    fact::LocalMinute,
+    journal::RightUsed,
+    rate::{Prepaid, Validation, ValidationKind},
+    reference::RateTable,
+    time::MINUTE,
+};
 use std::collections::BTreeMap;
 
 /// Minutes of 24 hours.
@@ -62,6 +69,16 @@ pub fn under_right(table: &RateTable, (entered_at, left_at): (Moment, Moment), r
     let without_free = RateTable { free_min: 0, ..table.clone() };
     let price = |minutes: &i64| slow_price(&without_free, entered_at, entered_at.plus(minutes * MINUTE)).minor;
     Money::new(stretches.iter().map(price).sum(), table.currency)
+}
+
+/// A price less what the best of its validations takes off; the world's merchants give amounts, or all.
+pub fn validated(validations: &[Validation], price: Money) -> Money {
+    let off = |validation: &Validation| match validation.kind {
+        ValidationKind::Free => price.minor,
+        ValidationKind::AmountOff { amount } => amount.min(price.minor),
+        ValidationKind::FreeTime { .. } | ValidationKind::Percent { .. } => unreachable!("no merchant of the world gives {:?}", validation.kind),
+    };
+    Money::new(price.minor - validations.iter().map(off).max().unwrap_or(0), price.currency)
 }
 
 /// What is still due of a price after what was paid inside.

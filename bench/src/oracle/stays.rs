@@ -10,7 +10,7 @@ use schema::{
     fact::{self, PartId, Stated, What},
     id::{self, Kind, Place, Province},
     journal::{Departure, Marks, Note, OrderEvent, Prepays, Refusal, RightUsed, SessionEvent, Stay, Terms},
-    rate::Prepaid,
+    rate::{Prepaid, Validation},
     reference::{Direction, LotReference, Passback},
     time::{MINUTE, SECOND},
 };
@@ -33,6 +33,10 @@ struct Asks {
     newest: Option<Departure>,
     /// What was paid inside.
     paid: Vec<Prepaid>,
+    /// What merchants take off.
+    validations: Vec<Validation>,
+    /// Whether nobody knows when it came.
+    lost: bool,
 }
 
 impl Asks {
@@ -41,7 +45,7 @@ impl Asks {
         let before = self.newest.as_ref().map(|asked| (self.count, asked.left_at));
         self.count += 1;
         self.newest = Some(departure.clone());
-        let terms = Terms { paid: self.paid.clone(), validations: Vec::new(), before, gone };
+        let terms = Terms { paid: self.paid.clone(), validations: self.validations.clone(), before, gone, lost: self.lost };
         (self.count, (terms != Terms::default()).then(|| Box::new(terms)))
     }
 }
@@ -333,14 +337,24 @@ impl<'a> Stays<'a> {
     }
 
     /// What a person's saying becomes.
-    pub fn desk(&mut self, event: &DeskEvent, stored_at: Moment) -> Vec<SessionEvent> {
+    pub fn desk(&mut self, event: &DeskEvent, stored_at: Moment, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
         let province = self.world.lot(&event.lot).map(|lot| lot.declared.province);
         let noted = |note| vec![SessionEvent::Noted { note, concerns: None, lot: event.lot, province: province.unwrap_or(Province(0)), ask: None }];
         let Some(province) = province else { return noted(Note::Unknown) };
         if event.said_at < stored_at.plus(self.world.late_max.saturating_neg()) {
             return noted(Note::TooLate);
         }
-        let Says::Stated { part, what, of } = &event.says;
+        let by_hand = match &event.says {
+            Says::Stated { .. } => None,
+            Says::Validated { who, validation } => Some(self.validated(event, who, validation)),
+            Says::Corrected { who, is, entered_at } => Some(self.corrected(event, stored_at, who, (is.as_ref(), *entered_at))),
+            Says::Lost { who } => Some(self.lost(event, province, who)),
+            Says::LetThrough { .. } => Some(Ok(self.let_through(event, stored_at, province, actual))),
+        };
+        if let Some(decided) = by_hand {
+            return decided.unwrap_or_else(noted);
+        }
+        let Says::Stated { part, what, of } = &event.says else { return Vec::new() };
         let before = self.stated.get(&(event.lot, *part));
         match (before, what) {
             (None, What::Removed(_)) => return noted(Note::Unknown),
@@ -353,6 +367,122 @@ impl<'a> Stays<'a> {
         let stated = Stated { lot: event.lot, part: *part, what: what.clone(), of: of.clone(), author, reason, said_at };
         self.stated.insert((event.lot, *part), stated.clone());
         vec![SessionEvent::Stated { stated: Box::new(stated), dropped, province }]
+    }
+
+    /// The price that was asked for, asked for again.
+    fn again(&mut self, car: &Car) -> Option<SessionEvent> {
+        let (stay, departure) = self.inside.get(car)?.clone();
+        let right = self.rights.get(&stay.session).cloned().map(Box::new);
+        let asks = self.asks.entry(stay.session).or_default();
+        match (departure, asks.newest.clone()) {
+            (Some(departure), _) => {
+                let (sequence, terms) = asks.ask(&departure, false);
+                Some(SessionEvent::Leaving { stay, departure, sequence, right, terms })
+            }
+            (None, Some(departure)) => {
+                let (sequence, terms) = asks.ask(&departure, false);
+                Some(SessionEvent::Asked { stay, departure, sequence, right, terms })
+            }
+            (None, None) => None,
+        }
+    }
+
+    fn validated(&mut self, event: &DeskEvent, who: &Credential, validation: &Validation) -> Result<Vec<SessionEvent>, Note> {
+        let car = (event.lot, who.clone());
+        let (stay, _) = self.inside.get(&car).cloned().ok_or(Note::Unknown)?;
+        let asks = self.asks.entry(stay.session).or_default();
+        if asks.validations.iter().any(|known| known.id == validation.id) {
+            return Err(Note::AlreadyKnown);
+        }
+        if asks.validations.len() >= 16 {
+            return Err(Note::TooMany);
+        }
+        asks.validations.push(validation.clone());
+        let counts = SessionEvent::Validated { stay, validation: validation.clone(), by: event.said() };
+        Ok(std::iter::once(counts).chain(self.again(&car)).collect())
+    }
+
+    fn corrected(
+        &mut self,
+        event: &DeskEvent,
+        stored_at: Moment,
+        who: &Credential,
+        (is, entered_at): (Option<&Credential>, Option<Moment>),
+    ) -> Result<Vec<SessionEvent>, Note> {
+        let car = (event.lot, who.clone());
+        let (old, departure) = self.inside.get(&car).cloned().ok_or(Note::Unknown)?;
+        let mut stay = old.clone();
+        if let Some(is) = is {
+            stay.credential = is.clone();
+            stay.energy = is.energy().unwrap_or(stay.energy);
+        }
+        stay.entered_at = entered_at.unwrap_or(stay.entered_at);
+        let new_car = (event.lot, stay.credential.clone());
+        if stay == old {
+            return Err(Note::AlreadyKnown);
+        }
+        if new_car != car && self.inside.contains_key(&new_car) {
+            return Err(Note::AlreadyInside);
+        }
+        if stay.entered_at > stored_at.plus(AHEAD_MAX) || departure.as_ref().is_some_and(|departure| departure.left_at < stay.entered_at) {
+            return Err(Note::Contradicts);
+        }
+        self.inside.remove(&car);
+        let releases = self.waiting.get(&new_car).filter(|(_, exit)| departure.is_none() && exit.left_at >= stay.entered_at).cloned();
+        let (waiting, by) = (releases.as_ref().map(|(waiting, _)| *waiting), event.said());
+        let (was, came_at) = (old.credential, old.entered_at);
+        let mut events = vec![SessionEvent::Corrected { stay: stay.clone(), was, came_at, by, releases: waiting }];
+        let Some((_, exit)) = releases else {
+            self.inside.insert(new_car.clone(), (stay, departure));
+            events.extend(self.again(&new_car));
+            return Ok(events);
+        };
+        self.waiting.remove(&new_car);
+        events.extend(self.leaves(new_car, stay, exit));
+        Ok(events)
+    }
+
+    /// A stay whose exit had waited leaves by it.
+    fn leaves(&mut self, car: Car, stay: Stay, departure: Departure) -> Vec<SessionEvent> {
+        let right = self.rights.get(&stay.session).cloned().map(Box::new);
+        let (sequence, terms) = self.asks.entry(stay.session).or_default().ask(&departure, false);
+        let mut events = vec![SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right, terms }];
+        if departure.local {
+            self.owed.insert(stay.session, (stay.clone(), departure.clone()));
+            let asked = Some((sequence, departure.left_at));
+            events.push(SessionEvent::Gone { stay, departure, asked });
+        } else {
+            self.inside.insert(car, (stay, Some(departure)));
+        }
+        events
+    }
+
+    fn lost(&mut self, event: &DeskEvent, province: Province, who: &Credential) -> Result<Vec<SessionEvent>, Note> {
+        let car = (event.lot, who.clone());
+        let (waiting, departure) = self.waiting.remove(&car).ok_or(Note::Unknown)?;
+        let day = self.world.lot(&event.lot).map_or_else(|| departure.left_at.utc_day(), |lot| lot.zone.day(departure.left_at));
+        let session = id::derive(Kind::Session, Place { province, day, partition: self.partition }, &["lost", waiting.as_str()]);
+        let (class, energy) = (schema::VehicleClass::Small, who.energy().unwrap_or_default());
+        let (lane, entered_at, credential) = (departure.lane, departure.left_at, who.clone());
+        let stay = Stay { session, lot: event.lot, province, credential, lane, entered_at, class, energy, sharers: Vec::new() };
+        let marks = Box::new(Marks { lost: Some(event.said()), ..Marks::default() });
+        self.asks.entry(session).or_default().lost = true;
+        let (event, releases) = (departure.event, Some(waiting));
+        let opened = SessionEvent::Opened { stay: stay.clone(), event, expires_at: NO_END, releases, marks };
+        Ok(std::iter::once(opened).chain(self.leaves(car, stay, departure)).collect())
+    }
+
+    fn let_through(&mut self, event: &DeskEvent, stored_at: Moment, province: Province, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
+        let Says::LetThrough { lane, way, who, at, open } = &event.says else { return Vec::new() };
+        let (lot, by, opens_until) = (event.lot, event.said(), open.then_some(NO_END));
+        let mut events = vec![SessionEvent::LetThrough { lot, lane: *lane, province, way: *way, who: who.clone(), by, opens_until, event: event.id }];
+        if let Some(credential) = who.clone() {
+            let (seen_at, decided) = (at.unwrap_or(event.said_at), Some(Verdict::Open));
+            let (class, energy, confidence) = (None, None, None);
+            let passed = GateEvent { id: event.id, lot, lane: *lane, kind: *way, seen_at, credential, class, energy, confidence, decided };
+            events.extend(self.gate(&passed, stored_at, actual));
+        }
+        events
     }
 
     /// What an event of ORDER becomes.
@@ -431,10 +561,13 @@ pub fn normal(event: &SessionEvent) -> SessionEvent {
                 *ask = None;
             }
         }
-        SessionEvent::Prepaid { told: Some((_, _, end)), .. } => *end = NO_END,
+        SessionEvent::Prepaid { told: Some((_, _, end)), .. } | SessionEvent::LetThrough { opens_until: Some(end), .. } => *end = NO_END,
         SessionEvent::Leaving { .. }
         | SessionEvent::Asked { .. }
         | SessionEvent::Prepaid { .. }
+        | SessionEvent::Validated { .. }
+        | SessionEvent::LetThrough { .. }
+        | SessionEvent::Corrected { .. }
         | SessionEvent::Owed { .. }
         | SessionEvent::Gone { .. }
         | SessionEvent::Superseded { .. }

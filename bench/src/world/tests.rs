@@ -110,15 +110,15 @@ async fn what_is_not_acknowledged_is_sent_again() {
 }
 
 /// Answers everything in the one way that needs no rules: with a dead letter.
-async fn bury(bus: Arc<dyn Bus>, after: Duration) {
+async fn bury(bus: Arc<dyn Bus>, stream: &str, after: Duration) {
     let reader =
-        Reader { stream: "GATE".into(), durable: "grave".into(), filters: Vec::new(), ack_wait: Duration::from_secs(30), ack_pending_max: 1_000 };
+        Reader { stream: stream.into(), durable: "grave".into(), filters: Vec::new(), ack_wait: Duration::from_secs(30), ack_pending_max: 1_000 };
     let mut intake = bus.consume(reader).await.expect("in memory");
     loop {
         tokio::time::sleep(after).await;
         for delivery in intake.fetch(50, Duration::from_secs(1)).await.expect("in memory") {
             let partition = crate::logs::partition_token(&delivery.stored.subject, 1).expect("stored under its partition");
-            let letter = DeadLetter { stream: "GATE".into(), partition, reason: "test".into(), stored: delivery.stored.clone() };
+            let letter = DeadLetter { stream: stream.into(), partition, reason: "test".into(), stored: delivery.stored.clone() };
             bus.dead_letter(letter).await.expect("in memory");
             bus.ack(&delivery).await.expect("in memory");
         }
@@ -133,9 +133,12 @@ async fn run_tiny(seed: u64) -> (u64, String) {
     world.run(city.plan(), NOW, &mut stopped).await;
     let early = world.settle(Duration::from_millis(1)).await.expect_err("nothing is buried yet");
     assert!(early.left.unanswered > 0, "{early}");
-    let graves = tokio::spawn(bury(bus.clone(), Duration::from_secs(3)));
+    let graves = ["GATE", "DESK"].map(|stream| {
+        let bus = bus.clone();
+        tokio::spawn(async move { bury(bus, stream, Duration::from_secs(3)).await })
+    });
     let logs = world.settle(Duration::from_secs(600)).await.expect("all is buried in the end");
-    graves.abort();
+    graves.iter().for_each(tokio::task::JoinHandle::abort);
     (world.stats().gate_acked.get(), format!("{:?}", logs.gate))
 }
 

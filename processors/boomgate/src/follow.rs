@@ -42,7 +42,7 @@ const ROOM: &str = "facts";
 /// The journal that says something of vehicles.
 const JOURNAL: Journal = Journal::Session;
 /// Its events that do.
-const SAYING: [&str; 6] = ["opened", "closed", "superseded", "gone", "owed", "stated"];
+const SAYING: [&str; 7] = ["opened", "closed", "superseded", "gone", "owed", "stated", "corrected"];
 /// How many of our own appends may wait to be heard; what finds no room is read back from the journal.
 pub const HEARD_MAX: usize = 4_096;
 
@@ -304,6 +304,11 @@ fn parts(recorded: &Recorded) -> Said {
             let removed = Part { id: presence_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Presence) };
             concerned(stay).map(|credential| (credential.clone(), removed.clone())).collect()
         }
+        SessionEvent::Corrected { stay, was, .. } => {
+            let removed = Part { id: presence_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Presence) };
+            let wrong = (*was != stay.credential).then(|| (was.clone(), removed));
+            wrong.into_iter().chain(present(stay, None, recorded.at)).collect()
+        }
         SessionEvent::Stated { stated, dropped, .. } => {
             let removed = Part { id: stated.part, at: recorded.at, what: What::Removed(stated.what.kind()) };
             of(stated, recorded.at).into_iter().chain(dropped.iter().map(|credential| (credential.clone(), removed.clone()))).collect()
@@ -312,6 +317,8 @@ fn parts(recorded: &Recorded) -> Said {
         | SessionEvent::Waiting { .. }
         | SessionEvent::Asked { .. }
         | SessionEvent::Prepaid { .. }
+        | SessionEvent::Validated { .. }
+        | SessionEvent::LetThrough { .. }
         | SessionEvent::Leaving { .. }
         | SessionEvent::Noted { .. } => Vec::new(),
     }

@@ -15,6 +15,7 @@
 mod admit;
 pub mod checks;
 mod desk;
+mod hand;
 mod local;
 mod prepay;
 
@@ -280,14 +281,18 @@ fn touches(event: &Event) -> Vec<Touch> {
         SessionEvent::Waiting { waiting, .. } => [row(Table::Waiting, *waiting, true), None, None],
         SessionEvent::Asked { stay, .. }
         | SessionEvent::Prepaid { stay, .. }
+        | SessionEvent::Validated { stay, .. }
         | SessionEvent::Leaving { stay, .. }
         | SessionEvent::Owed { stay, .. }
         | SessionEvent::Closed { stay, gone: true, .. } => [row(Table::Sessions, stay.session, false), None, None],
         SessionEvent::Closed { stay, .. } | SessionEvent::Superseded { stay, .. } | SessionEvent::Gone { stay, .. } => {
             [row(Table::Sessions, stay.session, false), lot(stay), None]
         }
+        SessionEvent::Corrected { stay, releases, .. } => {
+            [row(Table::Sessions, stay.session, false), releases.and_then(|exit| row(Table::Waiting, exit, false)), None]
+        }
         SessionEvent::Stated { stated, province, .. } => desk::touches(stated, *province),
-        SessionEvent::Refused { .. } | SessionEvent::Noted { .. } => [None, None, None],
+        SessionEvent::Refused { .. } | SessionEvent::LetThrough { .. } | SessionEvent::Noted { .. } => [None, None, None],
     };
     touched.into_iter().flatten().collect()
 }
@@ -326,12 +331,19 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             asked: None,
             prepaid: Vec::new(),
             validations: Vec::new(),
+            lost: marks.lost.is_some(),
         })),
         (Table::Sessions, SessionEvent::Asked { departure, sequence, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { asked: Some(departure.clone()), sequence: *sequence, ..*session }))
         }
         (Table::Sessions, SessionEvent::Prepaid { paid, sequence, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(prepay::with(*session, paid, *sequence)))
+        }
+        (Table::Sessions, SessionEvent::Validated { validation, .. }, Some(Entity::Session(session))) => {
+            Entity::Session(Box::new(hand::validated(*session, validation)))
+        }
+        (Table::Sessions, SessionEvent::Corrected { stay, .. }, Some(Entity::Session(session))) => {
+            Entity::Session(Box::new(Session { stay: stay.clone(), ..*session }))
         }
         (Table::Sessions, SessionEvent::Leaving { departure, sequence, .. }, Some(Entity::Session(session))) => {
             let (asked, departure) = (Some(departure.clone()), Some(departure.clone()));
@@ -357,7 +369,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             departure: departure.clone(),
             released_by: None,
         })),
-        (Table::Waiting, SessionEvent::Opened { stay, .. }, Some(Entity::Waiting(waiting))) => {
+        (Table::Waiting, SessionEvent::Opened { stay, .. } | SessionEvent::Corrected { stay, .. }, Some(Entity::Waiting(waiting))) => {
             Entity::Waiting(Box::new(Waiting { released_by: Some(stay.session), ..*waiting }))
         }
         (table, ..) => unreachable!("{} does not concern {} {}", recorded.event.kind(), table.name(), key.id),
@@ -388,7 +400,21 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
     };
     match event {
         // A lane that has decided by itself waits for nothing.
-        SessionEvent::Opened { marks, .. } if marks.local => Vec::new(),
+        SessionEvent::Opened { marks, .. } if marks.local || marks.lost.is_some() => Vec::new(),
+        SessionEvent::LetThrough { lot, lane, province, by, opens_until: Some(expires_at), event, .. } => {
+            let subject = hand::subject(*province, *lot, by, event);
+            command(recorded, subject, |id| LaneCommand {
+                id,
+                lot: *lot,
+                lane: *lane,
+                answers: None,
+                verdict: Verdict::Open,
+                reason: "by_hand".into(),
+                due: None,
+                order: None,
+                expires_at: *expires_at,
+            })
+        }
         SessionEvent::Waiting { departure, .. } if departure.local => Vec::new(),
         SessionEvent::Closed { gone: true, .. } => Vec::new(),
         SessionEvent::Opened { stay, event, expires_at, .. } => at(stay.session, stay.lot, stay.lane, *event, Verdict::Open, "welcome", *expires_at),
@@ -419,6 +445,9 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         | SessionEvent::Gone { .. }
         | SessionEvent::Superseded { .. }
         | SessionEvent::Stated { .. }
+        | SessionEvent::Validated { .. }
+        | SessionEvent::LetThrough { .. }
+        | SessionEvent::Corrected { .. }
         | SessionEvent::Noted { .. } => Vec::new(),
     }
 }

@@ -138,7 +138,9 @@ fn price(facts: &Facts, question: &Question, gone: bool) -> Vec<OrderEvent> {
                 grace_min: i64::from(lot.declared.exit_grace_min),
                 ..quote::Stay::new(stay.entered_at, departure.left_at, zone)
             };
-            quote(tariff, &asked).map_err(|not_priced| not_priced.to_string())
+            let is_lost = terms.as_ref().is_some_and(|terms| terms.lost);
+            let priced = if is_lost { quote::lost_ticket(tariff, departure.left_at, zone) } else { quote(tariff, &asked) };
+            priced.map_err(|not_priced| not_priced.to_string())
         }
         None => Err(format!("lot {} has no rate table: give it one in the reference data", stay.lot)),
     };

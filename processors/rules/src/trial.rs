@@ -25,6 +25,7 @@ pub fn reference() -> Reference {
         free_min: 15,
         steps: vec![Step { to_min: None, unit_min: 60, price: 500 }],
         cap_per_24h: Some(2000),
+        lost_ticket: Some(2000),
         ..RateTable::default()
     };
     let lot = |name: &str, capacity, open, rate_table: Option<&str>| LotDeclared {

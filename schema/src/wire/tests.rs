@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     Cause, ChannelEvent, ChannelFact, Currency, Day, Energy, Event, GateEvent, GateKind, Id, Inbox, Journal, LaneCommand, Moment, Money, Partition,
     Recorded, RefundCall, VehicleClass, Verdict,
-    desk::{DeskEvent, Says},
+    desk::{DeskEvent, Said, Says},
     fact::{Arrear, AssignedRight, Ban, Part, Presence, Reservation, Scope, Stated, TimeBand, Weekdays, What},
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
@@ -72,9 +72,16 @@ fn prepaid() -> Prepaid {
     Prepaid { id: id(Kind::Order, "o").as_str().into(), at: AT, amount: FEE, until: AT }
 }
 
+fn validation() -> Validation {
+    Validation { id: "v-1".into(), bearer: "cinema".into(), kind: ValidationKind::FreeTime { minutes: 60 } }
+}
+
+fn said() -> Said {
+    Said { author: name("lin"), reason: "shown at the desk".into(), at: AT }
+}
+
 fn terms() -> Terms {
-    let validation = Validation { id: "v-1".into(), bearer: "cinema".into(), kind: ValidationKind::FreeTime { minutes: 60 } };
-    Terms { paid: vec![prepaid()], validations: vec![validation], before: Some((1, AT)), gone: true }
+    Terms { paid: vec![prepaid()], validations: vec![validation()], before: Some((1, AT)), gone: true, lost: true }
 }
 
 fn stated() -> Stated {
@@ -108,6 +115,24 @@ fn session_events() -> Vec<SessionEvent> {
         SessionEvent::Gone { stay: stay(), departure: Departure { local: true, ..departure() }, asked: None },
         SessionEvent::Owed { stay: stay(), order: id(Kind::Order, "o"), amount: FEE, operator: name("city") },
         SessionEvent::Stated { stated: Box::new(stated()), dropped: vec![Credential::plate("粤BD12345", Colour::Green)], province },
+        SessionEvent::Validated { stay: stay(), validation: validation(), by: said() },
+        SessionEvent::LetThrough {
+            lot,
+            lane,
+            province,
+            way: GateKind::Exit,
+            who: Some(stay().credential),
+            by: said(),
+            opens_until: Some(AT),
+            event: name("d2"),
+        },
+        SessionEvent::Corrected {
+            stay: stay(),
+            was: Credential::plate("粤B12346", Colour::Blue),
+            came_at: AT,
+            by: said(),
+            releases: Some(id(Kind::Waiting, "w")),
+        },
         SessionEvent::Noted { note: Note::AlreadyLeaving, concerns: Some(id(Kind::Session, "s")), lot, province, ask: Some((lane, name("e3"), AT)) },
     ]
 }
@@ -218,8 +243,15 @@ fn every_journal_event_reads_and_writes_its_golden_bytes() {
 fn what_a_session_remembers_reads_and_writes_its_golden_bytes() {
     let missed = vec![crate::fact::Kind::Bans];
     let right = Some(marks_right());
-    let marks =
-        Marks { right, overrun: Some(name("pass-8")), reservation: Some(name("res-1")), elsewhere: Some(name("lot-2")), missed, local: false };
+    let marks = Marks {
+        right,
+        overrun: Some(name("pass-8")),
+        reservation: Some(name("res-1")),
+        elsewhere: Some(name("lot-2")),
+        missed,
+        local: false,
+        lost: None,
+    };
     let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
     let recorded = Recorded { at: AT.plus(1), cause, event: Event::Session(opened(marks)) };
     let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };

@@ -128,6 +128,7 @@ fn admitted(case: &Case, marks: checks::Marks) -> Admitted {
             elsewhere: marks.elsewhere.copied(),
             missed: marks.missed.iter().collect(),
             local: false,
+            lost: None,
         }),
     }
 }

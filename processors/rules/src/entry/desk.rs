@@ -6,6 +6,7 @@
 //!
 //! Not here: who may say it (the server's permissions), how all processors come to know it (the cache).
 
+use super::hand;
 use crate::{Facts, Input, Touch, View};
 use schema::{
     DeskEvent, Entity, Key, Moment,
@@ -19,18 +20,19 @@ use schema::{
 /// What must be known, wherever it lies.
 pub(super) fn needs(facts: &Facts, event: &DeskEvent) -> Vec<Key> {
     let Some(lot) = facts.reference.lot(&event.lot) else { return Vec::new() };
-    let Says::Stated { part, .. } = &event.says;
+    let Says::Stated { part, .. } = &event.says else { return Vec::new() };
     vec![Key::fact(lot.declared.province, event.lot, part)]
 }
 
 pub(super) fn decide(view: &dyn View, facts: &Facts, input: &Input, event: &DeskEvent) -> Vec<SessionEvent> {
-    let province = facts.reference.lot(&event.lot).map(|lot| lot.declared.province);
-    let noted = |note| vec![SessionEvent::Noted { note, concerns: None, lot: event.lot, province: province.unwrap_or_default(), ask: None }];
-    let Some(province) = province else { return noted(Note::Unknown) };
+    let lot = facts.reference.lot(&event.lot);
+    let province = lot.map(|lot| lot.declared.province).unwrap_or_default();
+    let noted = |note| vec![SessionEvent::Noted { note, concerns: None, lot: event.lot, province, ask: None }];
+    let Some(lot) = lot else { return noted(Note::Unknown) };
     if input.received_at.since(event.said_at) > facts.limits.late_max {
         return noted(Note::TooLate);
     }
-    let Says::Stated { part, what, of } = &event.says;
+    let Says::Stated { part, what, of } = &event.says else { return hand::decide(view, facts, input, event, lot) };
     let before = match view.get(&Key::fact(province, event.lot, part)) {
         Some(Entity::Stated(before)) => Some(before),
         _ => None,

@@ -10,7 +10,7 @@ use crate::{Body, Facts, Input, View};
 use schema::{
     Entity, Event, GateEvent, Key, Table,
     entity::{Session, Stage},
-    journal::{Departure, Note, OrderEvent, SessionEvent, Terms},
+    journal::{Departure, Note, OrderEvent, SessionEvent},
     rate::Prepaid,
     time::MINUTE,
 };
@@ -31,7 +31,7 @@ pub(super) fn paid(view: &dyn View, facts: &Facts, input: &Input) -> Option<Vec<
     let noted = |note| vec![SessionEvent::Noted { note, concerns: Some(*session), lot: *lot, province: *province, ask: None }];
     let session = match Key::of(Table::Sessions, *session).and_then(|key| view.get(&key)) {
         Some(Entity::Session(session)) if session.stage == Stage::Closed => return Some(noted(Note::AlreadyClosed)),
-        Some(Entity::Session(session)) => session,
+        Some(Entity::Session(session)) => &**session,
         _ => return Some(noted(Note::Unknown)),
     };
     let grace = facts.reference.lot(lot).map_or(0, |lot| i64::from(lot.declared.exit_grace_min));
@@ -41,21 +41,19 @@ pub(super) fn paid(view: &dyn View, facts: &Facts, input: &Input) -> Option<Vec<
     let asker = session.asked.as_ref().filter(|_| is_newest);
     let told = asker.map(|asked| (asked.lane, asked.event, input.received_at.plus(facts.limits.command_life)));
     let counts = SessionEvent::Prepaid { stay: session.stay.clone(), paid: paid.clone(), sequence: prepays.sequence, leave_by, told };
-    let again = if is_newest { Vec::new() } else { again(session, &paid) };
+    // A newer price waits in vain, because it does not know of this payment.
+    let again = if is_newest { None } else { ask_again(&with(session.clone(), &paid, prepays.sequence)) };
     Some(std::iter::once(counts).chain(again).collect())
 }
 
-/// A newer price waits in vain, because it does not know of this payment: it is asked for again.
-fn again(session: &Session, paid: &Prepaid) -> Vec<SessionEvent> {
+/// The price that was asked for, asked for again: it depends on something that has changed.
+pub(super) fn ask_again(session: &Session) -> Option<SessionEvent> {
     let (stay, sequence) = (session.stay.clone(), session.sequence.saturating_add(1));
-    let mut terms: Terms = session.terms().map(|terms| *terms).unwrap_or_default();
-    terms.paid.push(paid.clone());
-    terms.gone = session.gone;
-    let (right, terms) = (session.right.clone().map(Box::new), Some(Box::new(terms)));
+    let (right, terms) = (session.right.clone().map(Box::new), session.terms());
     match (session.stage, &session.departure, &session.asked) {
-        (Stage::Leaving, Some(departure), _) => vec![SessionEvent::Leaving { stay, departure: departure.clone(), sequence, right, terms }],
-        (Stage::Open, _, Some(asked)) => vec![SessionEvent::Asked { stay, departure: asked.clone(), sequence, right, terms }],
-        _ => Vec::new(),
+        (Stage::Leaving, Some(departure), _) => Some(SessionEvent::Leaving { stay, departure: departure.clone(), sequence, right, terms }),
+        (Stage::Open, _, Some(asked)) => Some(SessionEvent::Asked { stay, departure: asked.clone(), sequence, right, terms }),
+        _ => None,
     }
 }
 

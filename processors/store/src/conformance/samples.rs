@@ -77,6 +77,7 @@ pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64
         asked: None,
         prepaid: Vec::new(),
         validations: Vec::new(),
+        lost: false,
     };
     let key = Key { table: Table::Sessions, province, day: DAY, bucket, id: token(name) };
     Row { key, at: Moment(at), entity: Entity::Session(Box::new(session)) }

@@ -1,0 +1,158 @@
+//! What a person does by hand: a coupon, a barrier that is opened, a read that is put right, a ticket that is lost.
+//!
+//! Invariants
+//! 1. Each names who did it and why   (`tests::what_is_done_by_hand_has_its_outcome`).
+//! 2. What changes a price has it asked for anew, and the old one is paid no more   (`tests::a_price_follows_what_is_put_right`).
+//!
+//! Not here: who may do it (the server's permissions), what it costs then (`pricing`).
+
+use super::{gate, prepay::ask_again};
+use crate::{Facts, Input, View};
+use schema::{
+    Credential, DeskEvent, Entity, GateEvent, Handle, Id, LotId, Partition, Verdict,
+    desk::{Said, Says},
+    entity::{Answer, Session, Stage, Waiting},
+    id::{self, Kind, Place, Province},
+    journal::{Departure, Marks, Note, SessionEvent, Stay, Terms},
+    rate::Validation,
+    reference::LotReference,
+};
+
+/// The most validations of a stay.
+const VALIDATIONS_MAX: usize = 16;
+
+/// What becomes of it.
+pub(super) fn decide(view: &dyn View, facts: &Facts, input: &Input, event: &DeskEvent, lot: &LotReference) -> Vec<SessionEvent> {
+    let province = lot.declared.province;
+    let decided = match &event.says {
+        Says::Validated { who, validation } => validate(view, event, who, validation),
+        Says::Corrected { who, .. } => correct(view, input, event, who),
+        Says::Lost { who } => lost(view, facts, event, who, lot),
+        Says::LetThrough { .. } => Ok(let_through(view, facts, input, event, province)),
+        // Decided where it is stated.
+        Says::Stated { .. } => Err(Note::Unknown),
+    };
+    decided.unwrap_or_else(|note| vec![SessionEvent::Noted { note, concerns: None, lot: event.lot, province, ask: None }])
+}
+
+fn inside<'a>(view: &'a dyn View, lot: LotId, who: &Credential) -> Option<&'a Session> {
+    match view.find(&Handle::Inside(lot, who.clone())) {
+        Some(Entity::Session(session)) => Some(session),
+        _ => None,
+    }
+}
+
+fn waiting<'a>(view: &'a dyn View, lot: LotId, who: &Credential) -> Option<&'a Waiting> {
+    match view.find(&Handle::Waiting(lot, who.clone())) {
+        Some(Entity::Waiting(waiting)) => Some(waiting),
+        _ => None,
+    }
+}
+
+fn validate(view: &dyn View, event: &DeskEvent, who: &Credential, validation: &Validation) -> Result<Vec<SessionEvent>, Note> {
+    let session = inside(view, event.lot, who).ok_or(Note::Unknown)?;
+    if session.validations.iter().any(|known| known.id == validation.id) {
+        return Err(Note::AlreadyKnown);
+    }
+    if session.validations.len() >= VALIDATIONS_MAX {
+        return Err(Note::TooMany);
+    }
+    let counts = SessionEvent::Validated { stay: session.stay.clone(), validation: validation.clone(), by: event.said() };
+    let again = ask_again(&validated(session.clone(), validation));
+    Ok(std::iter::once(counts).chain(again).collect())
+}
+
+/// A session with what a merchant takes off.
+pub(super) fn validated(mut session: Session, validation: &Validation) -> Session {
+    session.validations.push(validation.clone());
+    session
+}
+
+fn correct(view: &dyn View, input: &Input, event: &DeskEvent, who: &Credential) -> Result<Vec<SessionEvent>, Note> {
+    let Says::Corrected { is, entered_at, .. } = &event.says else { return Err(Note::Unknown) };
+    let session = inside(view, event.lot, who).ok_or(Note::Unknown)?;
+    let old = &session.stay;
+    let credential = is.clone().unwrap_or_else(|| old.credential.clone());
+    let energy = is.as_ref().and_then(Credential::energy).unwrap_or(old.energy);
+    let stay = Stay { entered_at: entered_at.unwrap_or(old.entered_at), energy, credential, ..old.clone() };
+    if stay == *old {
+        return Err(Note::AlreadyKnown);
+    }
+    if stay.credential != old.credential && inside(view, event.lot, &stay.credential).is_some() {
+        return Err(Note::AlreadyInside);
+    }
+    let left_at = session.departure.as_ref().map(|departure| departure.left_at);
+    if stay.entered_at.since(input.received_at) > Answer::AHEAD_MAX || left_at.is_some_and(|left_at| left_at < stay.entered_at) {
+        return Err(Note::Contradicts);
+    }
+    let exit = waiting(view, event.lot, &stay.credential).filter(|exit| session.stage == Stage::Open && exit.departure.left_at >= stay.entered_at);
+    let (was, came_at, by, releases) = (old.credential.clone(), old.entered_at, event.said(), exit.map(|exit| exit.waiting));
+    let corrected = SessionEvent::Corrected { stay: stay.clone(), was, came_at, by, releases };
+    let session = Session { stay, ..session.clone() };
+    let again = match exit {
+        Some(exit) => leave(&session, exit.departure.clone(), session.terms()),
+        None => ask_again(&session).into_iter().collect(),
+    };
+    Ok(std::iter::once(corrected).chain(again).collect())
+}
+
+/// The exit that waited is that of this session.
+fn leave(session: &Session, departure: Departure, terms: Option<Box<Terms>>) -> Vec<SessionEvent> {
+    let (stay, sequence) = (session.stay.clone(), session.sequence.saturating_add(1));
+    let asked = Some((sequence, departure.left_at));
+    let right = session.right.clone().map(Box::new);
+    let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right, terms };
+    let gone = departure.local.then_some(SessionEvent::Gone { stay, departure, asked });
+    std::iter::once(leaving).chain(gone).collect()
+}
+
+fn lost(view: &dyn View, facts: &Facts, event: &DeskEvent, who: &Credential, lot: &LotReference) -> Result<Vec<SessionEvent>, Note> {
+    let exit = waiting(view, event.lot, who).ok_or(Note::Unknown)?;
+    let departure = exit.departure.clone();
+    let place = Place { province: lot.declared.province, day: lot.zone.day(departure.left_at), partition: Partition::of_lot(event.lot.as_str()) };
+    let session = id::derive(Kind::Session, place, &["lost", exit.waiting.as_str()]);
+    let stay = Stay {
+        session,
+        lot: event.lot,
+        province: lot.declared.province,
+        credential: who.clone(),
+        lane: departure.lane,
+        entered_at: departure.left_at,
+        class: schema::VehicleClass::default(),
+        energy: who.energy().unwrap_or_default(),
+        sharers: Vec::new(),
+    };
+    let marks = Box::new(Marks { lost: Some(event.said()), ..Marks::default() });
+    let expires_at = event.said_at.plus(facts.limits.command_life);
+    let opened = SessionEvent::Opened { stay: stay.clone(), event: departure.event, expires_at, releases: Some(exit.waiting), marks };
+    let terms = Some(Box::new(Terms { lost: true, ..Terms::default() }));
+    let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence: 1, right: None, terms };
+    let asked = Some((1, departure.left_at));
+    let gone = departure.local.then_some(SessionEvent::Gone { stay, departure, asked });
+    Ok([opened, leaving].into_iter().chain(gone).collect())
+}
+
+fn let_through(view: &dyn View, facts: &Facts, input: &Input, event: &DeskEvent, province: Province) -> Vec<SessionEvent> {
+    let Says::LetThrough { lane, way, who, at, open } = &event.says else { return Vec::new() };
+    let opens_until = open.then(|| event.said_at.plus(facts.limits.command_life));
+    let (lot, by) = (event.lot, event.said());
+    let fact = SessionEvent::LetThrough { lot, lane: *lane, province, way: *way, who: who.clone(), by, opens_until, event: event.id };
+    let passed = who.as_ref().map(|who| crossing(event, who, *lane, *way, at.unwrap_or(event.said_at)));
+    let became = passed.map(|passed| gate(view, facts, input, &passed)).unwrap_or_default();
+    std::iter::once(fact).chain(became).collect()
+}
+
+/// What a lane would have told that opened by itself.
+fn crossing(event: &DeskEvent, who: &Credential, lane: schema::LaneId, kind: schema::GateKind, seen_at: schema::Moment) -> GateEvent {
+    let (class, energy, confidence, decided) = (None, None, None, Some(Verdict::Open));
+    GateEvent { id: event.id, lot: event.lot, lane, kind, seen_at, credential: who.clone(), class, energy, confidence, decided }
+}
+
+/// What the command of a barrier that is opened by hand is about.
+pub(super) fn subject(province: Province, lot: LotId, by: &Said, event: &schema::EventId) -> Id {
+    let place = Place { province, day: by.at.utc_day(), partition: Partition::of_lot(lot.as_str()) };
+    id::derive(Kind::Session, place, &[lot.as_str(), event.as_str(), &by.at.0.to_string()])
+}
+
+#[cfg(test)]
+mod tests;
