@@ -264,6 +264,29 @@ pub struct RightUsed {
     pub bands: Vec<TimeBand>,
 }
 
+/// What a decision was made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// The prechecks in their order, with blanks between: each by its name, and after a `=` what it found, if that was anything.
+    pub checks: Arc<str>,
+    /// What was known of the car elsewhere, as far as it was needed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<Known>,
+}
+
+/// What was known of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The kind.
+    pub kind: fact::Kind,
+    /// How many things; none where that did not come in time, or was not waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<u16>,
+    /// How long ago the newest of them was recorded, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_ms: Option<i64>,
+}
+
 /// What a session remembers of the decision that let its car in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
@@ -457,6 +480,9 @@ pub enum SessionEvent {
         /// What was found of its car.
         #[serde(default, skip_serializing_if = "is_default")]
         marks: Box<Marks>,
+        /// What that was decided on; none where nothing was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        made_of: Option<Box<Made>>,
     },
     /// A car was not let in, or its event could not be believed.
     Refused {
@@ -479,6 +505,9 @@ pub enum SessionEvent {
         /// Whether a person is asked instead.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         ask: bool,
+        /// What that was decided on; none where no check was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        made_of: Option<Box<Made>>,
     },
     /// A car comes in that is inside already, as far as we know: its old session ends without a price and its space is free.
     Superseded {

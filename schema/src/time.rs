@@ -82,6 +82,11 @@ impl Zone {
         Even { offset, until }
     }
 
+    /// The local date and time of a moment, to the millisecond.
+    pub fn text(&self, moment: Moment) -> String {
+        self.0.to_datetime(timestamp(moment)).strftime("%F %T%.3f").to_string()
+    }
+
     /// The weekday (0 is Monday) and the minute since midnight of a moment.
     pub fn week_minute(&self, moment: Moment) -> (u8, u16) {
         let local = self.0.to_datetime(timestamp(moment));
@@ -114,6 +119,7 @@ mod tests {
         for (zone, day) in [("Asia/Shanghai", 261_124), ("America/Los_Angeles", 261_123), ("+11:00", 261_124)] {
             assert_eq!(Zone::named(zone).map(|z| z.day(moment)), Some(Day(day)), "{zone}");
         }
+        assert_eq!(Zone::named("Asia/Shanghai").map(|zone| zone.text(moment.plus(7_000))), Some("2026-11-24 00:30:00.007".into()));
         assert_eq!(Zone::named("Mars/Olympus"), None);
     }
 

@@ -99,6 +99,7 @@ impl<'a> Stays<'a> {
                 seen_at: event.seen_at,
                 expires_at: NO_END,
                 ask,
+                made_of: None,
             }]
         };
         let refused = |reason| turned_away(reason, false);
@@ -178,7 +179,7 @@ impl<'a> Stays<'a> {
         }
         self.rights.extend(marks.right.clone().map(|right| (stay.session, right)));
         let (opened, marks) = (stay.clone(), Box::new(marks));
-        events.push(SessionEvent::Opened { stay: opened, event: event.id, expires_at: NO_END, releases: None, marks });
+        events.push(SessionEvent::Opened { stay: opened, event: event.id, expires_at: NO_END, releases: None, marks, made_of: None });
         self.inside.insert(car, (stay, None));
         events
     }
@@ -193,7 +194,7 @@ impl<'a> Stays<'a> {
         let (waiting, departure) = self.waiting.remove(&car).expect("it waits");
         let marks = Box::new(Marks { local: event.decided.is_some(), ..Marks::default() });
         let releases = Some(waiting);
-        let mut events = vec![SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases, marks }];
+        let mut events = vec![SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases, marks, made_of: None }];
         let (sequence, terms) = self.asks.entry(stay.session).or_default().ask(&departure, false);
         events.push(SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right: None, terms });
         if departure.local {
@@ -226,7 +227,7 @@ impl<'a> Stays<'a> {
             events.push(SessionEvent::Superseded { stay: old, by: session, flagged: true });
         }
         let marks = Box::new(Marks { local: true, ..Marks::default() });
-        events.push(SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases: None, marks });
+        events.push(SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases: None, marks, made_of: None });
         self.inside.insert(car, (stay, None));
         events
     }
@@ -297,6 +298,7 @@ impl<'a> Stays<'a> {
                 seen_at: event.seen_at,
                 expires_at: NO_END,
                 ask: true,
+                made_of: None,
             }],
         }
     }
@@ -468,7 +470,7 @@ impl<'a> Stays<'a> {
         let marks = Box::new(Marks { lost: Some(event.said()), ..Marks::default() });
         self.asks.entry(session).or_default().lost = true;
         let (event, releases) = (departure.event, Some(waiting));
-        let opened = SessionEvent::Opened { stay: stay.clone(), event, expires_at: NO_END, releases, marks };
+        let opened = SessionEvent::Opened { stay: stay.clone(), event, expires_at: NO_END, releases, marks, made_of: None };
         Ok(std::iter::once(opened).chain(self.leaves(car, stay, departure)).collect())
     }
 
@@ -546,10 +548,11 @@ fn lane_refuses(lot: &LotReference, event: &GateEvent) -> Option<Refusal> {
 pub fn normal(event: &SessionEvent) -> SessionEvent {
     let mut event = event.clone();
     match &mut event {
-        SessionEvent::Opened { expires_at, .. }
-        | SessionEvent::Refused { expires_at, .. }
-        | SessionEvent::Waiting { expires_at, .. }
-        | SessionEvent::Closed { expires_at, .. } => *expires_at = NO_END,
+        // What it was decided on is told for people; whether it was decided rightly is judged by what came of it.
+        SessionEvent::Opened { expires_at, made_of, .. } | SessionEvent::Refused { expires_at, made_of, .. } => {
+            (*expires_at, *made_of) = (NO_END, None);
+        }
+        SessionEvent::Waiting { expires_at, .. } | SessionEvent::Closed { expires_at, .. } => *expires_at = NO_END,
         SessionEvent::Noted { note, concerns, ask, .. } => {
             if let Some((_, _, end)) = ask {
                 *end = NO_END;

@@ -171,7 +171,14 @@ fn right() -> Logs {
     let bill = Bill { order, lot: Some(stay.lot), day: schema::Day(261_123) };
 
     let sequence = scribe.gate(&entry, entry.seen_at);
-    let opened = Event::Session(SessionEvent::Opened { stay: stay.clone(), event: entry.id, expires_at: end, releases: None, marks: Box::default() });
+    let opened = Event::Session(SessionEvent::Opened {
+        stay: stay.clone(),
+        event: entry.id,
+        expires_at: end,
+        releases: None,
+        marks: Box::default(),
+        made_of: None,
+    });
     scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, entry.key()), vec![opened]);
     // The same entry again is the same entry.
     scribe.gate(&entry, entry.seen_at.plus(SECOND));
@@ -180,18 +187,11 @@ fn right() -> Logs {
     {
         let event = seen(GateKind::Entry, id, lot, plate, 3);
         let sequence = scribe.gate(&event, event.seen_at);
-        let refused = SessionEvent::Refused {
-            lot: event.lot,
-            lane: event.lane,
-            province: Province(province),
-            credential: event.credential.clone(),
-            reason,
-            event: event.id,
-            seen_at: event.seen_at,
-            expires_at: end,
-            ask: false,
-        };
-        scribe.journal(Journal::Session, Partition::of_lot(lot), (Inbox::Gate, sequence, event.key()), vec![Event::Session(refused)]);
+        let (home, key) = (Partition::of_lot(lot), event.key());
+        let GateEvent { id: event, lot, lane, seen_at, credential, .. } = event;
+        let (province, ask, made_of, expires_at) = (Province(province), false, None, end);
+        let refused = SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at, ask, made_of };
+        scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, key), vec![Event::Session(refused)]);
     }
 
     let sequence = scribe.gate(&exit, exit.seen_at);
@@ -302,7 +302,8 @@ fn second_stay(scribe: &mut Scribe, home: Partition, end: Moment) {
     };
     scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, again.key()), vec![Event::Session(noted)]);
     let sequence = scribe.gate(&entry, exit.seen_at.plus(MINUTE));
-    let opened = SessionEvent::Opened { stay: stay.clone(), event: entry.id, expires_at: end, releases: Some(waiting), marks: Box::default() };
+    let opened =
+        SessionEvent::Opened { stay: stay.clone(), event: entry.id, expires_at: end, releases: Some(waiting), marks: Box::default(), made_of: None };
     let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1, right: None, terms: None };
     let events = vec![Event::Session(opened), Event::Session(leaving)];
     let cited = scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, entry.key()), events).remove(1);

@@ -10,6 +10,7 @@ pub mod connect;
 pub mod deadletter;
 pub mod demo;
 pub mod desk;
+pub mod explain;
 pub mod facts;
 pub mod follow;
 pub mod http;

@@ -5,7 +5,7 @@ use boomgate::{
     auth::{self, User},
     config::Config,
     connect::{self, Parts},
-    deadletter, demo, desk, http, rates, reference, replay,
+    deadletter, demo, desk, explain, http, rates, reference, replay,
     replica::Readiness,
     run, verify,
 };
@@ -138,6 +138,17 @@ enum Command {
     Desk {
         /// A file with one JSON object or an array of them, as the module `schema::desk` says; `-` for standard input.
         file: PathBuf,
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml")]
+        config: PathBuf,
+    },
+    /// Tells the whole story of a session, order, refund or plate from the log, in plain words.
+    Explain {
+        /// An id, or the text of a plate, tag or ticket.
+        what: String,
+        /// Prints it as JSON, with the events themselves.
+        #[arg(long)]
+        json: bool,
         /// The configuration.
         #[arg(long, default_value = "boomgate.toml")]
         config: PathBuf,
@@ -300,6 +311,16 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
                 server.stop().await;
             }
             all
+        }
+        Command::Explain { what, json, config } => {
+            let (bus, server) = Parts::broker(&Config::read(&config)?, User::Auditor, "boomgate explain", true).await?;
+            // Without reference data times are told in UTC.
+            let declared = reference::in_force(&*bus).await.unwrap_or_default();
+            let told = explain::story(&*bus, &schema::Reference::resolve(declared)?, &explain::What::of(&what)).await;
+            if let Some(mut server) = server {
+                server.stop().await;
+            }
+            explain::print(&told?, &what, json).map(|()| true)
         }
         Command::Cache { what: Caches::Rebuild, config } => {
             let parts = connect::connect(&Config::read(&config)?, User::Operator, "boomgate cache").await?;

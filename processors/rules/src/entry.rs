@@ -94,10 +94,11 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
 
 fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec<SessionEvent> {
     let expires_at = event.seen_at.plus(facts.limits.command_life);
-    let refuse = |province: Province, reason: Refusal, ask: bool| {
+    let refuse_on = |province: Province, reason: Refusal, ask: bool, made_of| {
         let GateEvent { lot, lane, credential, id, seen_at, .. } = event.clone();
-        vec![SessionEvent::Refused { lot, lane, province, credential, reason, event: id, seen_at, expires_at, ask }]
+        vec![SessionEvent::Refused { lot, lane, province, credential, reason, event: id, seen_at, expires_at, ask, made_of }]
     };
+    let refuse = |province, reason, ask| refuse_on(province, reason, ask, None);
     let Some(lot) = facts.reference.lot(&event.lot) else { return refuse(Province(0), Refusal::UnknownLot, false) };
     let province = lot.declared.province;
     if let Some(reason) = unbelievable(facts, input, event) {
@@ -119,7 +120,8 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
             (Some(exit), _) => {
                 let stay = stay(lot, event);
                 let marks = Box::new(Marks { local: event.decided.is_some(), ..Marks::default() });
-                let opened = SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at, releases: Some(exit.waiting), marks };
+                let opened =
+                    SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at, releases: Some(exit.waiting), marks, made_of: None };
                 let (right, terms) = (None, None);
                 let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1, right, terms };
                 let asked = Some((1, exit.departure.left_at));
@@ -127,19 +129,21 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
                 [opened, leaving].into_iter().chain(gone).collect()
             }
             (None, inside) if event.decided.is_some() => local::entered(lot, event, inside, expires_at),
-            (None, inside) => match admit(view, lot, event, inside) {
+            (None, inside) => match admit(view, lot, event, inside, input.received_at) {
                 Admission::Again(session) => {
                     let (note, concerns) = (Note::DoubleRead, Some(session));
                     vec![SessionEvent::Noted { note, concerns, lot: event.lot, province, ask: Some((event.lane, event.id, expires_at)) }]
                 }
-                Admission::Refused(reason) => refuse(province, reason, false),
-                Admission::Asked(reason) => refuse(province, reason, true),
+                Admission::Refused(reason, made_of) => refuse_on(province, reason, false, Some(Box::new(made_of))),
+                Admission::Asked(reason, made_of) => refuse_on(province, reason, true, Some(Box::new(made_of))),
                 Admission::Open(admitted) => {
-                    let Admitted { inside: passback, sharers, marks } = *admitted;
+                    let Admitted { inside: passback, sharers, marks, made_of } = *admitted;
                     let stay = Stay { sharers, ..stay(lot, event) };
                     let (by, flagged) = (stay.session, passback == Some(Passback::Flag));
                     let old = inside.map(|old| SessionEvent::Superseded { stay: old.stay.clone(), by, flagged });
-                    old.into_iter().chain([SessionEvent::Opened { stay, event: event.id, expires_at, releases: None, marks }]).collect()
+                    old.into_iter()
+                        .chain([SessionEvent::Opened { stay, event: event.id, expires_at, releases: None, marks, made_of: Some(Box::new(made_of)) }])
+                        .collect()
                 }
             },
         },
@@ -418,7 +422,7 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         SessionEvent::Waiting { departure, .. } if departure.local => Vec::new(),
         SessionEvent::Closed { gone: true, .. } => Vec::new(),
         SessionEvent::Opened { stay, event, expires_at, .. } => at(stay.session, stay.lot, stay.lane, *event, Verdict::Open, "welcome", *expires_at),
-        SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at, ask } => {
+        SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at, ask, .. } => {
             let verdict = if *ask || *reason == Refusal::ClockAhead { Verdict::Ask } else { Verdict::Refuse };
             at(refused(*province, *lot, credential, *seen_at), *lot, *lane, *event, verdict, reason.as_str(), *expires_at)
         }

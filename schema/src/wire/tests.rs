@@ -7,8 +7,8 @@ use crate::{
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
     journal::{
-        Account, Bill, Departure, Entry, LedgerEvent, LineKind, Marks, Note, OrderEvent, PaymentEvent, Question, Quote, QuoteLine, RefundReason,
-        Refusal, RightUsed, SessionEvent, Source, Stay, Terms,
+        Account, Bill, Departure, Entry, Known, LedgerEvent, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote, QuoteLine,
+        RefundReason, Refusal, RightUsed, SessionEvent, Source, Stay, Terms,
     },
     rate::{Prepaid, Validation, ValidationKind},
 };
@@ -56,7 +56,7 @@ const FEE: Money = Money::new(1_000, Currency::Cny);
 fn opened(marks: Marks) -> SessionEvent {
     let (event, expires_at, releases) = (name("e1"), AT.plus(30_000_000), Some(id(Kind::Waiting, "w")));
     let sharers = marks.right.iter().map(|_| Credential::plate("粤BD12345", Colour::Green)).collect();
-    SessionEvent::Opened { stay: Stay { sharers, ..stay() }, event, expires_at, releases, marks: Box::new(marks) }
+    SessionEvent::Opened { stay: Stay { sharers, ..stay() }, event, expires_at, releases, marks: Box::new(marks), made_of: None }
 }
 
 fn marks_right() -> RightUsed {
@@ -105,6 +105,7 @@ fn session_events() -> Vec<SessionEvent> {
             seen_at: AT,
             expires_at: AT,
             ask: false,
+            made_of: None,
         },
         SessionEvent::Superseded { stay: stay(), by: id(Kind::Session, "s2"), flagged: true },
         SessionEvent::Waiting { waiting: id(Kind::Waiting, "w"), lot, province, credential, departure: departure(), expires_at: AT },
@@ -262,6 +263,14 @@ fn what_a_session_remembers_reads_and_writes_its_golden_bytes() {
     let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
     let leaves = Recorded { at: AT.plus(1), cause, event: Event::Session(leaving(Some(right))) };
     check("session.leaving.under_right", &leaves, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
+    let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
+    let known = Known { kind: crate::fact::Kind::Rights, parts: Some(1), age_ms: Some(42) };
+    let missed = Known { kind: crate::fact::Kind::Bans, parts: None, age_ms: None };
+    let made_of = Some(Box::new(Made { checks: "lot_open capacity right=pass-7".into(), facts: vec![known, missed] }));
+    let SessionEvent::Opened { stay, event, expires_at, releases, marks, .. } = opened(Marks::default()) else { panic!("it is one") };
+    let event = Event::Session(SessionEvent::Opened { stay, event, expires_at, releases, marks, made_of });
+    let explained = Recorded { at: AT.plus(1), cause, event };
+    check("session.opened.explained", &explained, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
     check("session.opened.marked", &recorded, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
 }
 

@@ -2,16 +2,17 @@
 //!
 //! Not here: the checks themselves (`checks`), what is journaled of it (`entry`).
 
-use super::checks::{self, Case, Decision, Fact, Here, Judged, LaneSays, LotSays, judge};
+use super::checks::{self, Case, Decision, Fact, Finding, Here, Judged, LaneSays, LotSays, Mark, Policy, State, TABLE, judge, weighed};
 use crate::View;
 use schema::{
-    Credential, Entity, GateEvent, Id, Key, Verdict,
+    Credential, Entity, GateEvent, Id, Key, Moment, Verdict,
     entity::Session,
     fact::{self, AssignedRight, Kinds, LocalMinute, Part, What},
-    journal::{Marks, Refusal, RightUsed},
+    journal::{Known, Made, Marks, Refusal, RightUsed},
     reference::{Direction, LotReference, Passback},
     time::SECOND,
 };
+use std::sync::{Arc, LazyLock};
 
 /// What becomes of a car that asks to come in.
 pub(super) enum Admission {
@@ -20,9 +21,9 @@ pub(super) enum Admission {
     /// It comes in.
     Open(Box<Admitted>),
     /// It does not.
-    Refused(Refusal),
+    Refused(Refusal, Made),
     /// A person is asked.
-    Asked(Refusal),
+    Asked(Refusal, Made),
 }
 
 /// The facts without which the prechecks cannot decide.
@@ -84,7 +85,7 @@ fn case<'a>(view: &'a dyn View, lot: &'a LotReference, event: &'a GateEvent, ins
 }
 
 /// Puts the case to the prechecks.
-pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, inside: Option<&Session>) -> Admission {
+pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, inside: Option<&Session>, now: Moment) -> Admission {
     let mut case = case(view, lot, event, inside);
     // Whoever decides has waited as long as it may: what has not come by now does not come.
     if let Judged::Wants(kinds) = judge(&case) {
@@ -92,11 +93,62 @@ pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, insi
     }
     match (judge(&case), inside) {
         (Judged::Again, Some(session)) => Admission::Again(session.stay.session),
-        (Judged::Decided(Decision { verdict: Verdict::Open, marks, .. }), _) => Admission::Open(Box::new(admitted(&case, marks))),
-        (Judged::Decided(Decision { verdict: Verdict::Refuse, reason, .. }), _) => Admission::Refused(reason.unwrap_or(Refusal::FactMissing)),
-        (Judged::Decided(Decision { verdict: Verdict::Ask, reason, .. }), _) => Admission::Asked(reason.unwrap_or(Refusal::FactMissing)),
-        (Judged::Again, None) | (Judged::Wants(_), _) => Admission::Asked(Refusal::FactMissing),
+        (Judged::Decided(Decision { verdict: Verdict::Open, marks, .. }), _) => {
+            Admission::Open(Box::new(admitted(&case, marks, made_of(&case, now))))
+        }
+        (Judged::Decided(Decision { verdict: Verdict::Refuse, reason, .. }), _) => {
+            Admission::Refused(reason.unwrap_or(Refusal::FactMissing), made_of(&case, now))
+        }
+        (Judged::Decided(Decision { verdict: Verdict::Ask, reason, .. }), _) => {
+            Admission::Asked(reason.unwrap_or(Refusal::FactMissing), made_of(&case, now))
+        }
+        (Judged::Again, None) | (Judged::Wants(_), _) => Admission::Asked(Refusal::FactMissing, made_of(&case, now)),
     }
+}
+
+/// What all checks of an entry are called, for the many cars of which none of them finds anything.
+static ALL_PASS: LazyLock<Arc<str>> = LazyLock::new(|| TABLE.iter().map(|check| check.name).collect::<Vec<_>>().join(" ").into());
+
+/// What a decision was made of, for whoever has it explained.
+fn made_of(case: &Case, now: Moment) -> Made {
+    let weighed = || weighed(case);
+    let checks = if weighed().all(|(_, state)| matches!(state, State::Found(Finding::Pass))) {
+        ALL_PASS.clone()
+    } else {
+        let words: Vec<String> = weighed().map(|(name, state)| word(name, state)).collect();
+        words.join(" ").into()
+    };
+    let needed = TABLE.iter().fold(Kinds::NONE, |kinds, check| kinds | (check.needs)(&case.lot, &case.here));
+    let known = |kind| match case.facts.get(kind) {
+        Fact::Here(parts) => {
+            let newest = parts.iter().map(|part| part.at).max();
+            let age_ms = newest.map(|at| now.since(at).max(0).div_euclid(SECOND.div_euclid(1_000)));
+            Known { kind, parts: u16::try_from(parts.len()).ok(), age_ms }
+        }
+        Fact::Pending | Fact::Missed => Known { kind, parts: None, age_ms: None },
+    };
+    Made { checks, facts: needed.iter().map(known).collect() }
+}
+
+fn word(name: &str, state: State) -> String {
+    let policy = |policy| match policy {
+        Policy::Allow => "allow",
+        Policy::Ask => "ask",
+        Policy::Refuse => "refuse",
+    };
+    let found = match state {
+        State::Found(Finding::Pass) => return name.to_owned(),
+        State::Found(Finding::Again) => "again".to_owned(),
+        State::Found(Finding::Ask(reason)) => format!("ask:{}", reason.as_str()),
+        State::Found(Finding::Refuse(reason)) => format!("refuse:{}", reason.as_str()),
+        State::Found(Finding::Mark(Mark::Inside(passback))) => format!("{passback:?}").to_lowercase(),
+        State::Found(Finding::Mark(Mark::Right(id) | Mark::Reservation(id))) => id.to_string(),
+        State::Found(Finding::Mark(Mark::Overrun(id))) => format!("overrun:{id}"),
+        State::Found(Finding::Mark(Mark::Elsewhere(lot))) => lot.to_string(),
+        State::Waits(_) => "not_waited_for".to_owned(),
+        State::Missed(_, missed) => format!("missed:{}", policy(missed)),
+    };
+    format!("{name}={found}")
 }
 
 /// What its session begins with.
@@ -107,9 +159,11 @@ pub(super) struct Admitted {
     pub sharers: Vec<Credential>,
     /// What its session is to remember.
     pub marks: Box<Marks>,
+    /// What that was decided on.
+    pub made_of: Made,
 }
 
-fn admitted(case: &Case, marks: checks::Marks) -> Admitted {
+fn admitted(case: &Case, marks: checks::Marks, made_of: Made) -> Admitted {
     let is_used = |part: &&Part| marks.right == Some(&part.id);
     let used = match case.facts.rights {
         Fact::Here(parts) => {
@@ -130,5 +184,6 @@ fn admitted(case: &Case, marks: checks::Marks) -> Admitted {
             local: false,
             lost: None,
         }),
+        made_of,
     }
 }

@@ -206,3 +206,29 @@ fn every_gate_event_is_told_to_its_lane_with_an_expiry() {
     assert_eq!(ids.len(), commands.len(), "each command has its own id");
     assert!(commands.iter().all(|command| command.expires_at > at(1)));
 }
+
+#[test]
+fn a_decision_says_what_it_was_made_of() {
+    let made = |lot: &str, script: &str| {
+        let (trial, _) = day(lot, script);
+        match trial.journal.last().map(|recorded| &recorded.event) {
+            Some(Event::Session(SessionEvent::Opened { made_of, .. } | SessionEvent::Refused { made_of, .. })) => {
+                let made = made_of.clone().expect("it was put to the checks");
+                (made.checks.to_string(), made.facts.iter().map(|known| (known.kind.as_str(), known.parts)).collect::<Vec<_>>())
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let (checks, facts) = made("small", "in A 1");
+    assert!(checks.starts_with("double_read already_inside lot_open") && !checks.contains('='), "{checks}");
+    assert_eq!(facts, [("rights", Some(0)), ("bans", Some(0)), ("presence", Some(0))]);
+    for (lot, script, said) in [
+        ("shut", "in A 1", "lot_open=refuse:lot_closed"),
+        ("small", "in A 1, in A 2", "already_inside=refuse:already_inside"),
+        ("closes", "in A 1, in A 9", "already_inside=close"),
+        ("small", "in A 1, in B 2, in C 3", "capacity=refuse:full"),
+    ] {
+        let (checks, _) = made(lot, script);
+        assert!(checks.split(' ').any(|check| check == said), "{lot}, {script}: {checks}");
+    }
+}

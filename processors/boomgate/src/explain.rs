@@ -1,0 +1,253 @@
+//! The whole story of a session, an order or a plate, from the log: what a service desk reads to a driver.
+//!
+//! Invariants
+//! 1. All that was journaled of a stay is told, in its order, and of nobody else   (`tests::a_story_is_whole_and_nobody_elses`).
+//!
+//! Not here: whether what was decided is right (`verify`, the oracle).
+
+mod words;
+
+use crate::input;
+use anyhow::{Context, Result, bail};
+use schema::{
+    Credential, Effect, Event, Id, Journal, LotId, Moment, Partition, Recorded, Reference, Zone, id,
+    journal::{LedgerEvent, OrderEvent, PaymentEvent, SessionEvent},
+    plate, wire,
+};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use streams::{Bus, Stored};
+
+/// How many messages are read at once.
+const WINDOW: usize = 1_000;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Told {
+    /// The journal.
+    pub journal: Journal,
+    /// Its sequence there.
+    pub sequence: u64,
+    /// How long it took, in microseconds: from what caused it (a device's clock, or the event of another journal) until it was recorded.
+    pub took_us: i64,
+    /// What happened, in words, by the lot's own clock.
+    pub words: Vec<String>,
+    /// The event itself.
+    pub recorded: Recorded,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// All about the thing that has this id.
+    Id(Id),
+    /// All about a credential, as it is written when it is told apart from others.
+    Credential(String),
+}
+
+impl What {
+    /// An id of ours where it is one, else a plate, tag or ticket.
+    pub fn of(text: &str) -> Self {
+        match text.parse::<Id>() {
+            Ok(id) if id::place(text).is_some() => Self::Id(id),
+            _ => Self::Credential(plate::normalise(text)),
+        }
+    }
+}
+
+/// Everything that is told of it in the log, in order.
+pub async fn story(bus: &dyn Bus, reference: &Reference, what: &What) -> Result<Vec<Told>> {
+    let mut told = Vec::new();
+    for (partition, mut known) in begin(bus, what).await? {
+        let mut found: BTreeMap<(Moment, Journal, u64), Recorded> = BTreeMap::new();
+        // What is known of a stay grows by what is found of it: its orders name their payments, a payment its order.
+        loop {
+            let before = known.ids.len();
+            for journal in Journal::ALL {
+                read(bus, journal, partition, |sequence, recorded| {
+                    if known.concerns(&recorded.event) {
+                        known.ids.extend(ids(&recorded.event));
+                        found.insert((recorded.at, journal, sequence), recorded);
+                    }
+                })
+                .await?;
+            }
+            if known.ids.len() == before {
+                break;
+            }
+        }
+        told.extend(found.into_iter().map(|((_, journal, sequence), recorded)| tell(reference, journal, sequence, recorded)));
+    }
+    let depths = depths(&told);
+    told.sort_by_key(|told| (told.recorded.at, depths.get(&(told.journal, told.sequence)).copied(), told.journal, told.sequence));
+    Ok(told)
+}
+
+/// How many events of the story led to each, one after the other: of two in the same microsecond the cause is told first.
+fn depths(told: &[Told]) -> BTreeMap<(Journal, u64), usize> {
+    let causes: BTreeMap<(Journal, u64), (Journal, u64)> = told
+        .iter()
+        .filter_map(|told| {
+            let cause = &told.recorded.cause;
+            let journal = Journal::ALL.into_iter().find(|journal| journal.stream() == cause.inbox.stream())?;
+            Some(((told.journal, told.sequence), (journal, cause.sequence)))
+        })
+        .collect();
+    let depth = |mut at: (Journal, u64)| {
+        let mut depth = 0_usize;
+        while let Some(cause) = causes.get(&at).filter(|_| depth <= told.len()) {
+            at = *cause;
+            depth = depth.saturating_add(1);
+        }
+        depth
+    };
+    told.iter().map(|told| ((told.journal, told.sequence), depth((told.journal, told.sequence)))).collect()
+}
+
+/// What is known of a story in one partition.
+#[derive(Default)]
+struct Known {
+    ids: BTreeSet<Id>,
+    credential: Option<String>,
+}
+
+impl Known {
+    fn concerns(&self, event: &Event) -> bool {
+        let is_theirs = |credential: &Credential| self.credential.as_deref() == Some(&*credential.text);
+        ids(event).iter().any(|id| self.ids.contains(id)) || who(event).is_some_and(is_theirs)
+    }
+}
+
+/// The partitions in which there is something to tell.
+async fn begin(bus: &dyn Bus, what: &What) -> Result<BTreeMap<Partition, Known>> {
+    match what {
+        What::Id(id) => {
+            let place = id::place(id.as_str()).with_context(|| format!("{id} is no id of ours"))?;
+            // An attempt at a channel has its order's id, and two digits more.
+            let order = id::order_of(id.as_str());
+            let ids = std::iter::once(*id).chain(order).collect();
+            Ok(BTreeMap::from([(place.partition, Known { ids, credential: None })]))
+        }
+        What::Credential(text) => {
+            let mut begun = BTreeMap::new();
+            for partition in Partition::all() {
+                let mut is_there = false;
+                read(bus, Journal::Session, partition, |_, recorded| {
+                    is_there |= who(&recorded.event).is_some_and(|credential| *credential.text == **text);
+                })
+                .await?;
+                if is_there {
+                    begun.insert(partition, Known { credential: Some(text.clone()), ..Known::default() });
+                }
+            }
+            Ok(begun)
+        }
+    }
+}
+
+/// Reads one partition of a journal from its beginning to its end.
+async fn read(bus: &dyn Bus, journal: Journal, partition: Partition, mut each: impl FnMut(u64, Recorded)) -> Result<()> {
+    let mut next = 1;
+    loop {
+        let window = bus.scan_partition(journal.stream(), partition, next, WINDOW).await?;
+        let Some(Stored { sequence: last, .. }) = window.last() else { return Ok(()) };
+        next = last.saturating_add(1);
+        for stored in window {
+            let recorded = wire::decode_recorded(journal, input::content_type(&stored), &stored.payload);
+            each(stored.sequence, recorded.with_context(|| format!("{journal} {} cannot be read", stored.sequence))?);
+        }
+    }
+}
+
+/// The ids by which an event belongs to a stay.
+fn ids(event: &Event) -> Vec<Id> {
+    match event {
+        Event::Session(event) => match event {
+            SessionEvent::Opened { stay, releases, .. } | SessionEvent::Corrected { stay, releases, .. } => {
+                std::iter::once(stay.session).chain(*releases).collect()
+            }
+            SessionEvent::Closed { stay, order, .. } | SessionEvent::Owed { stay, order, .. } => vec![stay.session, *order],
+            SessionEvent::Asked { stay, .. }
+            | SessionEvent::Prepaid { stay, .. }
+            | SessionEvent::Leaving { stay, .. }
+            | SessionEvent::Superseded { stay, .. }
+            | SessionEvent::Validated { stay, .. }
+            | SessionEvent::Gone { stay, .. } => vec![stay.session],
+            SessionEvent::Waiting { waiting, .. } => vec![*waiting],
+            SessionEvent::Noted { concerns, .. } => concerns.iter().copied().collect(),
+            SessionEvent::Refused { .. } | SessionEvent::Stated { .. } | SessionEvent::LetThrough { .. } => Vec::new(),
+        },
+        Event::Order(event) => match event {
+            OrderEvent::Priced { order, stay, .. } | OrderEvent::Unpriced { order, stay, .. } => vec![*order, stay.session],
+            OrderEvent::Withdrawn { order, by, question } | OrderEvent::Overtaken { order, by, question } => {
+                vec![*order, *by, question.stay.session]
+            }
+            OrderEvent::Paid { order, session, .. } | OrderEvent::Owed { order, session, .. } => vec![*order, *session],
+            OrderEvent::Cancelled { order, .. } | OrderEvent::Gone { order, .. } | OrderEvent::Noted { order, .. } => vec![*order],
+        },
+        Event::Payment(event) => match event {
+            PaymentEvent::RefundRequested { bill, refund, .. } | PaymentEvent::Refunded { bill, refund, .. } => vec![bill.order, *refund],
+            PaymentEvent::Expected { bill, .. }
+            | PaymentEvent::Held { bill, .. }
+            | PaymentEvent::Applied { bill, .. }
+            | PaymentEvent::Withdrawn { bill } => vec![bill.order],
+            PaymentEvent::Noted { order, .. } => vec![*order],
+        },
+        Event::Ledger(LedgerEvent::Posted { posting, order, .. }) => vec![*posting, *order],
+    }
+}
+
+/// Whose car an event is about, where it says so itself.
+fn who(event: &Event) -> Option<&Credential> {
+    let Event::Session(event) = event else { return None };
+    match event {
+        SessionEvent::Opened { stay, .. }
+        | SessionEvent::Asked { stay, .. }
+        | SessionEvent::Prepaid { stay, .. }
+        | SessionEvent::Leaving { stay, .. }
+        | SessionEvent::Superseded { stay, .. }
+        | SessionEvent::Validated { stay, .. }
+        | SessionEvent::Corrected { stay, .. }
+        | SessionEvent::Closed { stay, .. }
+        | SessionEvent::Owed { stay, .. }
+        | SessionEvent::Gone { stay, .. } => Some(&stay.credential),
+        SessionEvent::Refused { credential, .. } | SessionEvent::Waiting { credential, .. } => Some(credential),
+        SessionEvent::LetThrough { who, .. } => who.as_ref(),
+        SessionEvent::Stated { .. } | SessionEvent::Noted { .. } => None,
+    }
+}
+
+fn tell(reference: &Reference, journal: Journal, sequence: u64, recorded: Recorded) -> Told {
+    let zone = words::lot(&recorded.event).and_then(|lot: LotId| Some(reference.lot(&lot)?.zone.clone())).or_else(|| Zone::named("UTC"));
+    let clock = |moment: Moment| zone.as_ref().map_or_else(|| moment.to_string(), |zone| zone.text(moment));
+    let mut said = words::of(&recorded.event, &clock);
+    let effects = rules::ALL.into_iter().find(|rules| rules.journal == journal).map(|rules| (rules.effects)(&recorded)).unwrap_or_default();
+    said.extend(effects.iter().map(|effect: &Effect| words::effect(effect, &clock)));
+    let took_us = recorded.at.since(recorded.cause.time);
+    Told { journal, sequence, took_us, words: said, recorded }
+}
+
+/// Prints a story for a person; fails where there is nothing to tell.
+pub fn print(told: &[Told], what: &str, json: bool) -> Result<()> {
+    if told.is_empty() {
+        bail!("nothing in the log is about {what}: it is older than what the journals keep, or misspelt");
+    }
+    if json {
+        println!("{}", serde_json::to_string_pretty(told)?);
+        return Ok(());
+    }
+    for one in told {
+        let mut lines = one.words.iter();
+        println!("{}", lines.next().map_or("", String::as_str));
+        for line in lines {
+            println!("    {line}");
+        }
+        let cause = &one.recorded.cause;
+        let from = if cause.sequence == 0 { "due by the clock".to_owned() } else { format!("from {} {}", cause.inbox.stream(), cause.sequence) };
+        println!("    {} {}, {from}, after {}", one.journal, one.sequence, words::span(one.took_us));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+use super::*;
+use crate::trial::{START, declared, gate, message};
+use rules::Limits;
+use schema::{ChannelEvent, ChannelFact, GateKind, time::MINUTE, wire::Format};
+use std::{sync::Arc, time::Duration};
+use store::Sqlite;
+use streams::{Memory, Message};
+use tokio::sync::watch;
+
+/// A driver who comes in, pays twice, and another one; all processors run.
+async fn day() -> (Arc<dyn Bus>, Reference) {
+    let bus: Arc<dyn Bus> = Arc::new(Memory::new(START));
+    let reference = Arc::new(Reference::resolve(declared()).expect("valid reference data"));
+    let with = crate::run::With {
+        bus: bus.clone(),
+        store: Arc::new(Sqlite::in_memory()),
+        cache: Arc::new(store::cache::Memory::new(1_000)),
+        reference: reference.clone().into(),
+        limits: Limits::default(),
+        settings: crate::settings::Settings { keep_inputs: true, ..crate::settings::Settings::default() },
+        json: vec![Journal::Session],
+        replica: "one".parse().expect("a name"),
+    };
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(crate::run::run(rules::ALL.to_vec(), with, Arc::default(), stopped));
+    for event in [gate(GateKind::Entry, "AB00001", -100), gate(GateKind::Entry, "AB00002", -99), gate(GateKind::Exit, "AB00001", -5)] {
+        bus.publish(message(&event)).await.expect("in memory");
+        crate::clock::wait(Duration::from_secs(2)).await;
+    }
+    let order = priced(&*bus).await;
+    for (channel, number) in [("etc", 1), ("wechat", 2)] {
+        let amount = schema::Money::new(1_000, schema::Currency::Cny);
+        let fact = ChannelFact::Succeeded { attempt: id::attempt(order, number), transaction: channel.into(), amount };
+        let event = ChannelEvent { channel: channel.into(), happened_at: START.plus(-4 * MINUTE), fact };
+        let subject = event.subject().expect("an order of ours");
+        let payload = wire::encode(Format::Json, &event).into();
+        bus.publish(Message { subject, payload, headers: BTreeMap::new() }).await.expect("in memory");
+        crate::clock::wait(Duration::from_secs(2)).await;
+    }
+    stop.send_replace(true);
+    running.await.expect("they stop");
+    (bus, Arc::unwrap_or_clone(reference))
+}
+
+async fn priced(bus: &dyn Bus) -> Id {
+    let mut order = None;
+    read(bus, Journal::Order, Partition::of_lot("small"), |_, recorded| {
+        if let Event::Order(OrderEvent::Priced { order: priced, .. }) = recorded.event {
+            order = Some(priced);
+        }
+    })
+    .await
+    .expect("it is read");
+    order.expect("one is priced")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_story_is_whole_and_nobody_elses() {
+    let (bus, reference) = day().await;
+    let order = priced(&*bus).await;
+    let kinds = |told: &[Told]| told.iter().map(|told| told.recorded.event.kind()).collect::<Vec<_>>().join(" ");
+    let whole = story(&*bus, &reference, &What::Id(order)).await.expect("it is told");
+    assert_eq!(
+        kinds(&whole),
+        "opened leaving priced expected applied paid posted closed refund_requested posted".to_owned(),
+        "from the first to the last, whatever it is asked by"
+    );
+    let Event::Session(SessionEvent::Opened { stay, .. }) = &whole[0].recorded.event else { panic!("it begins with the entry") };
+    for what in ["AB00001", "a b·00001", stay.session.as_str(), id::attempt(order, 1).as_str()] {
+        assert_eq!(story(&*bus, &reference, &What::of(what)).await.expect("it is told"), whole, "{what}");
+    }
+    assert_eq!(kinds(&story(&*bus, &reference, &What::of("AB00002")).await.expect("it is told")), "opened");
+    let nobody = story(&*bus, &reference, &What::of("AB00003")).await.expect("it is looked for");
+    assert!(print(&nobody, "AB00003", false).is_err_and(|error| error.to_string().contains("AB00003")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_can_be_shown_why() {
+    let (bus, reference) = day().await;
+    let told = story(&*bus, &reference, &What::of("AB00001")).await.expect("it is told");
+    let text = told.iter().flat_map(|told| told.words.clone()).collect::<Vec<_>>().join("\n");
+    for said in [
+        "2026-11-23 08:20:00.000  blue plate AB00001 came into small by lane in",
+        "checks that found nothing: double_read, already_inside, lot_open",
+        "what was known of the car elsewhere: no rights, no bans",
+        "lane in was told: open (welcome), until 2026-11-23 08:20:30.000",
+        "95 minutes: 10.00 Cny",
+        "by rate table hourly version 1",
+        "lane out was told: stay closed and say what is missing (pay 10.00 Cny)",
+        "2026-11-23 09:56:00.000  10.00 Cny came by etc etc, and pay order",
+        "10.00 Cny of wechat wechat are to go back, because the order was paid already",
+        "lane out was told: open (goodbye)",
+    ] {
+        assert!(text.contains(said), "{said:?} is not told in\n{text}");
+    }
+}

@@ -1,0 +1,266 @@
+//! Events in plain words.
+
+use rules::quote::why;
+use schema::{
+    Credential, Effect, Event, LotId, Moment, Money, Verdict,
+    desk::Said,
+    journal::{Known, LedgerEvent, Made, Marks, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, SessionEvent, Source, Terms},
+    time::MINUTE,
+};
+
+/// How a moment is written.
+type Clock<'a> = &'a dyn Fn(Moment) -> String;
+
+/// The lot that an event is about, where it says so itself.
+pub fn lot(event: &Event) -> Option<LotId> {
+    match event {
+        Event::Session(event) => match event {
+            SessionEvent::Refused { lot, .. }
+            | SessionEvent::Waiting { lot, .. }
+            | SessionEvent::LetThrough { lot, .. }
+            | SessionEvent::Noted { lot, .. } => Some(*lot),
+            SessionEvent::Stated { stated, .. } => Some(stated.lot),
+            SessionEvent::Opened { stay, .. }
+            | SessionEvent::Asked { stay, .. }
+            | SessionEvent::Prepaid { stay, .. }
+            | SessionEvent::Leaving { stay, .. }
+            | SessionEvent::Superseded { stay, .. }
+            | SessionEvent::Validated { stay, .. }
+            | SessionEvent::Corrected { stay, .. }
+            | SessionEvent::Closed { stay, .. }
+            | SessionEvent::Owed { stay, .. }
+            | SessionEvent::Gone { stay, .. } => Some(stay.lot),
+        },
+        Event::Order(event) => match event {
+            OrderEvent::Priced { stay, .. } | OrderEvent::Unpriced { stay, .. } => Some(stay.lot),
+            OrderEvent::Withdrawn { question, .. } | OrderEvent::Overtaken { question, .. } => Some(question.stay.lot),
+            OrderEvent::Paid { lot, .. } | OrderEvent::Owed { lot, .. } => Some(*lot),
+            OrderEvent::Cancelled { .. } | OrderEvent::Gone { .. } | OrderEvent::Noted { .. } => None,
+        },
+        Event::Payment(event) => match event {
+            PaymentEvent::Expected { bill, .. }
+            | PaymentEvent::Held { bill, .. }
+            | PaymentEvent::Applied { bill, .. }
+            | PaymentEvent::Withdrawn { bill }
+            | PaymentEvent::RefundRequested { bill, .. }
+            | PaymentEvent::Refunded { bill, .. } => bill.lot,
+            PaymentEvent::Noted { .. } => None,
+        },
+        Event::Ledger(LedgerEvent::Posted { lot, .. }) => *lot,
+    }
+}
+
+/// What happened, and under it what there is to say about that.
+pub fn of(event: &Event, clock: Clock) -> Vec<String> {
+    match event {
+        Event::Session(event) => session(event, clock),
+        Event::Order(event) => order(event, clock),
+        Event::Payment(event) => vec![payment(event, clock)],
+        Event::Ledger(LedgerEvent::Posted { order, channel, currency, entries, .. }) => {
+            let side = |entry: &schema::journal::Entry| {
+                let (side, minor) = if entry.debit > 0 { ("debit", entry.debit) } else { ("credit", entry.credit) };
+                format!("{side} {:?} {}", entry.account, Money::new(minor, *currency))
+            };
+            let sides: Vec<String> = entries.iter().map(side).collect();
+            vec![format!("The ledger booked, of order {order} by {channel}: {}", sides.join(", "))]
+        }
+    }
+}
+
+fn car(credential: &Credential) -> String {
+    let kind = format!("{:?}", credential.kind).to_lowercase();
+    let colour = credential.colour.map(|colour| format!("{colour:?} ").to_lowercase()).unwrap_or_default();
+    format!("{colour}{kind} {}", credential.text)
+}
+
+fn by(said: &Said) -> String {
+    format!("{} said so: {}", said.author, said.reason)
+}
+
+fn session(event: &SessionEvent, clock: Clock) -> Vec<String> {
+    match event {
+        SessionEvent::Opened { stay, marks, made_of, releases, .. } => {
+            let (when, who, lane) = (clock(stay.entered_at), car(&stay.credential), stay.lane);
+            let head = match &marks.lost {
+                Some(_) => format!("{when}  {who} stands at lane {lane} of {}, and nobody knows when it came; session {}", stay.lot, stay.session),
+                None => format!("{when}  {who} came into {} by lane {lane}; session {}", stay.lot, stay.session),
+            };
+            let waited = releases.map(|exit| format!("its exit had come before, and waited as {exit}"));
+            let said = marks.lost.iter().map(by);
+            std::iter::once(head).chain(said).chain(waited).chain(marked(marks)).chain(made_of.iter().flat_map(|made| decided(made))).collect()
+        }
+        SessionEvent::Refused { lot, lane, credential, reason, seen_at, made_of, ask, .. } => {
+            let (when, who, why) = (clock(*seen_at), car(credential), reason.as_str());
+            let what = if *ask { "a person was asked" } else { "it was refused" };
+            let head = format!("{when}  {who} stood at lane {lane} of {lot}, and {what}: {why}");
+            std::iter::once(head).chain(made_of.iter().flat_map(|made| decided(made))).collect()
+        }
+        SessionEvent::Superseded { stay, by, flagged } => {
+            let flag = if *flagged { ", and a person is to look at it" } else { "" };
+            vec![format!("Session {} ended because its car came in again, as {by}{flag}", stay.session)]
+        }
+        SessionEvent::Waiting { lot, credential, departure, waiting, .. } => {
+            let (when, who, lane) = (clock(departure.left_at), car(credential), departure.lane);
+            vec![format!("{when}  {who} stood at exit {lane} of {lot}, and no entry of it was known; it waits as {waiting}")]
+        }
+        SessionEvent::Asked { stay, departure, terms, .. } => {
+            let (when, who, lane) = (clock(departure.left_at), car(&stay.credential), departure.lane);
+            let head = format!("{when}  At {lane} somebody asked what the stay of {who} costs until then");
+            std::iter::once(head).chain(terms.iter().flat_map(|terms| depends(terms, clock))).collect()
+        }
+        SessionEvent::Prepaid { paid, leave_by, .. } => {
+            let (when, until, by) = (clock(paid.at), clock(paid.until), clock(*leave_by));
+            vec![format!("{when}  {} are paid of the stay until {until}; it may leave until {by} at no further price", paid.amount)]
+        }
+        SessionEvent::Leaving { stay, departure, terms, right, .. } => {
+            let (when, who, lane) = (clock(departure.left_at), car(&stay.credential), departure.lane);
+            let alone = if departure.local { ", which opened without asking" } else { "" };
+            let head = format!("{when}  {who} stood at exit {lane}{alone}");
+            let right =
+                right.iter().map(|right| format!("its right {} is in force from {} until {}", right.id, clock(right.from), clock(right.until)));
+            std::iter::once(head).chain(right).chain(terms.iter().flat_map(|terms| depends(terms, clock))).collect()
+        }
+        SessionEvent::Closed { stay, departure, paid, order, .. } => {
+            let (when, who, lane) = (clock(departure.left_at), car(&stay.credential), departure.lane);
+            vec![format!("{when}  The stay of {who} is settled, at exit {lane}: {paid} in all; its last order is {order}")]
+        }
+        SessionEvent::Gone { stay, departure, .. } => {
+            vec![format!("{}  {} has gone, and its stay was not settled", clock(departure.left_at), car(&stay.credential))]
+        }
+        SessionEvent::Owed { amount, order, operator, .. } => vec![format!("It owes {amount} to {operator}, of order {order}")],
+        SessionEvent::Stated { stated, .. } => {
+            let (author, kind, part, reason) = (stated.author, stated.what.kind().as_str(), stated.part, &stated.reason);
+            vec![format!("{}  {author} stated {kind} {part}: {reason}", clock(stated.said_at))]
+        }
+        SessionEvent::Validated { validation, by: said, .. } => {
+            let head = format!("{}  {} takes something off: {:?}; coupon {}", clock(said.at), validation.bearer, validation.kind, validation.id);
+            vec![head, by(said)]
+        }
+        SessionEvent::LetThrough { lane, lot, way, who, by: said, .. } => {
+            let who = who.as_ref().map_or_else(|| "a car".to_owned(), car);
+            vec![format!("{}  {who} was let through by hand at lane {lane} of {lot} ({})", clock(said.at), way.as_str()), by(said)]
+        }
+        SessionEvent::Corrected { stay, was, came_at, by: said, .. } => {
+            let plate = (*was != stay.credential).then(|| format!("it is {}, not {}", car(&stay.credential), car(was)));
+            let time = (*came_at != stay.entered_at).then(|| format!("it came at {}, not at {}", clock(stay.entered_at), clock(*came_at)));
+            let what: Vec<String> = plate.into_iter().chain(time).collect();
+            vec![format!("{}  The stay was put right: {}", clock(said.at), what.join("; ")), by(said)]
+        }
+        SessionEvent::Noted { note, .. } => vec![format!("Nothing was to be done: {note:?}")],
+    }
+}
+
+fn marked(marks: &Marks) -> impl Iterator<Item = String> {
+    let right = marks.right.as_ref().map(|right| format!("it uses right {}", right.id));
+    let overrun = marks.overrun.map(|id| format!("as many cars as may be are inside under right {id}: an ordinary stay"));
+    let reservation = marks.reservation.map(|id| format!("it uses reservation {id}"));
+    let elsewhere = marks.elsewhere.map(|lot| format!("it was in {lot} at the same time"));
+    let local = marks.local.then(|| "no check was asked: the lane had opened without us".to_owned());
+    [right, overrun, reservation, elsewhere, local].into_iter().flatten()
+}
+
+/// What a decision was made of.
+fn decided(made: &Made) -> Vec<String> {
+    let (found, passed): (Vec<&str>, Vec<&str>) = made.checks.split(' ').partition(|check| check.contains('='));
+    let fact = |known: &Known| match (known.parts, known.age_ms) {
+        (None, _) => format!("{} not in time, or not waited for", known.kind.as_str()),
+        (Some(0), _) => format!("no {}", known.kind.as_str()),
+        (Some(parts), Some(age)) => format!("{parts} {}, recorded {} before", known.kind.as_str(), span(age.saturating_mul(1_000))),
+        (Some(parts), None) => format!("{parts} {}", known.kind.as_str()),
+    };
+    let list = |head: &str, words: Vec<String>| (!words.is_empty()).then(|| format!("{head}: {}", words.join(", ")));
+    let found = list("checks that found something", found.iter().map(|check| check.replace('=', " → ")).collect());
+    let passed = list("checks that found nothing", passed.iter().map(|check| (*check).to_owned()).collect());
+    let facts = list("what was known of the car elsewhere", made.facts.iter().map(fact).collect());
+    [found, passed, facts].into_iter().flatten().collect()
+}
+
+fn depends(terms: &Terms, clock: Clock) -> Vec<String> {
+    let paid = terms.paid.iter().map(|paid| format!("paid before: {} at {}", paid.amount, clock(paid.at)));
+    let validated = terms.validations.iter().map(|validation| format!("coupon {} of {}", validation.id, validation.bearer));
+    let lost = terms.lost.then(|| "its ticket is lost".to_owned());
+    paid.chain(validated).chain(lost).collect()
+}
+
+fn order(event: &OrderEvent, clock: Clock) -> Vec<String> {
+    match event {
+        OrderEvent::Priced { order, quote, stay, departure, .. } => {
+            let (from, to) = (clock(stay.entered_at), clock(departure.left_at));
+            let head = format!("The price of {from} to {to}, {} minutes: {}; order {order}", quote.minutes, quote.total);
+            std::iter::once(head).chain(lines(quote, stay.entered_at, clock)).collect()
+        }
+        OrderEvent::Unpriced { order, reason, .. } => vec![format!("There is no price: {reason}; order {order}")],
+        OrderEvent::Withdrawn { order, by, .. } => vec![format!("Order {order} is to be paid no more: {by} takes its place")],
+        OrderEvent::Overtaken { order, by, .. } => {
+            vec![format!("Order {order} gets no price: {by} was paid meanwhile, and the price is asked for again with that")]
+        }
+        OrderEvent::Cancelled { order, .. } => vec![format!("Order {order} is over, unpaid")],
+        OrderEvent::Gone { order, .. } => vec![format!("The car has gone: what order {order} will cost it owes")],
+        OrderEvent::Paid { order, amount, by, .. } => vec![format!("Order {order} is paid: {amount} by {}", source(by))],
+        OrderEvent::Owed { order, amount, .. } => vec![format!("{amount} of order {order} are owed")],
+        OrderEvent::Noted { note, order, .. } => vec![format!("Nothing was to be done for order {order}: {note:?}")],
+    }
+}
+
+fn lines(quote: &Quote, entered_at: Moment, clock: Clock) -> impl Iterator<Item = String> {
+    let minute = |minutes: i64| clock(entered_at.plus(minutes.saturating_mul(MINUTE)));
+    let line = |line: &QuoteLine| {
+        let amount = Money::new(line.amount, quote.total.currency).number();
+        format!("{} to {}  {amount:>10}  {}", minute(line.from_min), minute(line.to_min), why(line, quote.total.currency))
+    };
+    let table = format!("by rate table {} version {}", quote.rate_table, quote.version);
+    std::iter::once(table).chain(quote.lines.iter().map(line).collect::<Vec<_>>())
+}
+
+fn source(source: &Source) -> String {
+    format!("{} {}", source.channel, source.transaction)
+}
+
+fn payment(event: &PaymentEvent, clock: Clock) -> String {
+    match event {
+        PaymentEvent::Expected { bill, due } => format!("{due} are waited for, of order {}", bill.order),
+        PaymentEvent::Held { bill, source: by, amount, .. } => format!("{amount} came by {}, before order {} was known", source(by), bill.order),
+        PaymentEvent::Applied { bill, source: by, amount, paid_at, .. } => {
+            let when = paid_at.map(|at| format!("{}  ", clock(at))).unwrap_or_default();
+            format!("{when}{amount} came by {}, and pay order {}", source(by), bill.order)
+        }
+        PaymentEvent::Withdrawn { bill } => format!("Order {} takes no money any more", bill.order),
+        PaymentEvent::RefundRequested { bill, source: by, amount, reason, refund, tries, .. } => {
+            let why = match reason {
+                RefundReason::Duplicate => "the order was paid already",
+                RefundReason::AmountDiffers => "the amount is not what was due",
+                RefundReason::Withdrawn => "the order had been withdrawn",
+            };
+            format!("{amount} of {} are to go back, because {why}: refund {refund} of order {}, try {tries}", source(by), bill.order)
+        }
+        PaymentEvent::Refunded { source: by, amount, refund, .. } => format!("{amount} of {} went back: refund {refund}", source(by)),
+        PaymentEvent::Noted { note, order } => format!("Nothing was to be done for order {order}: {note:?}"),
+    }
+}
+
+/// What was told to somebody outside.
+pub fn effect(effect: &Effect, clock: Clock) -> String {
+    match effect {
+        Effect::Lane(command) => {
+            let verdict = match command.verdict {
+                Verdict::Open => "open",
+                Verdict::Refuse => "stay closed",
+                Verdict::Ask => "stay closed and say what is missing",
+            };
+            let due = command.due.map(|due| format!(" {due}")).unwrap_or_default();
+            format!("lane {} was told: {verdict} ({}{due}), until {}", command.lane, command.reason, clock(command.expires_at))
+        }
+        Effect::Refund(call) => format!("{} was told: give back {}, as refund {}", call.channel, call.amount, call.refund),
+    }
+}
+
+/// So long, as people write it.
+pub fn span(micros: i64) -> String {
+    let millis = micros.div_euclid(1_000);
+    match millis {
+        ..10_000 => format!("{millis} ms"),
+        10_000..120_000 => format!("{} s", millis / 1_000),
+        120_000..7_200_000 => format!("{} min", millis / 60_000),
+        _ => format!("{} h", millis / 3_600_000),
+    }
+}
