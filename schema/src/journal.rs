@@ -803,6 +803,9 @@ pub enum OrderEvent {
         departure: Departure,
         /// What is missing, and where to put it.
         reason: Arc<str>,
+        /// The same as a word that a device may translate.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        word: Option<Arc<str>>,
         /// The command's end of life.
         expires_at: Moment,
         /// The number of the question, where the car is inside still.

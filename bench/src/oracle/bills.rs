@@ -106,12 +106,12 @@ impl<'a> Bills<'a> {
         // Who left before they came has no price either: one of the two times is wrong.
         let Some(table) = lot.rates().filter(|_| stay.entered_at <= departure.left_at) else {
             self.orders.insert(order, bill);
-            return vec![OrderEvent::Unpriced { order, stay, departure, reason: "".into(), expires_at, inside }];
+            return vec![OrderEvent::Unpriced { order, stay, departure, reason: "".into(), word: None, expires_at, inside }];
         };
         let is_lost = terms.as_ref().is_some_and(|terms| terms.lost);
         if is_lost && table.lost_ticket.is_none() {
             self.orders.insert(order, bill);
-            return vec![OrderEvent::Unpriced { order, stay, departure, reason: "".into(), expires_at, inside }];
+            return vec![OrderEvent::Unpriced { order, stay, departure, reason: "".into(), word: None, expires_at, inside }];
         }
         let (paid, validations) = terms.as_ref().map_or((&[][..], &[][..]), |terms| (&terms.paid, &terms.validations));
         let total = price::after_payments(paid, i64::from(lot.declared.exit_grace_min), departure.left_at, |until| {
@@ -201,8 +201,8 @@ pub fn normal(event: &OrderEvent) -> OrderEvent {
                 quote.lines.clear();
             }
         }
-        OrderEvent::Unpriced { reason, expires_at, .. } => {
-            *expires_at = Moment(0);
+        OrderEvent::Unpriced { reason, word, expires_at, .. } => {
+            (*expires_at, *word) = (Moment(0), None);
             *reason = "".into();
         }
         _ => {}

@@ -31,7 +31,7 @@ impl<'a> Heard<'a> {
                 Event::Session(SessionEvent::Stated { stated, .. }) => {
                     heard.stated.entry(stated.part).or_default().push((line.recorded.at, stated));
                 }
-                Event::Session(SessionEvent::Opened { stay, .. }) => {
+                Event::Session(SessionEvent::Opened { stay, .. } | SessionEvent::Corrected { stay, .. }) => {
                     heard.lots.entry(&stay.credential).or_default().insert(stay.lot);
                 }
                 _ => {}

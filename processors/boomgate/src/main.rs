@@ -3,6 +3,7 @@
 use anyhow::Context;
 use boomgate::{
     auth::{self, User},
+    candidates,
     config::Config,
     connect::{self, Parts},
     deadletter, demo, desk, explain, http, rates, reference, replay,
@@ -101,14 +102,20 @@ enum Command {
     /// Says what a stay costs, line by line.
     Quote {
         /// The rate table (TOML), or reference data with several.
+        #[arg(long, required_unless_present = "lot", conflicts_with = "lot")]
+        rates: Option<PathBuf>,
+        /// A lot of a running system: its rate table, time zone and minutes to leave count.
         #[arg(long)]
-        rates: PathBuf,
+        lot: Option<schema::LotId>,
         /// The stay.
         #[command(flatten)]
         asked: rates::Asked,
         /// Prints the quote as JSON.
         #[arg(long)]
         json: bool,
+        /// The configuration, for `--lot`.
+        #[arg(long, default_value = "boomgate.toml")]
+        config: PathBuf,
     },
     /// Looks at rate tables before they go live.
     Rates {
@@ -149,6 +156,19 @@ enum Command {
         /// Prints it as JSON, with the events themselves.
         #[arg(long)]
         json: bool,
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml")]
+        config: PathBuf,
+    },
+    /// Shows which cars inside a lot a plate may be that was read wrongly, the nearest first, with what to say at its desk of each.
+    Candidates {
+        /// The lot.
+        lot: schema::LotId,
+        /// The plate as it was read at the exit.
+        plate: String,
+        /// How many at most.
+        #[arg(long, default_value_t = 5)]
+        most: usize,
         /// The configuration.
         #[arg(long, default_value = "boomgate.toml")]
         config: PathBuf,
@@ -280,9 +300,14 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
             let speed = speed.parse().map_err(anyhow::Error::msg)?;
             replay::run(replay::Wanted { file, speed, rates, from, to, json, folder }).await
         }
-        Command::Quote { rates: path, asked, json } => {
-            let tariffs = rates::read(&path)?;
-            let quote = rates::price(rates::choose(&tariffs, asked.table.as_deref())?, &asked)?;
+        Command::Quote { rates: path, lot, mut asked, json, config } => {
+            let quote = match (lot, path) {
+                (Some(lot), _) => rates::price_at(reference_in_force(&config).await?, &lot, &mut asked)?,
+                (None, path) => {
+                    let tariffs = rates::read(&path.context("name a rate table or a lot")?)?;
+                    rates::price(rates::choose(&tariffs, asked.table.as_deref())?, &asked)?
+                }
+            };
             if json {
                 println!("{}", serde_json::to_string_pretty(&quote)?);
             } else {
@@ -311,6 +336,12 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
                 server.stop().await;
             }
             all
+        }
+        Command::Candidates { lot, plate, most, config } => {
+            let parts = connect::connect(&Config::read(&config)?, User::Auditor, "boomgate candidates").await?;
+            let found = candidates::find(&*parts.store, lot, &plate, most).await;
+            parts.stop().await;
+            Ok(candidates::print(&found?, lot, &plate))
         }
         Command::Explain { what, json, config } => {
             let (bus, server) = Parts::broker(&Config::read(&config)?, User::Auditor, "boomgate explain", true).await?;
@@ -392,14 +423,9 @@ async fn authorize(path: &Path, folder: &Path) -> anyhow::Result<()> {
     let declared = if let Some(files) = config.reference_files() {
         reference::files::read(files)?.declared()?
     } else {
-        let (bus, server) = Parts::broker(&config, User::Operator, "boomgate provision", true).await.context(
+        reference_in_force(path).await.context(
             "the lanes are read from the bucket of reference data; where no broker lets us in yet, name the files in `reference` for this once",
-        )?;
-        let declared = reference::in_force(&*bus).await;
-        if let Some(mut server) = server {
-            server.stop().await;
-        }
-        declared?
+        )?
     };
     let lanes = declared.lots.iter().flat_map(|lot| lot.lanes.iter().map(|lane| auth::Device { lot: lot.lot, lane: lane.lane }));
     let auth::Written { kept, made, dropped } = auth::write(folder, lanes)?;
@@ -416,6 +442,16 @@ async fn authorize(path: &Path, folder: &Path) -> anyhow::Result<()> {
         auth::config(folder).display()
     );
     Ok(())
+}
+
+/// The reference data of a running system.
+async fn reference_in_force(path: &Path) -> anyhow::Result<schema::reference::Declared> {
+    let (bus, server) = Parts::broker(&Config::read(path)?, User::Operator, "boomgate", true).await?;
+    let declared = reference::in_force(&*bus).await;
+    if let Some(mut server) = server {
+        server.stop().await;
+    }
+    declared
 }
 
 async fn refer(what: &References, path: &Path) -> anyhow::Result<bool> {

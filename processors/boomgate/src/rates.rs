@@ -17,7 +17,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use rules::quote::{self, Stay, why};
 use schema::{
-    Energy, Moment, Money, VehicleClass, Zone,
+    Energy, LotId, Moment, Money, VehicleClass, Zone,
     journal::Quote,
     rate::{DAY_MIN, DayKind, LocalTime, Prepaid, RateTable, Segment, Tariff, Validation, ValidationKind},
     reference::Declared,
@@ -179,6 +179,16 @@ pub fn price(tariff: &Tariff, asked: &Asked) -> Result<Quote> {
         ..Stay::new(entered_at, left_at, &clock.zone)
     };
     Ok(quote::quote(tariff, &stay)?)
+}
+
+/// The price of what is asked at a lot: by its own tariff, clock and minutes to leave.
+pub fn price_at(declared: Declared, lot: &LotId, asked: &mut Asked) -> Result<Quote> {
+    let reference = schema::Reference::resolve(declared)?;
+    let known = reference.lot(lot).ok_or_else(|| anyhow!("there is no lot {lot} in the reference data"))?;
+    let tariff = known.tariff.as_ref().ok_or_else(|| anyhow!("lot {lot} has no rate table: give it one in the reference data"))?;
+    asked.zone = known.declared.zone.to_string();
+    asked.grace = i64::from(known.declared.exit_grace_min);
+    price(tariff, asked)
 }
 
 /// Prints a quote line by line, by the clock of the lot.

@@ -140,9 +140,9 @@ fn price(facts: &Facts, question: &Question, gone: bool) -> Vec<OrderEvent> {
             };
             let is_lost = terms.as_ref().is_some_and(|terms| terms.lost);
             let priced = if is_lost { quote::lost_ticket(tariff, departure.left_at, zone) } else { quote(tariff, &asked) };
-            priced.map_err(|not_priced| not_priced.to_string())
+            priced.map_err(|not_priced| (not_priced.word(), not_priced.to_string()))
         }
-        None => Err(format!("lot {} has no rate table: give it one in the reference data", stay.lot)),
+        None => Err(("no_rate_table", format!("lot {} has no rate table: give it one in the reference data", stay.lot))),
     };
     let (stay, departure, inside) = (stay.clone(), departure.clone(), inside.then_some(*sequence));
     let (session, lot, province) = (stay.session, stay.lot, stay.province);
@@ -153,7 +153,10 @@ fn price(facts: &Facts, question: &Question, gone: bool) -> Vec<OrderEvent> {
             let owed = (gone && !amount.is_zero()).then_some(OrderEvent::Owed { order, session, lot, province, amount });
             std::iter::once(OrderEvent::Priced { order, quote, stay, departure, expires_at, inside }).chain(owed).collect()
         }
-        Err(reason) => vec![OrderEvent::Unpriced { order, reason: reason.into(), stay, departure, expires_at, inside }],
+        Err((word, reason)) => {
+            let (word, reason) = (Some(word.into()), reason.into());
+            vec![OrderEvent::Unpriced { order, reason, word, stay, departure, expires_at, inside }]
+        }
     }
 }
 
@@ -272,7 +275,9 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         OrderEvent::Priced { order, stay, departure, quote, expires_at, inside: Some(_) } => {
             ask(*order, stay, departure, ("nothing_due", Some(quote.total)), *expires_at)
         }
-        OrderEvent::Unpriced { order, stay, departure, expires_at, .. } => ask(*order, stay, departure, ("no_rate_table", None), *expires_at),
+        OrderEvent::Unpriced { order, stay, departure, word, expires_at, .. } => {
+            ask(*order, stay, departure, (word.as_deref().unwrap_or("no_rate_table"), None), *expires_at)
+        }
         OrderEvent::Priced { .. }
         | OrderEvent::Paid { .. }
         | OrderEvent::Owed { .. }

@@ -132,6 +132,21 @@ impl fmt::Display for NotPriced {
 
 impl std::error::Error for NotPriced {}
 
+impl NotPriced {
+    /// Why, as a word that a device may translate.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::LeftBeforeEntered | Self::TooLong => "wrong_times",
+            Self::NotInForce { .. } => "no_rate_table",
+            Self::NotServed { .. } => "class_not_served",
+            Self::NotSold { .. } => "stay_not_sold",
+            Self::BadValidation { .. } => "bad_coupon",
+            Self::BadPayment { .. } => "bad_payment",
+            Self::NoLostTicket { .. } => "no_lost_ticket",
+        }
+    }
+}
+
 /// The price of a stay.
 pub fn quote(tariff: &Tariff, stay: &Stay) -> Result<Quote, NotPriced> {
     let length = stay.left_at.since(stay.entered_at);

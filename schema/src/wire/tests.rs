@@ -161,7 +161,7 @@ fn order_events() -> Vec<OrderEvent> {
         OrderEvent::Overtaken { order, by: id(Kind::Order, "o2"), question: question() },
         OrderEvent::Cancelled { order, province: Province(44) },
         OrderEvent::Gone { order, province: Province(44) },
-        OrderEvent::Unpriced { order, stay: stay(), departure: departure(), reason: "no rate table".into(), expires_at, inside: None },
+        OrderEvent::Unpriced { order, stay: stay(), departure: departure(), reason: "no rate table".into(), word: None, expires_at, inside: None },
         OrderEvent::Paid {
             order,
             session: id(Kind::Session, "s"),
