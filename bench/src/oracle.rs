@@ -205,6 +205,17 @@ fn judge_sessions(stays: &mut Stays, partition: Partition, groups: &[Group], inp
     for group in groups.iter().take_while(|group| at_rest || !inputs.is_later(group)) {
         let actual: Vec<&SessionEvent> = group.lines.iter().filter_map(|line| as_session(&line.recorded.event)).collect();
         let expected = match group.inbox {
+            Inbox::Tick => {
+                let mut ticked = Vec::new();
+                for line in &group.lines {
+                    let Some(actual) = as_session(&line.recorded.event) else { continue };
+                    match stays.tick(line.recorded.at, actual) {
+                        Ok(event) => ticked.push(event),
+                        Err(why) => findings.found(format!("{}: {why}", group.name(Journal::Session))),
+                    }
+                }
+                ticked
+            }
             Inbox::Gate => match inputs.gate.get(&group.sequence) {
                 Some((stored_at, Ok((home, key, event)))) if *home == partition && key == group.event => stays.gate(event, *stored_at, &actual),
                 _ => Vec::new(),

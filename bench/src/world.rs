@@ -226,7 +226,7 @@ impl World {
 
 /// Whether a car was not let in, so that it cannot leave.
 fn refused(shared: &Shared, action: &Action) -> bool {
-    let entry = action.event.id.as_str().replacen("-x-", "-e-", 1).replacen("-r-", "-e-", 1);
+    let entry = action.event.id.as_str().replacen("-x-", "-e-", 1).replacen("-r-", "-e-", 1).replacen("-t-", "-e-", 1);
     entry.parse().is_ok_and(|entry| shared.lanes.was_refused(&entry))
 }
 

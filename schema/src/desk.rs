@@ -156,7 +156,7 @@ impl DeskEvent {
                 identify(who)?;
                 sound(validation)?;
             }
-            Says::LetThrough { way: GateKind::Price, .. } => return Err("nobody passes a pay station: way is entry or exit".into()),
+            Says::LetThrough { way: GateKind::Price | GateKind::Passed, .. } => return Err("way is entry or exit".into()),
             Says::LetThrough { who: None, open: false, .. } => {
                 return Err("it names no car and opens nothing: name the car, or let it open the barrier".into());
             }
@@ -282,7 +282,7 @@ mod tests {
             (through(GateKind::Exit, Some(who.clone()), false), ""),
             (through(GateKind::Entry, None, true), ""),
             (through(GateKind::Entry, None, false), "names no car"),
-            (through(GateKind::Price, Some(who.clone()), true), "pay station"),
+            (through(GateKind::Price, Some(who.clone()), true), "entry or exit"),
             (right(Some(Credential::plate("粤B12346", Colour::Blue)), None), ""),
             (right(None, Some(Moment(1))), ""),
             (right(None, None), "nothing is corrected"),

@@ -218,6 +218,7 @@ impl Entity {
     pub fn due_at(&self) -> Option<Moment> {
         match self {
             Self::Payment(payment) => payment.receipts.values().filter_map(Receipt::due_at).min(),
+            Self::Session(session) if session.stage == Stage::Open => session.passes_by,
             _ => None,
         }
     }
@@ -300,6 +301,9 @@ pub struct Session {
     /// Whether nobody knows when it came.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
+    /// Until when it crosses the lane, or its space is free again; none where it has, or need not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passes_by: Option<Moment>,
 }
 
 impl Session {

@@ -79,6 +79,8 @@ pub enum GateKind {
     Exit,
     /// Somebody asks, at a pay station, what its stay costs until now.
     Price,
+    /// A car has crossed the lane, by its passage sensor.
+    Passed,
 }
 
 impl GateKind {
@@ -88,6 +90,7 @@ impl GateKind {
             Self::Entry => "entry",
             Self::Exit => "exit",
             Self::Price => "price",
+            Self::Passed => "passed",
         }
     }
 }

@@ -132,6 +132,8 @@ impl Event {
                 SessionEvent::Opened { .. } => "opened",
                 SessionEvent::Refused { .. } => "refused",
                 SessionEvent::Superseded { .. } => "superseded",
+                SessionEvent::Passed { .. } => "passed",
+                SessionEvent::Vacated { .. } => "vacated",
                 SessionEvent::Waiting { .. } => "waiting",
                 SessionEvent::Asked { .. } => "asked",
                 SessionEvent::Prepaid { .. } => "prepaid",
@@ -183,6 +185,8 @@ impl Event {
             Self::Session(event) => match event {
                 SessionEvent::Opened { stay, .. }
                 | SessionEvent::Superseded { stay, .. }
+                | SessionEvent::Passed { stay, .. }
+                | SessionEvent::Vacated { stay, .. }
                 | SessionEvent::Asked { stay, .. }
                 | SessionEvent::Prepaid { stay, .. }
                 | SessionEvent::Validated { stay, .. }
@@ -483,6 +487,21 @@ pub enum SessionEvent {
         /// What that was decided on; none where nothing was asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         made_of: Option<Box<Made>>,
+        /// Until when it crosses the lane, or its space is free again; none where the decision counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passes_by: Option<Moment>,
+    },
+    /// The car has crossed the lane: it is inside.
+    Passed {
+        /// The stay.
+        stay: Stay,
+        /// When, by the lane.
+        at: Moment,
+    },
+    /// The car has not crossed the lane that was opened for it: there is no stay, and its space is free.
+    Vacated {
+        /// The stay that was none.
+        stay: Stay,
     },
     /// A car was not let in, or its event could not be believed.
     Refused {

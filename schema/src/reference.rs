@@ -66,6 +66,9 @@ pub struct LotDeclared {
     /// Minutes to leave after a payment at no further price (`ExitGrace`).
     #[serde(default = "fifteen", skip_serializing_if = "is_fifteen")]
     pub exit_grace_min: u16,
+    /// Within so many seconds a car crosses a lane with a passage sensor that was opened for it, or its space is free again.
+    #[serde(default = "two_minutes", skip_serializing_if = "is_two_minutes")]
+    pub pass_within_s: u16,
     /// What it does about what is not as it should be.
     #[serde(default, skip_serializing_if = "Policies::is_default")]
     pub policies: Policies,
@@ -88,6 +91,15 @@ fn the_operator() -> OperatorId {
     "operator".parse().expect("letters are a token")
 }
 
+const fn two_minutes() -> u16 {
+    120
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_two_minutes(seconds: &u16) -> bool {
+    *seconds == two_minutes()
+}
+
 impl LotDeclared {
     /// A lot of which nothing but its name is said: open, without spaces, lanes and prices, by UTC.
     pub fn named(lot: LotId) -> Self {
@@ -105,6 +117,7 @@ impl LotDeclared {
             holders_only: false,
             reservable: false,
             exit_grace_min: fifteen(),
+            pass_within_s: two_minutes(),
             policies: Policies::default(),
         }
     }
@@ -127,12 +140,14 @@ pub struct LaneDeclared {
     pub classes: Vec<VehicleClass>,
     /// The energies that it serves; none is all.
     pub energies: Vec<Energy>,
+    /// Whether it tells when a car has crossed (`passed`); where it cannot, the decision counts.
+    pub sensor: bool,
 }
 
 impl LaneDeclared {
     /// A lane for everybody and both ways.
     pub const fn named(lane: LaneId) -> Self {
-        Self { lane, direction: Direction::Both, classes: Vec::new(), energies: Vec::new() }
+        Self { lane, direction: Direction::Both, classes: Vec::new(), energies: Vec::new(), sensor: false }
     }
 }
 
@@ -171,6 +186,8 @@ enum LaneSaid {
         classes: Vec<VehicleClass>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         energies: Vec<Energy>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        sensor: bool,
     },
 }
 
@@ -178,7 +195,7 @@ impl From<LaneSaid> for LaneDeclared {
     fn from(said: LaneSaid) -> Self {
         match said {
             LaneSaid::Name(lane) => Self::named(lane),
-            LaneSaid::Whole { lane, direction, classes, energies } => Self { lane, direction, classes, energies },
+            LaneSaid::Whole { lane, direction, classes, energies, sensor } => Self { lane, direction, classes, energies, sensor },
         }
     }
 }
@@ -188,8 +205,8 @@ impl From<LaneDeclared> for LaneSaid {
         if declared == LaneDeclared::named(declared.lane) {
             return Self::Name(declared.lane);
         }
-        let LaneDeclared { lane, direction, classes, energies } = declared;
-        Self::Whole { lane, direction, classes, energies }
+        let LaneDeclared { lane, direction, classes, energies, sensor } = declared;
+        Self::Whole { lane, direction, classes, energies, sensor }
     }
 }
 

@@ -35,6 +35,8 @@ pub enum Fate {
     Misread,
     /// Nobody saw the car come in, and it pays for a lost ticket.
     LostTicket,
+    /// The lane opens, and the car turns away.
+    NeverCrosses,
     /// The entry is at a lot that nobody has declared.
     Nowhere,
     /// The device's clock is a year ahead.
@@ -49,7 +51,7 @@ pub enum Fate {
 
 impl Fate {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Plain,
         Self::Again,
         Self::LateEntry,
@@ -63,6 +65,7 @@ impl Fate {
         Self::ByHand,
         Self::Misread,
         Self::LostTicket,
+        Self::NeverCrosses,
         Self::Nowhere,
         Self::Ahead,
         Self::Old,
@@ -86,6 +89,7 @@ impl Fate {
             Self::ByHand => "by_hand",
             Self::Misread => "misread",
             Self::LostTicket => "lost_ticket",
+            Self::NeverCrosses => "never_crosses",
             Self::Nowhere => "nowhere",
             Self::Ahead => "ahead",
             Self::Old => "old",
@@ -168,6 +172,7 @@ impl Mix {
             (Fate::ByHand, 5),
             (Fate::Misread, 5),
             (Fate::LostTicket, 3),
+            (Fate::NeverCrosses, 3),
             (Fate::Nowhere, 2),
             (Fate::Ahead, 2),
             (Fate::Old, 2),

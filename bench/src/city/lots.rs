@@ -63,7 +63,8 @@ pub(super) fn declare(shape: &Shape) -> Declared {
                 capacity: whole(capacity).max(2),
                 open: !(odd(100) || odd(5) && shape.lots < 25),
                 rate_table: (!(odd(240) || odd(6) && shape.lots < 25)).then(|| tables[rank % tables.len()].id.clone()),
-                lanes: lanes.map(|lane| one_way(lane)).collect(),
+                lanes: lanes.map(|lane| LaneDeclared { sensor: odd(3) && *lane == "in", ..one_way(lane) }).collect(),
+                pass_within_s: if shape.lots < 25 { 30 } else { 120 },
                 policies: Policies { inside, double_read_s: if odd(3) { 2 } else { 0 }, ..Policies::default() },
                 ..LotDeclared::named(name(rank))
             }

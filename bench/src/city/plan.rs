@@ -35,7 +35,7 @@ pub enum Step {
     Entry,
     /// The visit's exit, which only happens if the entry was not refused.
     Exit,
-    /// The exit's plate, read a second time.
+    /// What only happens if the entry was not refused: the exit's plate read a second time, a car that crosses.
     ReadAgain,
     /// Something that stands for itself.
     Alone,
@@ -73,6 +73,7 @@ impl Action {
     pub fn is_live(&self) -> bool {
         self.copy == 0
             && self.says.is_none()
+            && self.event.kind != GateKind::Passed
             && !self.is_late()
             && self.event.decided.is_none()
             && !matches!(self.fate(), Fate::Garbage | Fate::Contradiction)
@@ -212,30 +213,18 @@ impl<'a> Plan<'a> {
                 leaves_at = left_at.max(enters_at).plus(minutes(&mut self.dice, 10));
             }
             Fate::Coupon | Fate::ByHand | Fate::Misread | Fate::LostTicket => {
-                let who = credential.clone();
-                let (at, says) = match fate {
-                    Fate::Coupon => {
-                        let kind = if visit.is_multiple_of(5) { ValidationKind::Free } else { ValidationKind::AmountOff { amount: 300 } };
-                        let validation = Validation { id: format!("v-{visit}").into(), bearer: "cinema".into(), kind };
-                        (left_at.plus(-30 * SECOND), Says::Validated { who, validation })
-                    }
-                    Fate::ByHand => {
-                        let (lane, way, at) = (enters, GateKind::Entry, Some(entered_at));
-                        (entered_at, Says::LetThrough { lane, way, who: Some(who), at, open: true })
-                    }
-                    Fate::Misread => {
-                        entry.credential = Credential::plate(&format!("{}X", who.text.chars().take(20).collect::<String>()), Colour::Black);
-                        (left_at.plus(30 * SECOND), Says::Corrected { who: entry.credential.clone(), is: Some(who), entered_at: None })
-                    }
-                    _ => (left_at.plus(30 * SECOND), Says::Lost { who }),
-                };
+                if fate == Fate::Misread {
+                    let text: String = credential.text.chars().take(20).chain(['X']).collect();
+                    entry.credential = Credential::plate(&text, Colour::Black);
+                }
+                let (at, says) = by_hand(fate, &entry, &credential, left_at, visit);
                 let event = seen("d", id, enters, GateKind::Entry, at);
-                let (step, says) = (Step::Alone, Some(Box::new(says)));
-                self.add(Action { send_at: at, visit, step, copy: 0, event, says });
+                self.add(Action { send_at: at, visit, step: Step::Alone, copy: 0, event, says: Some(Box::new(says)) });
                 if matches!(fate, Fate::ByHand | Fate::LostTicket) {
                     return self.add(Action { send_at: left_at, visit, step: Step::Exit, copy: 0, event: exit, says: None });
                 }
             }
+            Fate::NeverCrosses => return self.add(Action { send_at: enters_at, visit, step: Step::Entry, copy: 0, event: entry, says: None }),
             Fate::Prepays | Fate::AsksAndGoes => {
                 let before: &[i64] = if fate == Fate::Prepays { &[self.dice.random_range(1..=25) * 60] } else { &[70, 10] };
                 for (number, seconds) in before.iter().enumerate() {
@@ -254,6 +243,11 @@ impl<'a> Plan<'a> {
                 }
                 return self.add(Action { send_at: entered_at, visit, step: Step::Alone, copy: 0, event, says: None });
             }
+        }
+        if lot.lanes[0].sensor && entry.decided.is_none() {
+            let seen_at = entered_at.plus(4 * SECOND);
+            let event = GateEvent { credential: entry.credential.clone(), decided: None, ..seen("t", id, enters, GateKind::Passed, seen_at) };
+            self.add(Action { send_at: enters_at.plus(4 * SECOND), visit, step: Step::ReadAgain, copy: 0, event, says: None });
         }
         self.add(Action { send_at: enters_at, visit, step: Step::Entry, copy: 0, event: entry, says: None });
         self.add(Action { send_at: leaves_at, visit, step: Step::Exit, copy: 0, event: exit, says: None });
@@ -280,6 +274,24 @@ impl Iterator for Plan<'_> {
         }
         let Reverse((_, made)) = self.waiting.pop()?;
         self.actions.remove(&made)
+    }
+}
+
+/// What a person says because of a visit, and when.
+fn by_hand(fate: Fate, entry: &GateEvent, who: &Credential, left_at: Moment, visit: u64) -> (Moment, Says) {
+    let who = who.clone();
+    match fate {
+        Fate::Coupon => {
+            let kind = if visit.is_multiple_of(5) { ValidationKind::Free } else { ValidationKind::AmountOff { amount: 300 } };
+            let validation = Validation { id: format!("v-{visit}").into(), bearer: "cinema".into(), kind };
+            (left_at.plus(-30 * SECOND), Says::Validated { who, validation })
+        }
+        Fate::ByHand => {
+            let at = entry.seen_at;
+            (at, Says::LetThrough { lane: entry.lane, way: GateKind::Entry, who: Some(who), at: Some(at), open: true })
+        }
+        Fate::Misread => (left_at.plus(30 * SECOND), Says::Corrected { who: entry.credential.clone(), is: Some(who), entered_at: None }),
+        _ => (left_at.plus(30 * SECOND), Says::Lost { who }),
     }
 }
 

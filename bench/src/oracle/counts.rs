@@ -66,6 +66,10 @@ pub struct Counts {
     pub orders_paid: u64,
     /// Orders that were withdrawn unpaid, because their stay was priced anew.
     pub orders_withdrawn: u64,
+    /// Cars of which their lane told that they crossed it.
+    pub passed: u64,
+    /// Cars that never crossed the lane that was opened for them.
+    pub vacated: u64,
     /// What merchants took off stays.
     pub validated: u64,
     /// Cars that a person let through.
@@ -143,6 +147,8 @@ impl Counts {
             SessionEvent::Gone { .. } => self.sessions_gone += 1,
             SessionEvent::Owed { .. } => self.sessions_owed += 1,
             SessionEvent::Asked { .. } => self.prices_asked += 1,
+            SessionEvent::Passed { .. } => self.passed += 1,
+            SessionEvent::Vacated { .. } => self.vacated += 1,
             SessionEvent::Prepaid { .. } => self.prepaid += 1,
             SessionEvent::Validated { .. } => self.validated += 1,
             SessionEvent::LetThrough { .. } => self.let_through += 1,

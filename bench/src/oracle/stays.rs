@@ -61,6 +61,7 @@ pub struct Stays<'a> {
     rights: BTreeMap<Id, RightUsed>,
     owed: BTreeMap<Id, (Stay, Departure)>,
     asks: BTreeMap<Id, Asks>,
+    passes_by: BTreeMap<Id, Moment>,
 }
 
 impl<'a> Stays<'a> {
@@ -76,6 +77,7 @@ impl<'a> Stays<'a> {
             rights: BTreeMap::new(),
             owed: BTreeMap::new(),
             asks: BTreeMap::new(),
+            passes_by: BTreeMap::new(),
         }
     }
 
@@ -111,6 +113,9 @@ impl<'a> Stays<'a> {
             return refused(Refusal::TooLate);
         }
         let car: Car = (event.lot, event.credential.clone());
+        if event.kind == GateKind::Passed {
+            return self.passed(event, lot, province, car);
+        }
         if event.kind == GateKind::Price {
             return self.asked(event, province, &car);
         }
@@ -179,7 +184,10 @@ impl<'a> Stays<'a> {
         }
         self.rights.extend(marks.right.clone().map(|right| (stay.session, right)));
         let (opened, marks) = (stay.clone(), Box::new(marks));
-        events.push(SessionEvent::Opened { stay: opened, event: event.id, expires_at: NO_END, releases: None, marks, made_of: None });
+        let has_sensor = lot.declared.lanes.iter().any(|lane| lane.lane == event.lane && lane.sensor);
+        let passes_by = has_sensor.then(|| stored_at.plus(i64::from(lot.declared.pass_within_s) * SECOND));
+        self.passes_by.extend(passes_by.map(|by| (stay.session, by)));
+        events.push(SessionEvent::Opened { stay: opened, event: event.id, expires_at: NO_END, releases: None, marks, made_of: None, passes_by });
         self.inside.insert(car, (stay, None));
         events
     }
@@ -194,7 +202,8 @@ impl<'a> Stays<'a> {
         let (waiting, departure) = self.waiting.remove(&car).expect("it waits");
         let marks = Box::new(Marks { local: event.decided.is_some(), ..Marks::default() });
         let releases = Some(waiting);
-        let mut events = vec![SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases, marks, made_of: None }];
+        let mut events =
+            vec![SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases, marks, made_of: None, passes_by: None }];
         let (sequence, terms) = self.asks.entry(stay.session).or_default().ask(&departure, false);
         events.push(SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right: None, terms });
         if departure.local {
@@ -227,7 +236,15 @@ impl<'a> Stays<'a> {
             events.push(SessionEvent::Superseded { stay: old, by: session, flagged: true });
         }
         let marks = Box::new(Marks { local: true, ..Marks::default() });
-        events.push(SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases: None, marks, made_of: None });
+        events.push(SessionEvent::Opened {
+            stay: stay.clone(),
+            event: event.id,
+            expires_at: NO_END,
+            releases: None,
+            marks,
+            made_of: None,
+            passes_by: None,
+        });
         self.inside.insert(car, (stay, None));
         events
     }
@@ -273,6 +290,43 @@ impl<'a> Stays<'a> {
         let waiting = lent.filter(lies_here).unwrap_or_else(|| "W".parse().expect("a letter is a token"));
         self.waiting.insert(car.clone(), (waiting, departure.clone()));
         vec![SessionEvent::Waiting { waiting, lot: car.0, province, credential: car.1, departure, expires_at: NO_END }]
+    }
+
+    /// A car has crossed a lane.
+    fn passed(&mut self, event: &GateEvent, lot: &LotReference, province: Province, car: Car) -> Vec<SessionEvent> {
+        let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot: event.lot, province, ask: None }];
+        match self.inside.get(&car).cloned() {
+            Some((stay, Some(before))) if before.lane == event.lane => {
+                let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: true };
+                self.inside.remove(&car);
+                self.owed.insert(stay.session, (stay.clone(), departure.clone()));
+                let count = self.asks.get(&stay.session).map_or(0, |asks| asks.count);
+                vec![SessionEvent::Gone { stay, departure, asked: Some((count, before.left_at)) }]
+            }
+            Some((stay, _)) if stay.lane == event.lane && self.passes_by.remove(&stay.session).is_some() => {
+                vec![SessionEvent::Passed { stay, at: event.seen_at }]
+            }
+            Some((stay, _)) => noted(Note::AlreadyInside, Some(stay.session)),
+            None if lot.declared.lanes.iter().any(|lane| lane.lane == event.lane && lane.direction == Direction::In) => {
+                self.entered_by_itself(event, province, car)
+            }
+            None => noted(Note::Unknown, None),
+        }
+    }
+
+    /// What a tick's event should have been; says why where it should not be at all.
+    pub fn tick(&mut self, at: Moment, actual: &SessionEvent) -> Result<SessionEvent, String> {
+        let SessionEvent::Vacated { stay } = actual else { return Err("a tick only frees the space of who never crossed".into()) };
+        let car = (stay.lot, stay.credential.clone());
+        match (self.inside.get(&car), self.passes_by.get(&stay.session)) {
+            (Some((known, None)), Some(by)) if known.session == stay.session && *by <= at => {
+                let vacated = SessionEvent::Vacated { stay: known.clone() };
+                self.gone.insert(stay.session, known.clone());
+                self.inside.remove(&car);
+                Ok(vacated)
+            }
+            _ => Err(format!("{} is vacated, and had not to cross by then", stay.session)),
+        }
     }
 
     /// A price is asked for inside.
@@ -470,7 +524,7 @@ impl<'a> Stays<'a> {
         let marks = Box::new(Marks { lost: Some(event.said()), ..Marks::default() });
         self.asks.entry(session).or_default().lost = true;
         let (event, releases) = (departure.event, Some(waiting));
-        let opened = SessionEvent::Opened { stay: stay.clone(), event, expires_at: NO_END, releases, marks, made_of: None };
+        let opened = SessionEvent::Opened { stay: stay.clone(), event, expires_at: NO_END, releases, marks, made_of: None, passes_by: None };
         Ok(std::iter::once(opened).chain(self.leaves(car, stay, departure)).collect())
     }
 
@@ -568,6 +622,8 @@ pub fn normal(event: &SessionEvent) -> SessionEvent {
         SessionEvent::Leaving { .. }
         | SessionEvent::Asked { .. }
         | SessionEvent::Prepaid { .. }
+        | SessionEvent::Passed { .. }
+        | SessionEvent::Vacated { .. }
         | SessionEvent::Validated { .. }
         | SessionEvent::LetThrough { .. }
         | SessionEvent::Corrected { .. }

@@ -157,6 +157,11 @@ fn posted(bill: &Bill, channel: &str, number: u32, debit: Account, credit: Accou
     })
 }
 
+fn opened(stay: &Stay, entry: &GateEvent, releases: Option<Id>) -> SessionEvent {
+    let (marks, made_of, passes_by) = (Box::default(), None, None);
+    SessionEvent::Opened { stay: stay.clone(), event: entry.id, expires_at: TEN.plus(DAY), releases, marks, made_of, passes_by }
+}
+
 /// Two stays: one of 2 h 5 min, paid twice, and one of 10 min whose exit came first; a car that found no space, one at a lot that
 /// is not, and a message that nobody can read.
 fn right() -> Logs {
@@ -171,14 +176,7 @@ fn right() -> Logs {
     let bill = Bill { order, lot: Some(stay.lot), day: schema::Day(261_123) };
 
     let sequence = scribe.gate(&entry, entry.seen_at);
-    let opened = Event::Session(SessionEvent::Opened {
-        stay: stay.clone(),
-        event: entry.id,
-        expires_at: end,
-        releases: None,
-        marks: Box::default(),
-        made_of: None,
-    });
+    let opened = Event::Session(opened(&stay, &entry, None));
     scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, entry.key()), vec![opened]);
     // The same entry again is the same entry.
     scribe.gate(&entry, entry.seen_at.plus(SECOND));
@@ -302,8 +300,7 @@ fn second_stay(scribe: &mut Scribe, home: Partition, end: Moment) {
     };
     scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, again.key()), vec![Event::Session(noted)]);
     let sequence = scribe.gate(&entry, exit.seen_at.plus(MINUTE));
-    let opened =
-        SessionEvent::Opened { stay: stay.clone(), event: entry.id, expires_at: end, releases: Some(waiting), marks: Box::default(), made_of: None };
+    let opened = opened(&stay, &entry, Some(waiting));
     let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure_of(&exit), sequence: 1, right: None, terms: None };
     let events = vec![Event::Session(opened), Event::Session(leaving)];
     let cited = scribe.journal(Journal::Session, home, (Inbox::Gate, sequence, entry.key()), events).remove(1);

@@ -169,6 +169,8 @@ fn ids(event: &Event) -> Vec<Id> {
             SessionEvent::Closed { stay, order, .. } | SessionEvent::Owed { stay, order, .. } => vec![stay.session, *order],
             SessionEvent::Asked { stay, .. }
             | SessionEvent::Prepaid { stay, .. }
+            | SessionEvent::Passed { stay, .. }
+            | SessionEvent::Vacated { stay }
             | SessionEvent::Leaving { stay, .. }
             | SessionEvent::Superseded { stay, .. }
             | SessionEvent::Validated { stay, .. }
@@ -204,6 +206,8 @@ fn who(event: &Event) -> Option<&Credential> {
         SessionEvent::Opened { stay, .. }
         | SessionEvent::Asked { stay, .. }
         | SessionEvent::Prepaid { stay, .. }
+        | SessionEvent::Passed { stay, .. }
+        | SessionEvent::Vacated { stay }
         | SessionEvent::Leaving { stay, .. }
         | SessionEvent::Superseded { stay, .. }
         | SessionEvent::Validated { stay, .. }

@@ -42,7 +42,7 @@ const ROOM: &str = "facts";
 /// The journal that says something of vehicles.
 const JOURNAL: Journal = Journal::Session;
 /// Its events that do.
-const SAYING: [&str; 7] = ["opened", "closed", "superseded", "gone", "owed", "stated", "corrected"];
+const SAYING: [&str; 8] = ["opened", "closed", "superseded", "vacated", "gone", "owed", "stated", "corrected"];
 /// How many of our own appends may wait to be heard; what finds no room is read back from the journal.
 pub const HEARD_MAX: usize = 4_096;
 
@@ -300,7 +300,10 @@ fn parts(recorded: &Recorded) -> Said {
             let removed = Part { id: part_id(order), at: recorded.at, what: What::Removed(fact::Kind::Arrears) };
             vec![(stay.credential.clone(), removed)]
         }
-        SessionEvent::Closed { stay, .. } | SessionEvent::Superseded { stay, .. } | SessionEvent::Gone { stay, .. } => {
+        SessionEvent::Closed { stay, .. }
+        | SessionEvent::Superseded { stay, .. }
+        | SessionEvent::Vacated { stay }
+        | SessionEvent::Gone { stay, .. } => {
             let removed = Part { id: presence_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Presence) };
             concerned(stay).map(|credential| (credential.clone(), removed.clone())).collect()
         }
@@ -317,6 +320,7 @@ fn parts(recorded: &Recorded) -> Said {
         | SessionEvent::Waiting { .. }
         | SessionEvent::Asked { .. }
         | SessionEvent::Prepaid { .. }
+        | SessionEvent::Passed { .. }
         | SessionEvent::Validated { .. }
         | SessionEvent::LetThrough { .. }
         | SessionEvent::Leaving { .. }

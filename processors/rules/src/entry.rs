@@ -8,7 +8,8 @@
 //! 5. A lane that decided by itself is believed, and told nothing   (`local::tests::what_a_lane_did_by_itself_is_believed`).
 //! 6. What is paid before the exit counts for the stay, and a price that was asked for in between is asked for again with it
 //!    (`prepay::tests::what_is_paid_inside_counts`).
-//! 7. A car that comes in again is refused, or its old session ends, as its lot says   (`tests::a_second_entry_is_what_the_lot_says`).
+//! 7. A car that never crosses the lane that was opened for it holds no space   (`tests::who_never_crosses_holds_no_space`).
+//! 8. A car that comes in again is refused, or its old session ends, as its lot says   (`tests::a_second_entry_is_what_the_lot_says`).
 //!
 //! Not here: what a stay costs (`pricing`).
 
@@ -28,7 +29,8 @@ use schema::{
     fact::Kinds,
     id::{self, Kind, Place, Province},
     journal::{Departure, Marks, Note, OrderEvent, Refusal, SessionEvent, Stay},
-    reference::{LotReference, Passback},
+    reference::{Direction, LotReference, Passback},
+    time::SECOND,
 };
 use std::collections::BTreeMap;
 
@@ -37,13 +39,13 @@ pub const RULES: Rules = Rules { name: "entry", journal: Journal::Session, conce
 
 fn concerns(body: &Body) -> bool {
     match body {
-        Body::Gate(_) | Body::Desk(_) => true,
+        Body::Gate(_) | Body::Desk(_) | Body::Tick(_) => true,
         Body::Journal(recorded) => match &recorded.event {
             Event::Order(OrderEvent::Priced { quote, inside, .. }) => quote.total.is_zero() && inside.is_none(),
             Event::Order(OrderEvent::Paid { .. } | OrderEvent::Owed { .. }) => true,
             Event::Order(_) | Event::Session(_) | Event::Payment(_) | Event::Ledger(_) => false,
         },
-        Body::Channel(_) | Body::Tick(_) => false,
+        Body::Channel(_) => false,
     }
 }
 
@@ -83,7 +85,8 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     let events = match &input.body {
         Body::Gate(event) => gate(view, facts, input, event),
         Body::Desk(event) => desk::decide(view, facts, input, event),
-        Body::Journal(_) | Body::Channel(_) | Body::Tick(_) => {
+        Body::Tick(key) => never_crossed(view, input, key).into_iter().collect(),
+        Body::Journal(_) | Body::Channel(_) => {
             let closed = settled(input).map(|settled| close(view, facts, input, &settled));
             let one = closed.or_else(|| owed(view, facts, input)).map(|event| vec![event]);
             one.or_else(|| prepay::paid(view, facts, input)).unwrap_or_default()
@@ -108,6 +111,7 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
     match event.kind {
         GateKind::Entry if event.decided.is_some_and(|decided| decided != Verdict::Open) => local::refused(lot, event),
         GateKind::Exit if event.decided.is_some_and(|decided| decided != Verdict::Open) => local::refused(lot, event),
+        GateKind::Passed => passed(lot, event, inside, expires_at),
         GateKind::Price => match inside {
             Some(session) if session.stage == Stage::Open && event.seen_at >= session.stay.entered_at => prepay::asked(session, event),
             Some(session) if session.stage == Stage::Leaving => {
@@ -120,8 +124,15 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
             (Some(exit), _) => {
                 let stay = stay(lot, event);
                 let marks = Box::new(Marks { local: event.decided.is_some(), ..Marks::default() });
-                let opened =
-                    SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at, releases: Some(exit.waiting), marks, made_of: None };
+                let opened = SessionEvent::Opened {
+                    stay: stay.clone(),
+                    event: event.id,
+                    expires_at,
+                    releases: Some(exit.waiting),
+                    marks,
+                    made_of: None,
+                    passes_by: None,
+                };
                 let (right, terms) = (None, None);
                 let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1, right, terms };
                 let asked = Some((1, exit.departure.left_at));
@@ -140,9 +151,19 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
                     let Admitted { inside: passback, sharers, marks, made_of } = *admitted;
                     let stay = Stay { sharers, ..stay(lot, event) };
                     let (by, flagged) = (stay.session, passback == Some(Passback::Flag));
+                    let has_sensor = lot.declared.lane(&event.lane).is_some_and(|lane| lane.sensor);
+                    let passes_by = has_sensor.then(|| input.received_at.plus(i64::from(lot.declared.pass_within_s).saturating_mul(SECOND)));
                     let old = inside.map(|old| SessionEvent::Superseded { stay: old.stay.clone(), by, flagged });
                     old.into_iter()
-                        .chain([SessionEvent::Opened { stay, event: event.id, expires_at, releases: None, marks, made_of: Some(Box::new(made_of)) }])
+                        .chain([SessionEvent::Opened {
+                            stay,
+                            event: event.id,
+                            expires_at,
+                            releases: None,
+                            marks,
+                            made_of: Some(Box::new(made_of)),
+                            passes_by,
+                        }])
                         .collect()
                 }
             },
@@ -171,6 +192,32 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
             }
         }
     }
+}
+
+/// A car has crossed a lane: what was decided of it before, or not, has happened.
+fn passed(lot: &LotReference, event: &GateEvent, inside: Option<&Session>, expires_at: Moment) -> Vec<SessionEvent> {
+    let province = lot.declared.province;
+    let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot: event.lot, province, ask: None }];
+    let stands_at = |departure: &Departure| departure.lane == event.lane;
+    match inside {
+        Some(session) if session.stage == Stage::Leaving && session.departure.as_ref().is_some_and(stands_at) => {
+            local::left(session, Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: true })
+        }
+        Some(session) if session.passes_by.is_some() && session.stay.lane == event.lane => {
+            vec![SessionEvent::Passed { stay: session.stay.clone(), at: event.seen_at }]
+        }
+        Some(session) => noted(Note::AlreadyInside, Some(session.stay.session)),
+        // Nobody was let in, or it took longer than it may: it is inside all the same.
+        None if lot.declared.lane(&event.lane).is_some_and(|lane| lane.direction == Direction::In) => local::entered(lot, event, None, expires_at),
+        None => noted(Note::Unknown, None),
+    }
+}
+
+/// The lane was opened for a car, and it has not crossed.
+fn never_crossed(view: &dyn View, input: &Input, key: &Key) -> Option<SessionEvent> {
+    let Some(Entity::Session(session)) = view.get(key) else { return None };
+    let is_due = session.stage == Stage::Open && session.passes_by.is_some_and(|by| by <= input.received_at);
+    is_due.then(|| SessionEvent::Vacated { stay: session.stay.clone() })
 }
 
 /// Why the time of an event is not to be believed, if it is not.
@@ -285,13 +332,15 @@ fn touches(event: &Event) -> Vec<Touch> {
         SessionEvent::Waiting { waiting, .. } => [row(Table::Waiting, *waiting, true), None, None],
         SessionEvent::Asked { stay, .. }
         | SessionEvent::Prepaid { stay, .. }
+        | SessionEvent::Passed { stay, .. }
         | SessionEvent::Validated { stay, .. }
         | SessionEvent::Leaving { stay, .. }
         | SessionEvent::Owed { stay, .. }
         | SessionEvent::Closed { stay, gone: true, .. } => [row(Table::Sessions, stay.session, false), None, None],
-        SessionEvent::Closed { stay, .. } | SessionEvent::Superseded { stay, .. } | SessionEvent::Gone { stay, .. } => {
-            [row(Table::Sessions, stay.session, false), lot(stay), None]
-        }
+        SessionEvent::Closed { stay, .. }
+        | SessionEvent::Superseded { stay, .. }
+        | SessionEvent::Vacated { stay }
+        | SessionEvent::Gone { stay, .. } => [row(Table::Sessions, stay.session, false), lot(stay), None],
         SessionEvent::Corrected { stay, releases, .. } => {
             [row(Table::Sessions, stay.session, false), releases.and_then(|exit| row(Table::Waiting, exit, false)), None]
         }
@@ -306,7 +355,11 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     match (key.table, event, entity) {
         (
             Table::Lots,
-            SessionEvent::Opened { .. } | SessionEvent::Closed { .. } | SessionEvent::Superseded { .. } | SessionEvent::Gone { .. },
+            SessionEvent::Opened { .. }
+            | SessionEvent::Closed { .. }
+            | SessionEvent::Superseded { .. }
+            | SessionEvent::Vacated { .. }
+            | SessionEvent::Gone { .. },
             lot,
         ) => {
             let mut lot = known_lot(key, lot);
@@ -320,7 +373,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         }
         (Table::Lots, SessionEvent::Stated { stated, .. }, lot) => Entity::Lot(desk::hold(known_lot(key, lot), stated, recorded.at)),
         (Table::Facts, SessionEvent::Stated { stated, .. }, _) => Entity::Stated(stated.clone()),
-        (Table::Sessions, SessionEvent::Opened { stay, marks, .. }, _) => Entity::Session(Box::new(Session {
+        (Table::Sessions, SessionEvent::Opened { stay, marks, passes_by, .. }, _) => Entity::Session(Box::new(Session {
             stay: stay.clone(),
             stage: Stage::Open,
             departure: None,
@@ -336,6 +389,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             prepaid: Vec::new(),
             validations: Vec::new(),
             lost: marks.lost.is_some(),
+            passes_by: *passes_by,
         })),
         (Table::Sessions, SessionEvent::Asked { departure, sequence, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { asked: Some(departure.clone()), sequence: *sequence, ..*session }))
@@ -352,6 +406,12 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         (Table::Sessions, SessionEvent::Leaving { departure, sequence, .. }, Some(Entity::Session(session))) => {
             let (asked, departure) = (Some(departure.clone()), Some(departure.clone()));
             Entity::Session(Box::new(Session { stage: Stage::Leaving, departure, asked, sequence: *sequence, ..*session }))
+        }
+        (Table::Sessions, SessionEvent::Passed { .. }, Some(Entity::Session(session))) => {
+            Entity::Session(Box::new(Session { passes_by: None, ..*session }))
+        }
+        (Table::Sessions, SessionEvent::Vacated { .. }, Some(Entity::Session(session))) => {
+            Entity::Session(Box::new(Session { stage: Stage::Closed, ..*session }))
         }
         (Table::Sessions, SessionEvent::Closed { order, paid, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stage: Stage::Closed, order: Some(*order), paid: Some(*paid), owes: None, ..*session }))
@@ -445,6 +505,8 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         SessionEvent::Leaving { .. }
         | SessionEvent::Asked { .. }
         | SessionEvent::Prepaid { .. }
+        | SessionEvent::Passed { .. }
+        | SessionEvent::Vacated { .. }
         | SessionEvent::Owed { .. }
         | SessionEvent::Gone { .. }
         | SessionEvent::Superseded { .. }

@@ -16,7 +16,7 @@ pub fn at(minutes: i64) -> Moment {
 }
 
 /// Lots of one operator: `small` with two spaces and 5 yuan an hour after 15 free minutes, `bare` without a rate table, `shut`, `closes` for who
-/// comes in again, and `strict`.
+/// comes in again, `strict`, and `senses`, whose lanes tell who crosses.
 pub fn reference() -> Reference {
     let rates = RateTable {
         id: "hourly".into(),
@@ -43,8 +43,13 @@ pub fn reference() -> Reference {
         lot("shut", 2, false, Some("hourly")),
         LotDeclared { policies: Policies { inside: Passback::Close, ..Policies::default() }, ..lot("closes", 2, true, Some("hourly")) },
         strict(lot("strict", 2, true, Some("hourly"))),
+        LotDeclared { lanes: vec![sensing("in", Direction::In), sensing("out", Direction::Out)], ..lot("senses", 2, true, Some("hourly")) },
     ];
     Reference::resolve(Declared { lots, rate_tables: vec![rates], ..Declared::default() }).expect("the trial's own reference data")
+}
+
+fn sensing(name: &str, direction: Direction) -> LaneDeclared {
+    LaneDeclared { direction, sensor: true, ..LaneDeclared::named(name.parse().expect("a name")) }
 }
 
 /// From 08:00 to 20:00 (minutes 0 to 719 of the trial), lanes one way, one of them for large vehicles; flags re-entries, doubts unsure reads.
@@ -122,6 +127,13 @@ impl Trial {
         self.now = self.now.max(event.said_at);
         let (key, time) = (event.key(), event.said_at);
         self.input(Inbox::Desk, &key, time, Body::Desk(Box::new(event.checked().expect("it means something"))))
+    }
+
+    /// Decides and folds what is due at a time.
+    pub fn ticks(&mut self, now: Moment) -> Vec<Event> {
+        self.now = self.now.max(now);
+        let due: Vec<Key> = self.entities.iter().filter(|(_, entity)| entity.due_at().is_some_and(|due| due <= now)).map(|(key, _)| *key).collect();
+        due.into_iter().flat_map(|key| self.input(Inbox::Tick, "", now, Body::Tick(key))).collect()
     }
 
     /// Decides and folds an event of another journal.

@@ -56,7 +56,7 @@ const FEE: Money = Money::new(1_000, Currency::Cny);
 fn opened(marks: Marks) -> SessionEvent {
     let (event, expires_at, releases) = (name("e1"), AT.plus(30_000_000), Some(id(Kind::Waiting, "w")));
     let sharers = marks.right.iter().map(|_| Credential::plate("粤BD12345", Colour::Green)).collect();
-    SessionEvent::Opened { stay: Stay { sharers, ..stay() }, event, expires_at, releases, marks: Box::new(marks), made_of: None }
+    SessionEvent::Opened { stay: Stay { sharers, ..stay() }, event, expires_at, releases, marks: Box::new(marks), made_of: None, passes_by: None }
 }
 
 fn marks_right() -> RightUsed {
@@ -109,6 +109,8 @@ fn session_events() -> Vec<SessionEvent> {
         },
         SessionEvent::Superseded { stay: stay(), by: id(Kind::Session, "s2"), flagged: true },
         SessionEvent::Waiting { waiting: id(Kind::Waiting, "w"), lot, province, credential, departure: departure(), expires_at: AT },
+        SessionEvent::Passed { stay: stay(), at: AT },
+        SessionEvent::Vacated { stay: stay() },
         SessionEvent::Asked { stay: stay(), departure: departure(), sequence: 2, right: None, terms: Some(Box::new(terms())) },
         SessionEvent::Prepaid { stay: stay(), paid: prepaid(), sequence: 1, leave_by: AT, told: Some((lane, name("e2"), AT)) },
         leaving(None),
@@ -268,9 +270,14 @@ fn what_a_session_remembers_reads_and_writes_its_golden_bytes() {
     let missed = Known { kind: crate::fact::Kind::Bans, parts: None, age_ms: None };
     let made_of = Some(Box::new(Made { checks: "lot_open capacity right=pass-7".into(), facts: vec![known, missed] }));
     let SessionEvent::Opened { stay, event, expires_at, releases, marks, .. } = opened(Marks::default()) else { panic!("it is one") };
-    let event = Event::Session(SessionEvent::Opened { stay, event, expires_at, releases, marks, made_of });
+    let event = Event::Session(SessionEvent::Opened { stay, event, expires_at, releases, marks, made_of, passes_by: None });
     let explained = Recorded { at: AT.plus(1), cause, event };
     check("session.opened.explained", &explained, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
+    let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
+    let SessionEvent::Opened { stay, event, expires_at, releases, marks, .. } = opened(Marks::default()) else { panic!("it is one") };
+    let event = Event::Session(SessionEvent::Opened { stay, event, expires_at, releases, marks, made_of: None, passes_by: Some(AT) });
+    let to_cross = Recorded { at: AT.plus(1), cause, event };
+    check("session.opened.to_cross", &to_cross, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
     check("session.opened.marked", &recorded, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
 }
 

@@ -23,6 +23,8 @@ pub fn lot(event: &Event) -> Option<LotId> {
             SessionEvent::Opened { stay, .. }
             | SessionEvent::Asked { stay, .. }
             | SessionEvent::Prepaid { stay, .. }
+            | SessionEvent::Passed { stay, .. }
+            | SessionEvent::Vacated { stay }
             | SessionEvent::Leaving { stay, .. }
             | SessionEvent::Superseded { stay, .. }
             | SessionEvent::Validated { stay, .. }
@@ -98,6 +100,10 @@ fn session(event: &SessionEvent, clock: Clock) -> Vec<String> {
         SessionEvent::Superseded { stay, by, flagged } => {
             let flag = if *flagged { ", and a person is to look at it" } else { "" };
             vec![format!("Session {} ended because its car came in again, as {by}{flag}", stay.session)]
+        }
+        SessionEvent::Passed { stay, at } => vec![format!("{}  {} crossed lane {}", clock(*at), car(&stay.credential), stay.lane)],
+        SessionEvent::Vacated { stay } => {
+            vec![format!("{} never crossed lane {}: it is not inside, and session {} is over", car(&stay.credential), stay.lane, stay.session)]
         }
         SessionEvent::Waiting { lot, credential, departure, waiting, .. } => {
             let (when, who, lane) = (clock(departure.left_at), car(credential), departure.lane);

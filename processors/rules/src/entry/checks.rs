@@ -399,7 +399,7 @@ fn lane_direction<'a>(case: &Case<'a>) -> Finding<'a> {
     let serves = match case.kind {
         GateKind::Entry => case.lane.entry,
         GateKind::Exit => case.lane.exit,
-        GateKind::Price => true,
+        GateKind::Price | GateKind::Passed => true,
     };
     refuse_if(!serves, Refusal::WrongLane)
 }

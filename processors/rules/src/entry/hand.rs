@@ -124,7 +124,15 @@ fn lost(view: &dyn View, facts: &Facts, event: &DeskEvent, who: &Credential, lot
     };
     let marks = Box::new(Marks { lost: Some(event.said()), ..Marks::default() });
     let expires_at = event.said_at.plus(facts.limits.command_life);
-    let opened = SessionEvent::Opened { stay: stay.clone(), event: departure.event, expires_at, releases: Some(exit.waiting), marks, made_of: None };
+    let opened = SessionEvent::Opened {
+        stay: stay.clone(),
+        event: departure.event,
+        expires_at,
+        releases: Some(exit.waiting),
+        marks,
+        made_of: None,
+        passes_by: None,
+    };
     let terms = Some(Box::new(Terms { lost: true, ..Terms::default() }));
     let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence: 1, right: None, terms };
     let asked = Some((1, departure.left_at));

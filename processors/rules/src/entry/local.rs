@@ -34,7 +34,9 @@ pub(super) fn entered(lot: &LotReference, event: &GateEvent, inside: Option<&Ses
     let by = stay.session;
     let old = inside.map(|old| SessionEvent::Superseded { stay: old.stay.clone(), by, flagged: true });
     let marks = Box::new(Marks { local: true, ..Marks::default() });
-    old.into_iter().chain([SessionEvent::Opened { stay, event: event.id, expires_at, releases: None, marks, made_of: None }]).collect()
+    old.into_iter()
+        .chain([SessionEvent::Opened { stay, event: event.id, expires_at, releases: None, marks, made_of: None, passes_by: None }])
+        .collect()
 }
 
 /// The car is gone. Its stay is priced, unless that was asked for before.

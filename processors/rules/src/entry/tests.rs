@@ -15,6 +15,12 @@ fn day(lot: &str, script: &str) -> (Trial, String) {
         let (verb, car, minute) = (words.next(), words.next().expect("a car"), words.next().map_or(0, |m| m.parse().expect("a minute")));
         let events = match verb {
             Some("in") => trial.gate(gate(GateKind::Entry, lot, car, minute)),
+            Some("crossed") => {
+                let lane = "in".parse().expect("a name");
+                trial.gate(GateEvent { lane, ..gate(GateKind::Passed, lot, car, minute) })
+            }
+            Some("crossed-out") => trial.gate(gate(GateKind::Passed, lot, car, minute)),
+            Some("wait") => trial.ticks(at(minute)),
             Some("out") => trial.gate(gate(GateKind::Exit, lot, car, minute)),
             Some("paid") => {
                 let paid = paid(&trial, car);
@@ -231,4 +237,32 @@ fn a_decision_says_what_it_was_made_of() {
         let (checks, _) = made(lot, script);
         assert!(checks.split(' ').any(|check| check == said), "{lot}, {script}: {checks}");
     }
+}
+
+#[test]
+fn who_never_crosses_holds_no_space() {
+    for (script, told, taken) in [
+        ("in A 1, crossed A 2, wait - 9", "opened, passed, ", 1),
+        ("in A 1, wait - 2", "opened, ", 1),
+        ("in A 1, wait - 3", "opened, vacated", 0),
+        ("in A 1, wait - 3, wait - 9", "opened, vacated, ", 0),
+        ("in A 1, in B 2, wait - 9, in C 10", "opened, opened, vacated+vacated, opened", 1),
+        // It crossed after all, later than it may: it is inside.
+        ("in A 1, wait - 3, crossed A 4", "opened, vacated, opened", 1),
+        ("in A 1, crossed A 2, crossed A 3", "opened, passed, AlreadyInside", 1),
+        // Who stands at the exit has crossed, whether its lane has told or not.
+        ("in A 1, out A 2, wait - 9", "opened, leaving, ", 1),
+        // Nobody was let in, and somebody crossed.
+        ("crossed A 4", "opened", 1),
+        ("crossed-out A 4", "Unknown", 0),
+        // Who crosses the exit without having paid has left, and owes.
+        ("in A 1, crossed A 2, out A 90, crossed-out A 91", "opened, passed, leaving, gone", 0),
+        ("in A 1, crossed A 2, out A 90, paid A, crossed-out A 91", "opened, passed, leaving, closed, Unknown", 0),
+    ] {
+        let (trial, said) = day("senses", script);
+        assert_eq!(said, told, "{script}");
+        let occupied = trial.entities.values().find_map(|entity| if let Entity::Lot(lot) = entity { Some(lot.occupied) } else { None });
+        assert_eq!(occupied.unwrap_or(0), taken, "{script}");
+    }
+    assert_eq!(day("small", "in A 1, wait - 99").1, "opened, ", "where no lane tells, the decision counts");
 }
