@@ -15,9 +15,9 @@ with_nats = BOOMGATE_NATS_SERVER="$$(scripts/install-nats-server)"; export BOOMG
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## a seeded city of 700 lots on a real nats-server; SECONDS=n or Ctrl-C ends it
+demo: ## a seeded city of 700 lots on a real nats-server; SECONDS=n or Ctrl-C ends it; SHARES="prepays=150 …" of a thousand visits
 	$(with_nats) cargo build --release --package boomgate; \
-	exec target/release/boomgate demo $(if $(call typed,SECONDS),--seconds $(SECONDS))
+	exec target/release/boomgate demo $(if $(call typed,SECONDS),--seconds $(SECONDS)) $(foreach share,$(call typed,SHARES),--share $(share))
 
 test: ## every test that needs nothing but a nats-server
 	$(with_nats) cargo test --workspace --no-fail-fast -- --skip production::
@@ -36,9 +36,10 @@ check: ## format, lints, dependencies, manifests, both kinds of tests
 	$(MAKE) --no-print-directory test
 	$(MAKE) --no-print-directory test-production
 
-bench: ## entry decisions under load: RATE=600 SECONDS=60, or FIND_MAX=1
+bench: ## entry decisions under load: RATE=600 SECONDS=60, or FIND_MAX=1; SHARES="prepays=100 coupon=50" of a thousand visits
 	$(with_nats) cargo build --release --package boomgate --package bench; \
 	exec target/release/bench entry --rate $(or $(call typed,RATE),600) --seconds $(or $(call typed,SECONDS),60) \
+	    $(foreach share,$(call typed,SHARES),--share $(share)) \
 	    $(if $(filter-out 0,$(call typed,FIND_MAX)),--find-max)
 
 bench-rules: ## criterion on the pure rules and the wire format

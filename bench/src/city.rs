@@ -62,6 +62,19 @@ impl Shape {
         }
     }
 
+    /// Sets how often one thing happens, as `NAME=PER_MILLE`: a fate or a payer by its word, `holders` (visits by cars with a pass) or `banned`.
+    pub fn share(&mut self, text: &str) -> Result<(), String> {
+        let (word, number) = text.split_once('=').ok_or_else(|| format!("{text}: write a share as NAME=PER_MILLE, as prepays=150"))?;
+        let per_mille = number.parse().ok().filter(|number| *number <= 1_000);
+        let per_mille: u32 = per_mille.ok_or_else(|| format!("{text}: a share is 0 to 1000 of a thousand visits"))?;
+        match word {
+            "holders" => self.fleet.holders_per_mille = per_mille,
+            "banned" => self.fleet.banned_per_mille = per_mille,
+            _ => return self.mix.set(word, per_mille),
+        }
+        Ok(())
+    }
+
     /// A town small enough for one run of a simulation: a few lots, all of them odd, and a hundred visits.
     pub fn tiny(seed: u64, from: Moment) -> Self {
         Self {
@@ -123,6 +136,11 @@ impl City {
         fleet::holder(number % self.shape.fleet.holders.max(1))
     }
 
+    /// A banned car, by its number in the fleet.
+    pub fn banned(&self, number: u32) -> Credential {
+        fleet::banned(number % self.shape.fleet.banned.max(1))
+    }
+
     /// Everything that its devices send, in the order in which they do; made as it is asked for.
     pub fn plan(&self) -> Plan<'_> {
         Plan::new(self)
@@ -152,6 +170,27 @@ mod tests {
         assert_eq!(city.declared().lots.len(), 700);
         assert!(city.declared().lots.iter().all(|lot| (2..=3).contains(&lot.lanes.len())));
         Reference::resolve(city.declared().clone()).expect("a city resolves");
+    }
+
+    #[test]
+    fn a_share_is_set_by_its_word() {
+        let mut shape = Shape { mix: Mix::smooth(), fleet: Fleet::default(), visits_max: 2_000, ..Shape::demo(3, FROM) };
+        for (text, wrong) in [
+            ("prepays=400", ""),
+            ("prepays=500", ""),
+            ("twice=100", ""),
+            ("holders=7", ""),
+            ("coupon=501", "more than a thousand"),
+            ("coupon=500", ""),
+            ("rain=1", "it is one of again, late_entry"),
+            ("banned=1001", "0 to 1000"),
+            ("banned", "NAME=PER_MILLE"),
+        ] {
+            let said = shape.share(text).err().unwrap_or_default();
+            assert!(said.contains(wrong) && said.is_empty() == wrong.is_empty(), "{text}: {said}");
+        }
+        let fates: Vec<Fate> = City::new(shape).plan().map(|action| action.fate()).collect();
+        assert!(fates.iter().all(|fate| matches!(fate, Fate::Prepays | Fate::Coupon)), "half of them each");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use bench::{
     oracle::{Counts, judge},
     world::{Latency, Unsettled},
 };
+pub use plan::Shares;
 use plan::{Asked, Planned};
 use schema::{Event, EventId, entity::Answer, journal::SessionEvent};
 use serde::Serialize;
@@ -59,6 +60,8 @@ pub struct Wanted {
     pub boomgate: Option<PathBuf>,
     /// Where the report goes.
     pub out: PathBuf,
+    /// Of a thousand visits, how many are what.
+    pub shares: Shares,
     /// The seed.
     pub seed: u64,
 }
@@ -174,7 +177,7 @@ pub async fn entry(wanted: Wanted) -> Result<Report> {
     let start_ms = run.first_decision(begun).await?;
     eprintln!("first decision {start_ms} ms after the start");
     let said = plan::city(run.wanted.seed, run.world.started().0).said();
-    eprintln!("{} passes and bans are stated; 15 cars of 100 hold a pass …", said.len());
+    eprintln!("{} passes and bans are stated; of a thousand visits: {}", said.len(), run.wanted.shares);
     run.world.say(said).await?;
 
     let seconds = run.wanted.seconds;
@@ -229,7 +232,7 @@ impl Run {
         let (at, start) = self.world.started();
         // The plan's zero lies a moment ahead; a device's clock is never that exact.
         let base = at.plus(i64::try_from(start.elapsed().as_micros()).unwrap_or(i64::MAX));
-        let asked = Asked { seed: self.wanted.seed, rate, seconds, base, first_visit: self.visits };
+        let asked = Asked { seed: self.wanted.seed, rate, seconds, base, first_visit: self.visits, shares: self.wanted.shares };
         let plan = plan::plan(&self.declared, asked);
         self.visits = plan.iter().map(|planned| planned.action.visit).max().unwrap_or(self.visits);
         plan
@@ -237,7 +240,9 @@ impl Run {
 
     /// Remembers what will be sent, so that nothing of it can be missing in silence.
     fn remember(&mut self, plan: &[Planned]) {
-        self.planned.extend(plan.iter().map(|planned| (planned.action.event.key(), planned.action.event.id)));
+        self.planned.extend(
+            plan.iter().map(|planned| &planned.action).filter(|action| action.says.is_none()).map(|action| (action.event.key(), action.event.id)),
+        );
     }
 
     /// Sends entries until the first one is answered; gives the milliseconds since the start.

@@ -31,6 +31,9 @@ enum Scenario {
         /// Where the report goes.
         #[arg(long, default_value = "target/bench")]
         out: PathBuf,
+        /// How often something happens, of a thousand visits: `holders=150`, `banned=5`, `prepays=100`, `coupon=50`, `by_itself=5`; may be repeated.
+        #[arg(long = "share", value_name = "NAME=PER_MILLE")]
+        shares: Vec<String>,
         /// The seed of cars and lots.
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -38,12 +41,19 @@ enum Scenario {
 }
 
 fn main() -> ExitCode {
-    let Scenario::Entry { rate, seconds, find_max, boomgate, out, seed } = Arguments::parse().scenario;
+    let Scenario::Entry { rate, seconds, find_max, boomgate, out, shares, seed } = Arguments::parse().scenario;
     if !rate.is_finite() || rate < 1.0 || seconds == 0 {
         eprintln!("bench: a rate is at least 1 and seconds are at least 1");
         return ExitCode::FAILURE;
     }
-    let wanted = load::Wanted { rate, seconds, find_max, boomgate, out: out.clone(), seed };
+    let shares = match load::Shares::of(&shares) {
+        Ok(shares) => shares,
+        Err(wrong) => {
+            eprintln!("bench: {wrong}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let wanted = load::Wanted { rate, seconds, find_max, boomgate, out: out.clone(), shares, seed };
     // One worker: the machine belongs to what is measured.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(load::entry(wanted)));

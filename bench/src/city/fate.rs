@@ -197,10 +197,32 @@ impl Mix {
         Self { fates, payers }
     }
 
+    /// Sets how often one thing happens, in thousandths: a fate or a payer by its word. Gives an error where there is no such word, or more than a
+    /// thousand of a thousand come out.
+    pub fn set(&mut self, word: &str, per_mille: u32) -> Result<(), String> {
+        let fate = Fate::ALL.into_iter().find(|fate| fate.word() == word && *fate != Fate::Plain);
+        let payer = Payer::ALL.into_iter().find(|payer| payer.word() == word && *payer != Payer::Once);
+        match (fate, payer) {
+            (Some(fate), _) => put(&mut self.fates, fate, per_mille),
+            (None, Some(payer)) => put(&mut self.payers, payer, per_mille),
+            (None, None) => {
+                let words = Fate::ALL.into_iter().skip(1).map(Fate::word).chain(Payer::ALL.into_iter().skip(1).map(Payer::word));
+                return Err(format!("nothing happens that is called {word}: it is one of {}", words.collect::<Vec<_>>().join(", ")));
+            }
+        }
+        let sums = [self.fates.iter().map(|(_, weight)| weight).sum::<u32>(), self.payers.iter().map(|(_, weight)| weight).sum()];
+        if sums.into_iter().any(|sum| sum > 1_000) { Err(format!("{word}: more than a thousand of a thousand visits have a share")) } else { Ok(()) }
+    }
+
     /// Draws a fate and a payer.
     pub(super) fn draw(&self, dice: &mut impl Rng) -> (Fate, Payer) {
         (pick(&self.fates, Fate::Plain, dice), pick(&self.payers, Payer::Once, dice))
     }
+}
+
+fn put<T: PartialEq>(weights: &mut Vec<(T, u32)>, what: T, per_mille: u32) {
+    weights.retain(|(known, _)| *known != what);
+    weights.push((what, per_mille));
 }
 
 fn pick<T: Copy>(weights: &[(T, u32)], rest: T, dice: &mut impl Rng) -> T {

@@ -29,7 +29,7 @@ pub(super) fn holder(number: u32) -> Credential {
     Credential::plate(&format!("京Y{number:05}"), Colour::Blue)
 }
 
-fn banned(number: u32) -> Credential {
+pub(super) fn banned(number: u32) -> Credential {
     Credential::plate(&format!("津Y{number:05}"), Colour::Blue)
 }
 

@@ -14,12 +14,17 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rand_distr::{Distribution, Exp, Zipf};
 use schema::{
-    Credential, Currency, GateEvent, GateKind, Moment,
+    Credential, Currency, GateEvent, GateKind, Moment, Verdict,
+    desk::Says,
     gate::Colour,
+    rate::{Validation, ValidationKind},
     reference::{Declared, LotDeclared, RateTable, Step as RateStep},
     time::{MINUTE, SECOND},
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
 
 /// How many lots there are.
 const LOTS: usize = 700;
@@ -27,8 +32,56 @@ const LOTS: usize = 700;
 const ZIPF: f64 = 0.9;
 /// Of a hundred messages, so many are copies, and so many late.
 const PERCENT: u32 = 1;
-/// Of a hundred cars, so many hold a pass.
-const HOLDERS_PERCENT: u32 = 15;
+
+/// Of a thousand visits, how many are what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// By cars that hold a pass.
+    pub holders: u32,
+    /// By banned cars.
+    pub banned: u32,
+    /// Paid at a pay station before the exit.
+    pub prepays: u32,
+    /// With a merchant's coupon.
+    pub coupon: u32,
+    /// Let out by a lane that had no answer, and so in arrears until they are paid.
+    pub by_itself: u32,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self { holders: 150, banned: 5, prepays: 100, coupon: 50, by_itself: 5 }
+    }
+}
+
+impl fmt::Display for Shares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { holders, banned, prepays, coupon, by_itself } = self;
+        write!(f, "holders={holders} banned={banned} prepays={prepays} coupon={coupon} by_itself={by_itself}")
+    }
+}
+
+impl Shares {
+    /// The ordinary ones, but for those that are named, as `NAME=PER_MILLE`.
+    pub fn of(texts: &[String]) -> Result<Self, String> {
+        let mut shares = Self::default();
+        for text in texts {
+            let (name, number) = text.split_once('=').ok_or_else(|| format!("{text}: write a share as NAME=PER_MILLE"))?;
+            let per_mille = number.parse().ok().filter(|number| *number <= 1_000);
+            let per_mille = per_mille.ok_or_else(|| format!("{text}: a share is 0 to 1000 of a thousand visits"))?;
+            let share = match name {
+                "holders" => &mut shares.holders,
+                "banned" => &mut shares.banned,
+                "prepays" => &mut shares.prepays,
+                "coupon" => &mut shares.coupon,
+                "by_itself" => &mut shares.by_itself,
+                _ => return Err(format!("no share is called {name}: there are {}", Self::default())),
+            };
+            *share = per_mille;
+        }
+        Ok(shares)
+    }
+}
 
 /// The city of a load: its lots, and the cars that hold passes.
 pub fn city(seed: u64, from: Moment) -> City {
@@ -68,6 +121,8 @@ struct Inside<'a> {
     visit: u64,
     lot: &'a LotDeclared,
     credential: Credential,
+    asks: bool,
+    coupon: bool,
 }
 
 /// What one plan is made from.
@@ -83,6 +138,8 @@ pub struct Asked {
     pub base: Moment,
     /// The number of the first visit, so that no two plans share an id.
     pub first_visit: u64,
+    /// How many visits are what.
+    pub shares: Shares,
 }
 
 /// Makes the plan.
@@ -115,15 +172,33 @@ pub fn plan(declared: &Declared, asked: Asked) -> Vec<Planned> {
         let leaving = if leaves { inside.pop_first() } else { None };
         let action = if let Some((_, car)) = leaving {
             let lane = car.lot.lanes[1].lane;
-            let event = seen(car.visit, 'x', "plain", car.lot, lane, now, &car.credential);
-            Action { send_at: now, visit: car.visit, step: Step::Exit, copy: 0, event, says: None }
+            let (visit, step) = (car.visit, if car.asks || car.coupon { Step::Alone } else { Step::Exit });
+            let letter = if car.coupon {
+                'd'
+            } else if car.asks {
+                'p'
+            } else {
+                'x'
+            };
+            let mut event = seen(visit, letter, "plain", car.lot, lane, now, &car.credential);
+            let says = car.coupon.then(|| Box::new(coupon(visit, &car.credential)));
+            if step == Step::Exit && dice.random_range(0..1_000) < asked.shares.by_itself {
+                event.decided = Some(Verdict::Open);
+            }
+            if step == Step::Alone {
+                // First the coupon, then the pay station, then the exit, each some time after the one before.
+                let ready = at_us + dice.random_range(1_500_000..3_000_000);
+                inside.insert((ready, visit), Inside { asks: car.asks && car.coupon, coupon: false, ..car });
+            }
+            Action { send_at: now, visit, step, copy: 0, event, says }
         } else {
             visit += 1;
             let lot = &declared.lots[usize::try_from(whole(rank.sample(&mut dice))).unwrap_or(1).clamp(1, declared.lots.len()) - 1];
-            let credential = if dice.random_range(0..100) < HOLDERS_PERCENT {
-                city.holder(dice.random_range(0..u32::MAX))
-            } else {
-                Credential::plate(&format!("粤L{visit:07}"), Colour::Green)
+            let Shares { holders, banned, .. } = asked.shares;
+            let credential = match dice.random_range(0..1_000) {
+                number if number < holders => city.holder(dice.random_range(0..u32::MAX)),
+                number if number < holders + banned => city.banned(dice.random_range(0..u32::MAX)),
+                _ => Credential::plate(&format!("粤L{visit:07}"), Colour::Green),
             };
             let late = (PERCENT..2 * PERCENT).contains(&drawn);
             let age = if late { dice.random_range(15..180) * MINUTE } else { dice.random_range(0..480) * SECOND };
@@ -131,7 +206,8 @@ pub fn plan(declared: &Declared, asked: Asked) -> Vec<Planned> {
             let event = seen(visit, 'e', fate, lot, lot.lanes[0].lane, now.plus(-age), &credential);
             if !late {
                 let ready = at_us + dice.random_range(500_000..3_000_000);
-                inside.insert((ready, visit), Inside { visit, lot, credential });
+                let [asks, coupon] = [asked.shares.prepays, asked.shares.coupon].map(|share| dice.random_range(0..1_000) < share);
+                inside.insert((ready, visit), Inside { visit, lot, credential, asks, coupon });
             }
             Action { send_at: now, visit, step: Step::Entry, copy: 0, event, says: None }
         };
@@ -152,8 +228,17 @@ fn seen(visit: u64, letter: char, fate: &str, lot: &LotDeclared, lane: schema::L
         _ => "once",
     };
     let id = format!("{visit}-{letter}-{fate}-{payer}").parse().expect("digits and words are a token");
-    let kind = if letter == 'e' { GateKind::Entry } else { GateKind::Exit };
+    let kind = match letter {
+        'e' => GateKind::Entry,
+        'p' => GateKind::Price,
+        _ => GateKind::Exit,
+    };
     GateEvent { id, lot: lot.lot, lane, kind, seen_at, credential: credential.clone(), class: None, energy: None, confidence: None, decided: None }
+}
+
+fn coupon(visit: u64, who: &Credential) -> Says {
+    let kind = ValidationKind::AmountOff { amount: 200 };
+    Says::Validated { who: who.clone(), validation: Validation { id: format!("v-{visit}").into(), bearer: "cinema".into(), kind } }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an interval or a rank, far below 2^53 and above 0")]
@@ -166,7 +251,7 @@ mod tests {
     use super::*;
 
     fn minute() -> Vec<Planned> {
-        let asked = Asked { seed: 1, rate: 600.0, seconds: 60, base: Moment(1_795_399_200_000_000), first_visit: 0 };
+        let asked = Asked { seed: 1, rate: 600.0, seconds: 60, base: Moment(1_795_399_200_000_000), first_visit: 0, shares: Shares::default() };
         plan(&declare(1), asked)
     }
 
@@ -177,6 +262,29 @@ mod tests {
         assert!(plan.windows(2).all(|two| two[0].offset_us < two[1].offset_us));
         let exits = plan.iter().filter(|planned| planned.action.step == Step::Exit).count();
         assert!((15_000..19_000).contains(&exits), "{exits}");
+    }
+
+    #[test]
+    fn a_share_is_read_by_its_name() {
+        let shares = |texts: &[&str]| Shares::of(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert_eq!(shares(&["prepays=0", "coupon=7"]), Ok(Shares { prepays: 0, coupon: 7, ..Shares::default() }));
+        for wrong in ["rain=1", "coupon", "coupon=1001", "coupon=x"] {
+            assert!(shares(&[wrong]).is_err_and(|said| said.contains(wrong) || said.contains("no share is called rain")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_plan_has_the_shares_that_were_asked_for() {
+        let plan = minute();
+        let visits = plan.iter().filter(|planned| planned.action.step == Step::Entry).count();
+        let count =
+            |wanted: fn(&Action) -> bool| plan.iter().filter(|planned| planned.action.copy == 0 && wanted(&planned.action)).count() * 1_000 / visits;
+        let shares = [
+            count(|action| action.event.kind == GateKind::Price && action.says.is_none()),
+            count(|action| action.says.is_some()),
+            count(|action| action.event.decided.is_some()),
+        ];
+        assert!((70..110).contains(&shares[0]) && (35..60).contains(&shares[1]) && (2..9).contains(&shares[2]), "{shares:?}");
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct Wanted {
     pub lots: usize,
     /// Seconds of the city in one of ours.
     pub speed: f64,
+    /// How often what happens, as `NAME=PER_MILLE`.
+    pub shares: Vec<String>,
     /// Where everything is kept: broker, rows and report. Emptied first.
     pub folder: PathBuf,
 }
@@ -63,11 +65,13 @@ pub struct Report {
 
 /// Runs it; gives whether everything agrees.
 pub async fn run(wanted: Wanted, mut shutdown: watch::Receiver<bool>) -> anyhow::Result<bool> {
+    let mut shape = Shape { lots: wanted.lots, ..Shape::demo(wanted.seed, schema::Moment(0)) };
+    wanted.shares.iter().try_for_each(|share| shape.share(share)).map_err(anyhow::Error::msg)?;
     println!("starting nats-server in {}", wanted.folder.display());
     let parts = connect::fresh(&wanted.folder).await?;
     let now = parts.bus.look("GATE").await?.now;
     let from = now.plus(0_i64.saturating_sub(BEGINS));
-    let city = City::new(Shape { lots: wanted.lots, until: now, ..Shape::demo(wanted.seed, from) });
+    let city = City::new(Shape { from, until: now, ..shape });
     println!("a city of {} lots, seed {}: its time begins at {from} and runs {} times as fast as ours", wanted.lots, wanted.seed, wanted.speed);
     let lives = async {
         let world = World::open(parts.bus.clone(), Pace { speed: wanted.speed, ..Pace::default() }).await?;

@@ -72,6 +72,10 @@ enum Command {
         /// Seconds of the city in one of ours.
         #[arg(long, default_value_t = 600.0)]
         speed: f64,
+        /// How often something happens, of a thousand visits: `prepays=150`, `coupon=50`, `holders=150`, `banned=5`, `twice=30` …; may be
+        /// repeated. A word that is not there is answered with all that are.
+        #[arg(long = "share", value_name = "NAME=PER_MILLE")]
+        shares: Vec<String>,
         /// Where everything is kept; emptied first.
         #[arg(long, default_value = "target/demo")]
         folder: PathBuf,
@@ -292,9 +296,9 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
         Command::Run { processors, config } => run_processors(&processors, &config).await.map(|()| true),
         Command::Provision { config, auth: Some(folder), .. } => authorize(&config, &folder).await.map(|()| true),
         Command::Provision { config, dry_run, allow_destructive, auth: None } => provision(&config, dry_run, allow_destructive).await.map(|()| true),
-        Command::Demo { seconds, seed, lots, speed, folder } => {
+        Command::Demo { seconds, seed, lots, speed, shares, folder } => {
             anyhow::ensure!(speed.is_finite() && speed > 0.0 && lots > 0, "--speed and --lots are above 0");
-            demo::run(demo::Wanted { seconds, seed, lots, speed, folder }, signalled()).await
+            demo::run(demo::Wanted { seconds, seed, lots, speed, shares, folder }, signalled()).await
         }
         Command::Replay { file, speed, rates, from, to, json, folder } => {
             let speed = speed.parse().map_err(anyhow::Error::msg)?;

@@ -94,15 +94,17 @@ pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, insi
     match (judge(&case), inside) {
         (Judged::Again, Some(session)) => Admission::Again(session.stay.session),
         (Judged::Decided(Decision { verdict: Verdict::Open, marks, .. }), _) => {
-            Admission::Open(Box::new(admitted(&case, marks, made_of(&case, now))))
+            // Where nothing is to be remembered no check has found anything, and none need be asked again.
+            let is_plain = marks == checks::Marks::default();
+            Admission::Open(Box::new(admitted(&case, marks, made_of(&case, is_plain, now))))
         }
         (Judged::Decided(Decision { verdict: Verdict::Refuse, reason, .. }), _) => {
-            Admission::Refused(reason.unwrap_or(Refusal::FactMissing), made_of(&case, now))
+            Admission::Refused(reason.unwrap_or(Refusal::FactMissing), made_of(&case, false, now))
         }
         (Judged::Decided(Decision { verdict: Verdict::Ask, reason, .. }), _) => {
-            Admission::Asked(reason.unwrap_or(Refusal::FactMissing), made_of(&case, now))
+            Admission::Asked(reason.unwrap_or(Refusal::FactMissing), made_of(&case, false, now))
         }
-        (Judged::Again, None) | (Judged::Wants(_), _) => Admission::Asked(Refusal::FactMissing, made_of(&case, now)),
+        (Judged::Again, None) | (Judged::Wants(_), _) => Admission::Asked(Refusal::FactMissing, made_of(&case, false, now)),
     }
 }
 
@@ -110,14 +112,8 @@ pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, insi
 static ALL_PASS: LazyLock<Arc<str>> = LazyLock::new(|| TABLE.iter().map(|check| check.name).collect::<Vec<_>>().join(" ").into());
 
 /// What a decision was made of, for whoever has it explained.
-fn made_of(case: &Case, now: Moment) -> Made {
-    let weighed = || weighed(case);
-    let checks = if weighed().all(|(_, state)| matches!(state, State::Found(Finding::Pass))) {
-        ALL_PASS.clone()
-    } else {
-        let words: Vec<String> = weighed().map(|(name, state)| word(name, state)).collect();
-        words.join(" ").into()
-    };
+fn made_of(case: &Case, is_plain: bool, now: Moment) -> Made {
+    let checks = if is_plain { ALL_PASS.clone() } else { weighed(case).map(|(name, state)| word(name, state)).collect::<Vec<_>>().join(" ").into() };
     let needed = TABLE.iter().fold(Kinds::NONE, |kinds, check| kinds | (check.needs)(&case.lot, &case.here));
     let known = |kind| match case.facts.get(kind) {
         Fact::Here(parts) => {
