@@ -88,10 +88,12 @@ fn case<'a>(view: &'a dyn View, lot: &'a LotReference, event: &'a GateEvent, ins
 pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, inside: Option<&Session>, now: Moment) -> Admission {
     let mut case = case(view, lot, event, inside);
     // Whoever decides has waited as long as it may: what has not come by now does not come.
-    if let Judged::Wants(kinds) = judge(&case) {
+    let mut judged = judge(&case);
+    if let Judged::Wants(kinds) = judged {
         case.facts = kinds.iter().fold(case.facts, |facts, kind| facts.with(kind, Fact::Missed));
+        judged = judge(&case);
     }
-    match (judge(&case), inside) {
+    match (judged, inside) {
         (Judged::Again, Some(session)) => Admission::Again(session.stay.session),
         (Judged::Decided(Decision { verdict: Verdict::Open, marks, .. }), _) => {
             // Where nothing is to be remembered no check has found anything, and none need be asked again.
