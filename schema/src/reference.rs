@@ -142,12 +142,14 @@ pub struct LaneDeclared {
     pub energies: Vec<Energy>,
     /// Whether it tells when a car has crossed (`passed`); where it cannot, the decision counts.
     pub sensor: bool,
+    /// Within so many seconds its device says that it lives; none where it never does.
+    pub heartbeat_s: Option<u16>,
 }
 
 impl LaneDeclared {
     /// A lane for everybody and both ways.
     pub const fn named(lane: LaneId) -> Self {
-        Self { lane, direction: Direction::Both, classes: Vec::new(), energies: Vec::new(), sensor: false }
+        Self { lane, direction: Direction::Both, classes: Vec::new(), energies: Vec::new(), sensor: false, heartbeat_s: None }
     }
 }
 
@@ -188,6 +190,8 @@ enum LaneSaid {
         energies: Vec<Energy>,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         sensor: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        heartbeat_s: Option<u16>,
     },
 }
 
@@ -195,7 +199,9 @@ impl From<LaneSaid> for LaneDeclared {
     fn from(said: LaneSaid) -> Self {
         match said {
             LaneSaid::Name(lane) => Self::named(lane),
-            LaneSaid::Whole { lane, direction, classes, energies, sensor } => Self { lane, direction, classes, energies, sensor },
+            LaneSaid::Whole { lane, direction, classes, energies, sensor, heartbeat_s } => {
+                Self { lane, direction, classes, energies, sensor, heartbeat_s }
+            }
         }
     }
 }
@@ -205,8 +211,8 @@ impl From<LaneDeclared> for LaneSaid {
         if declared == LaneDeclared::named(declared.lane) {
             return Self::Name(declared.lane);
         }
-        let LaneDeclared { lane, direction, classes, energies, sensor } = declared;
-        Self::Whole { lane, direction, classes, energies, sensor }
+        let LaneDeclared { lane, direction, classes, energies, sensor, heartbeat_s } = declared;
+        Self::Whole { lane, direction, classes, energies, sensor, heartbeat_s }
     }
 }
 
@@ -356,6 +362,9 @@ fn check(lot: &LotDeclared) -> Result<(), String> {
     if lot.capacity < 0 || lot.province.0 > 99 {
         return Err("capacity is at least 0 and province at most 99".into());
     }
+    if let Some(lane) = lot.lanes.iter().find(|lane| lane.heartbeat_s == Some(0)) {
+        return Err(format!("lane {}: heartbeat_s is at least 1, or left out where its device never tells that it lives", lane.lane));
+    }
     for (at, lane) in lot.lanes.iter().enumerate() {
         if lot.lanes.iter().skip(at.saturating_add(1)).any(|other| other.lane == lane.lane) {
             return Err(format!("lane {} is declared twice: give each lane a name of its own", lane.lane));
@@ -396,6 +405,7 @@ mod tests {
             (r#""lanes": [], "hours": [{"days": 127, "from_min": 1440, "to_min": 1440}]"#, "lot a: hours"),
             (r#""lanes": [], "policies": {"confidence_min": 101}"#, "101"),
             (r#""lanes": [], "polices": {}"#, "unknown field"),
+            (r#""lanes": [{"lane": "in", "heartbeat_s": 0}]"#, "lot a: lane in: heartbeat_s"),
             (r#""lanes": [], "rate_table": "hourly""#, "lot a: no rate table"),
         ] {
             let refused = read(lot).expect_err(lot);

@@ -35,6 +35,8 @@ const CONFIG: &str = "nats-server.conf";
 const ACCOUNT: &str = "BOOMGATE";
 /// What a lane is told.
 const COMMANDS: &str = "lane.*.*";
+/// What devices tell that they live.
+const ALIVE: &str = crate::silence::ALIVE;
 /// Where people speak: the operator's tools alone.
 const DESKS: &str = "DESK";
 /// What a payment channel is asked for.
@@ -105,7 +107,8 @@ impl User {
     fn hears(self) -> Vec<String> {
         let answers = format!("{}.>", self.inbox());
         match self {
-            Self::Processors | Self::Operator => vec![answers, format!("$KV.{REFERENCE}.>")],
+            Self::Processors => vec![answers, format!("$KV.{REFERENCE}.>"), ALIVE.to_owned()],
+            Self::Operator => vec![answers, format!("$KV.{REFERENCE}.>")],
             Self::Auditor => vec![answers],
             Self::World => vec![answers, COMMANDS.to_owned(), REFUNDS.to_owned()],
         }
@@ -165,6 +168,11 @@ impl Device {
         format!("gate.{}.{}.*", self.lot, self.lane)
     }
 
+    /// On what it tells that it lives.
+    pub fn lives(&self) -> String {
+        format!("alive.{}.{}", self.lot, self.lane)
+    }
+
     /// What it hears: its lane's commands.
     pub fn hears(&self) -> String {
         format!("lane.{}.{}", self.lot, self.lane)
@@ -187,9 +195,10 @@ impl Device {
 
     fn declared(&self, key: &str) -> Value {
         json!({
-            "users": [user(key, &[self.publishes()], &[self.hears(), format!("{}.>", self.inbox())])],
+            "users": [user(key, &[self.publishes(), self.lives()], &[self.hears(), format!("{}.>", self.inbox())])],
             "imports": [
                 { "service": { "account": ACCOUNT, "subject": self.publishes() } },
+                { "service": { "account": ACCOUNT, "subject": self.lives() } },
                 { "stream": { "account": ACCOUNT, "subject": self.hears() } },
             ],
         })
@@ -234,7 +243,7 @@ pub fn write(folder: &Path, devices: impl IntoIterator<Item = Device>) -> Result
         users.push(user(&key(&one.seed(folder), one.name().to_owned())?, &one.publishes(), &one.hears()));
     }
     let events = table::STREAMS.iter().find(|stream| stream.name == "GATE").expect("the table has it").listens;
-    let ours = json!({ "jetstream": "enabled", "users": users, "exports": [{ "service": events }, { "stream": COMMANDS }] });
+    let ours = json!({ "jetstream": "enabled", "users": users, "exports": [{ "service": events }, { "service": ALIVE }, { "stream": COMMANDS }] });
     let mut accounts = Map::from_iter([(ACCOUNT.to_owned(), ours)]);
     for device in &devices {
         accounts.insert(device.account(), device.declared(&key(&device.seed(folder), device.to_string())?));

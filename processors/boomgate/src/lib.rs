@@ -25,6 +25,7 @@ pub mod replica;
 pub mod run;
 pub mod save;
 pub mod settings;
+pub mod silence;
 pub mod state;
 pub mod takeover;
 #[cfg(test)]

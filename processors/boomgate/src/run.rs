@@ -6,6 +6,7 @@ use crate::{
     reference::InForce,
     replica::{self, Readiness, Shared},
     settings::Settings,
+    silence,
 };
 use rules::{Limits, Rules};
 use schema::{Journal, wire::Format};
@@ -62,6 +63,7 @@ pub async fn run(processors: Vec<&'static Rules>, with: With, readiness: Arc<Rea
         let With { bus, store, cache, .. } = with.clone();
         let follower = Follower { bus, store, cache, retention: with.settings.retention };
         replicas.spawn(follower.run(with.replica.clone(), hears, shutdown.clone()));
+        replicas.spawn(silence::watch(with.bus.clone(), with.reference.clone(), shutdown.clone()));
     }
     for rules in processors {
         let With { bus, store, cache, reference, limits, settings, json, replica } = with.clone();

@@ -172,6 +172,9 @@ async fn a_device_is_kept_to_its_lane() {
             "DEAD.GATE.1",
             "lane.small.in",
             "lane.small.out",
+            "alive.small.out",
+            "alive.other.in",
+            "alive.small.in.more",
             "refund.wechat",
             "desk.small.stated",
             "DESK.1.small.stated",
@@ -230,6 +233,19 @@ async fn a_device_is_kept_to_its_lane() {
     assert!(site.ends().await.iter().all(|(_, last)| *last == 0), "nothing of all that was stored");
     // It was kept out of all this by its permissions and not by a broken connection.
     assert!(client.send("gate.small.in.entry", b"{}".to_vec()).await.contains(r#""stream":"GATE","seq":1"#));
+    site.parts.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_tells_that_it_lives() {
+    let site = Site::start().await;
+    let mut heard = site.parts.bus.listen(crate::silence::ALIVE).await.expect("processors hear it");
+    let client = site.device(&device("small", "in")).await;
+    client.client.publish("alive.small.in", "".into()).await.expect("it is connected");
+    client.client.flush().await.expect("it is connected");
+    let told = tokio::time::timeout(PATIENCE, heard.next()).await.expect("it is heard").expect("the connection is there");
+    assert_eq!(told.subject, "alive.small.in");
+    assert_eq!(site.ends().await.iter().map(|(_, last)| last).sum::<u64>(), 0, "nothing of it is stored");
     site.parts.stop().await;
 }
 
