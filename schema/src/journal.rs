@@ -183,23 +183,12 @@ impl Event {
         let of = |id: &Id| id::place(id.as_str()).map(|place| place.province).unwrap_or_default();
         match self {
             Self::Session(event) => match event {
-                SessionEvent::Opened { stay, .. }
-                | SessionEvent::Superseded { stay, .. }
-                | SessionEvent::Passed { stay, .. }
-                | SessionEvent::Vacated { stay, .. }
-                | SessionEvent::Asked { stay, .. }
-                | SessionEvent::Prepaid { stay, .. }
-                | SessionEvent::Validated { stay, .. }
-                | SessionEvent::Corrected { stay, .. }
-                | SessionEvent::Leaving { stay, .. }
-                | SessionEvent::Closed { stay, .. }
-                | SessionEvent::Gone { stay, .. }
-                | SessionEvent::Owed { stay, .. } => stay.province,
                 SessionEvent::Refused { province, .. }
                 | SessionEvent::Waiting { province, .. }
                 | SessionEvent::Stated { province, .. }
                 | SessionEvent::LetThrough { province, .. }
                 | SessionEvent::Noted { province, .. } => *province,
+                event => event.stay().map(|stay| stay.province).unwrap_or_default(),
             },
             Self::Order(event) => match event {
                 OrderEvent::Priced { stay, .. } | OrderEvent::Unpriced { stay, .. } => stay.province,
@@ -702,6 +691,27 @@ pub enum SessionEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ask: Option<(LaneId, EventId, Moment)>,
     },
+}
+
+impl SessionEvent {
+    /// The stay that it is about; none where it is about none.
+    pub const fn stay(&self) -> Option<&Stay> {
+        match self {
+            Self::Opened { stay, .. }
+            | Self::Passed { stay, .. }
+            | Self::Vacated { stay }
+            | Self::Superseded { stay, .. }
+            | Self::Asked { stay, .. }
+            | Self::Prepaid { stay, .. }
+            | Self::Leaving { stay, .. }
+            | Self::Closed { stay, .. }
+            | Self::Gone { stay, .. }
+            | Self::Owed { stay, .. }
+            | Self::Validated { stay, .. }
+            | Self::Corrected { stay, .. } => Some(stay),
+            Self::Refused { .. } | Self::Waiting { .. } | Self::Stated { .. } | Self::LetThrough { .. } | Self::Noted { .. } => None,
+        }
+    }
 }
 
 /// A price at a moment, line by line.

@@ -162,23 +162,17 @@ async fn read(bus: &dyn Bus, journal: Journal, partition: Partition, mut each: i
 /// The ids by which an event belongs to a stay.
 fn ids(event: &Event) -> Vec<Id> {
     match event {
-        Event::Session(event) => match event {
-            SessionEvent::Opened { stay, releases, .. } | SessionEvent::Corrected { stay, releases, .. } => {
-                std::iter::once(stay.session).chain(*releases).collect()
-            }
-            SessionEvent::Closed { stay, order, .. } | SessionEvent::Owed { stay, order, .. } => vec![stay.session, *order],
-            SessionEvent::Asked { stay, .. }
-            | SessionEvent::Prepaid { stay, .. }
-            | SessionEvent::Passed { stay, .. }
-            | SessionEvent::Vacated { stay }
-            | SessionEvent::Leaving { stay, .. }
-            | SessionEvent::Superseded { stay, .. }
-            | SessionEvent::Validated { stay, .. }
-            | SessionEvent::Gone { stay, .. } => vec![stay.session],
-            SessionEvent::Waiting { waiting, .. } => vec![*waiting],
-            SessionEvent::Noted { concerns, .. } => concerns.iter().copied().collect(),
-            SessionEvent::Refused { .. } | SessionEvent::Stated { .. } | SessionEvent::LetThrough { .. } => Vec::new(),
-        },
+        Event::Session(event) => {
+            let stay = event.stay().map(|stay| stay.session);
+            let other = match event {
+                SessionEvent::Opened { releases, .. } | SessionEvent::Corrected { releases, .. } => *releases,
+                SessionEvent::Closed { order, .. } | SessionEvent::Owed { order, .. } => Some(*order),
+                SessionEvent::Waiting { waiting, .. } => Some(*waiting),
+                SessionEvent::Noted { concerns, .. } => *concerns,
+                _ => None,
+            };
+            stay.into_iter().chain(other).collect()
+        }
         Event::Order(event) => match event {
             OrderEvent::Priced { order, stay, .. } | OrderEvent::Unpriced { order, stay, .. } => vec![*order, stay.session],
             OrderEvent::Withdrawn { order, by, question } | OrderEvent::Overtaken { order, by, question } => {
@@ -203,21 +197,9 @@ fn ids(event: &Event) -> Vec<Id> {
 fn who(event: &Event) -> Option<&Credential> {
     let Event::Session(event) = event else { return None };
     match event {
-        SessionEvent::Opened { stay, .. }
-        | SessionEvent::Asked { stay, .. }
-        | SessionEvent::Prepaid { stay, .. }
-        | SessionEvent::Passed { stay, .. }
-        | SessionEvent::Vacated { stay }
-        | SessionEvent::Leaving { stay, .. }
-        | SessionEvent::Superseded { stay, .. }
-        | SessionEvent::Validated { stay, .. }
-        | SessionEvent::Corrected { stay, .. }
-        | SessionEvent::Closed { stay, .. }
-        | SessionEvent::Owed { stay, .. }
-        | SessionEvent::Gone { stay, .. } => Some(&stay.credential),
         SessionEvent::Refused { credential, .. } | SessionEvent::Waiting { credential, .. } => Some(credential),
         SessionEvent::LetThrough { who, .. } => who.as_ref(),
-        SessionEvent::Stated { .. } | SessionEvent::Noted { .. } => None,
+        event => event.stay().map(|stay| &stay.credential),
     }
 }
 

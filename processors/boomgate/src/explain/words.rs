@@ -20,18 +20,7 @@ pub fn lot(event: &Event) -> Option<LotId> {
             | SessionEvent::LetThrough { lot, .. }
             | SessionEvent::Noted { lot, .. } => Some(*lot),
             SessionEvent::Stated { stated, .. } => Some(stated.lot),
-            SessionEvent::Opened { stay, .. }
-            | SessionEvent::Asked { stay, .. }
-            | SessionEvent::Prepaid { stay, .. }
-            | SessionEvent::Passed { stay, .. }
-            | SessionEvent::Vacated { stay }
-            | SessionEvent::Leaving { stay, .. }
-            | SessionEvent::Superseded { stay, .. }
-            | SessionEvent::Validated { stay, .. }
-            | SessionEvent::Corrected { stay, .. }
-            | SessionEvent::Closed { stay, .. }
-            | SessionEvent::Owed { stay, .. }
-            | SessionEvent::Gone { stay, .. } => Some(stay.lot),
+            event => event.stay().map(|stay| stay.lot),
         },
         Event::Order(event) => match event {
             OrderEvent::Priced { stay, .. } | OrderEvent::Unpriced { stay, .. } => Some(stay.lot),
