@@ -82,6 +82,14 @@ pub enum Says {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         entered_at: Option<Moment>,
     },
+    /// A car was found inside, or was not, when the lot was looked through. What is known already changes nothing; what differs becomes an entry or
+    /// an exit that no device saw, at the moment of saying.
+    Stock {
+        /// Which car.
+        who: Credential,
+        /// Whether it is there.
+        held: bool,
+    },
     /// Nobody knows when the car came that waits at an exit, and it has no ticket: it pays what the rate table says of that.
     Lost {
         /// The car.
@@ -109,11 +117,17 @@ impl Says {
             Self::LetThrough { .. } => "let_through",
             Self::Corrected { .. } => "corrected",
             Self::Lost { .. } => "lost",
+            Self::Stock { .. } => "stock",
         }
     }
 }
 
 impl DeskEvent {
+    /// The lane of what no lane saw: a car that was found, or missed, when a lot was looked through.
+    pub fn no_lane() -> LaneId {
+        "stock".parse().expect("letters are a token")
+    }
+
     /// The longest reason, in characters.
     pub const REASON_MAX: usize = 200;
     /// The longest id and bearer of a validation, in characters.
@@ -166,7 +180,7 @@ impl DeskEvent {
                 identify(who)?;
                 is.iter_mut().try_for_each(identify)?;
             }
-            Says::Lost { who } => identify(who)?,
+            Says::Lost { who } | Says::Stock { who, .. } => identify(who)?,
         }
         Ok(self)
     }

@@ -286,6 +286,7 @@ fn by_hand(fate: Fate, entry: &GateEvent, who: &Credential, left_at: Moment, vis
             let validation = Validation { id: format!("v-{visit}").into(), bearer: "cinema".into(), kind };
             (left_at.plus(-30 * SECOND), Says::Validated { who, validation })
         }
+        Fate::ByHand if visit.is_multiple_of(2) => (entry.seen_at, Says::Stock { who, held: true }),
         Fate::ByHand => {
             let at = entry.seen_at;
             (at, Says::LetThrough { lane: entry.lane, way: GateKind::Entry, who: Some(who), at: Some(at), open: true })

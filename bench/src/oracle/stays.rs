@@ -5,7 +5,7 @@
 
 use super::World;
 use schema::{
-    Credential, DeskEvent, GateEvent, GateKind, Id, LotId, Moment, Money, Partition, Verdict,
+    Credential, DeskEvent, GateEvent, GateKind, Id, LaneId, LotId, Moment, Money, Partition, Verdict,
     desk::Says,
     fact::{self, PartId, Stated, What},
     id::{self, Kind, Place, Province},
@@ -405,7 +405,21 @@ impl<'a> Stays<'a> {
             Says::Validated { who, validation } => Some(self.validated(event, who, validation)),
             Says::Corrected { who, is, entered_at } => Some(self.corrected(event, stored_at, who, (is.as_ref(), *entered_at))),
             Says::Lost { who } => Some(self.lost(event, province, who)),
-            Says::LetThrough { .. } => Some(Ok(self.let_through(event, stored_at, province, actual))),
+            Says::LetThrough { lane, way, who, at, open } => {
+                let crossed = (*lane, *way, who.as_ref(), at.unwrap_or(event.said_at), *open);
+                Some(Ok(self.let_through(event, stored_at, province, crossed, actual)))
+            }
+            Says::Stock { who, held } => {
+                let came_at = self.inside.get(&(event.lot, who.clone())).map(|(stay, _)| stay.entered_at);
+                let crossed = |way| (DeskEvent::no_lane(), way, Some(who), event.said_at, false);
+                Some(match (*held, came_at) {
+                    (true, Some(_)) => Err(Note::AlreadyInside),
+                    (false, Some(came_at)) if came_at > event.said_at => Err(Note::AlreadyInside),
+                    (false, None) => Err(Note::Unknown),
+                    (true, None) => Ok(self.let_through(event, stored_at, province, crossed(GateKind::Entry), actual)),
+                    (false, Some(_)) => Ok(self.let_through(event, stored_at, province, crossed(GateKind::Exit), actual)),
+                })
+            }
         };
         if let Some(decided) = by_hand {
             return decided.unwrap_or_else(noted);
@@ -528,14 +542,19 @@ impl<'a> Stays<'a> {
         Ok(std::iter::once(opened).chain(self.leaves(car, stay, departure)).collect())
     }
 
-    fn let_through(&mut self, event: &DeskEvent, stored_at: Moment, province: Province, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
-        let Says::LetThrough { lane, way, who, at, open } = &event.says else { return Vec::new() };
+    fn let_through(
+        &mut self,
+        event: &DeskEvent,
+        stored_at: Moment,
+        province: Province,
+        (lane, way, who, seen_at, open): (LaneId, GateKind, Option<&Credential>, Moment, bool),
+        actual: &[&SessionEvent],
+    ) -> Vec<SessionEvent> {
         let (lot, by, opens_until) = (event.lot, event.said(), open.then_some(NO_END));
-        let mut events = vec![SessionEvent::LetThrough { lot, lane: *lane, province, way: *way, who: who.clone(), by, opens_until, event: event.id }];
-        if let Some(credential) = who.clone() {
-            let (seen_at, decided) = (at.unwrap_or(event.said_at), Some(Verdict::Open));
-            let (class, energy, confidence) = (None, None, None);
-            let passed = GateEvent { id: event.id, lot, lane: *lane, kind: *way, seen_at, credential, class, energy, confidence, decided };
+        let mut events = vec![SessionEvent::LetThrough { lot, lane, province, way, who: who.cloned(), by, opens_until, event: event.id }];
+        if let Some(credential) = who.cloned() {
+            let (class, energy, confidence, decided) = (None, None, None, Some(Verdict::Open));
+            let passed = GateEvent { id: event.id, lot, lane, kind: way, seen_at, credential, class, energy, confidence, decided };
             events.extend(self.gate(&passed, stored_at, actual));
         }
         events

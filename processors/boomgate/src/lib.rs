@@ -27,6 +27,7 @@ pub mod save;
 pub mod settings;
 pub mod silence;
 pub mod state;
+pub mod stock;
 pub mod takeover;
 #[cfg(test)]
 mod trial;

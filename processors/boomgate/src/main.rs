@@ -8,7 +8,7 @@ use boomgate::{
     connect::{self, Parts},
     deadletter, demo, desk, explain, http, rates, reference, replay,
     replica::Readiness,
-    run, verify,
+    run, stock, verify,
 };
 use clap::{Parser, Subcommand};
 use std::{
@@ -173,6 +173,19 @@ enum Command {
         /// How many at most.
         #[arg(long, default_value_t = 5)]
         most: usize,
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml")]
+        config: PathBuf,
+    },
+    /// Compares the cars that were found in a lot with those that are inside as far as is known, and with `--author` says at its desk what differs.
+    Stock {
+        /// The lot.
+        lot: schema::LotId,
+        /// A line for each car that was found: its plate, and after a comma its colour; `-` for standard input.
+        file: PathBuf,
+        /// Who looked. Without it nothing is said.
+        #[arg(long)]
+        author: Option<schema::desk::AuthorId>,
         /// The configuration.
         #[arg(long, default_value = "boomgate.toml")]
         config: PathBuf,
@@ -346,6 +359,25 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
             let found = candidates::find(&*parts.store, lot, &plate, most).await;
             parts.stop().await;
             Ok(candidates::print(&found?, lot, &plate))
+        }
+        Command::Stock { lot, file, author, config } => {
+            let found = stock::read(&desk::text(&file)?)?;
+            let parts = connect::connect(&Config::read(&config)?, User::Operator, "boomgate stock").await?;
+            let differences = stock::compare(&*parts.store, lot, found).await;
+            let said = match (&differences, author) {
+                (Ok(differences), Some(author)) => {
+                    stock::print(differences);
+                    let now = parts.bus.look("DESK").await?.now;
+                    desk::say(&*parts.bus, &stock::says(differences, lot, author, now)).await
+                }
+                (Ok(differences), None) => {
+                    stock::print(differences);
+                    Ok(differences.unknown.is_empty() && differences.missing.is_empty())
+                }
+                (Err(_), _) => Ok(false),
+            };
+            parts.stop().await;
+            differences.and(said)
         }
         Command::Explain { what, json, config } => {
             let (bus, server) = Parts::broker(&Config::read(&config)?, User::Auditor, "boomgate explain", true).await?;

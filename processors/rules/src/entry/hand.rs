@@ -9,7 +9,7 @@
 use super::{gate, prepay::ask_again};
 use crate::{Facts, Input, View};
 use schema::{
-    Credential, DeskEvent, Entity, GateEvent, Handle, Id, LotId, Partition, Verdict,
+    Credential, DeskEvent, Entity, GateEvent, GateKind, Handle, Id, LaneId, LotId, Moment, Partition, Verdict,
     desk::{Said, Says},
     entity::{Answer, Session, Stage, Waiting},
     id::{self, Kind, Place, Province},
@@ -28,7 +28,11 @@ pub(super) fn decide(view: &dyn View, facts: &Facts, input: &Input, event: &Desk
         Says::Validated { who, validation } => validate(view, event, who, validation),
         Says::Corrected { who, .. } => correct(view, input, event, who),
         Says::Lost { who } => lost(view, facts, event, who, lot),
-        Says::LetThrough { .. } => Ok(let_through(view, facts, input, event, province)),
+        Says::LetThrough { lane, way, who, at, open } => {
+            let crossed = Crossed { lane: *lane, way: *way, who: who.as_ref(), at: at.unwrap_or(event.said_at), open: *open };
+            Ok(let_through(view, facts, input, event, province, &crossed))
+        }
+        Says::Stock { who, held } => stock(view, event, who, *held).map(|crossed| let_through(view, facts, input, event, province, &crossed)),
         // Decided where it is stated.
         Says::Stated { .. } => Err(Note::Unknown),
     };
@@ -140,20 +144,39 @@ fn lost(view: &dyn View, facts: &Facts, event: &DeskEvent, who: &Credential, lot
     Ok([opened, leaving].into_iter().chain(gone).collect())
 }
 
-fn let_through(view: &dyn View, facts: &Facts, input: &Input, event: &DeskEvent, province: Province) -> Vec<SessionEvent> {
-    let Says::LetThrough { lane, way, who, at, open } = &event.says else { return Vec::new() };
+/// What a person saw cross, or let cross.
+struct Crossed<'a> {
+    lane: LaneId,
+    way: GateKind,
+    who: Option<&'a Credential>,
+    at: Moment,
+    open: bool,
+}
+
+fn let_through(view: &dyn View, facts: &Facts, input: &Input, event: &DeskEvent, province: Province, crossed: &Crossed) -> Vec<SessionEvent> {
+    let &Crossed { lane, way, who, at, open } = crossed;
     let opens_until = open.then(|| event.said_at.plus(facts.limits.command_life));
     let (lot, by) = (event.lot, event.said());
-    let fact = SessionEvent::LetThrough { lot, lane: *lane, province, way: *way, who: who.clone(), by, opens_until, event: event.id };
-    let passed = who.as_ref().map(|who| crossing(event, who, *lane, *way, at.unwrap_or(event.said_at)));
-    let became = passed.map(|passed| gate(view, facts, input, &passed)).unwrap_or_default();
+    let fact = SessionEvent::LetThrough { lot, lane, province, way, who: who.cloned(), by, opens_until, event: event.id };
+    // What a lane would have told that opened by itself.
+    let (class, energy, confidence, decided) = (None, None, None, Some(Verdict::Open));
+    let passed =
+        |who: &Credential| GateEvent { id: event.id, lot, lane, kind: way, seen_at: at, credential: who.clone(), class, energy, confidence, decided };
+    let became = who.map(passed).map(|passed| gate(view, facts, input, &passed)).unwrap_or_default();
     std::iter::once(fact).chain(became).collect()
 }
 
-/// What a lane would have told that opened by itself.
-fn crossing(event: &DeskEvent, who: &Credential, lane: schema::LaneId, kind: schema::GateKind, seen_at: schema::Moment) -> GateEvent {
-    let (class, energy, confidence, decided) = (None, None, None, Some(Verdict::Open));
-    GateEvent { id: event.id, lot: event.lot, lane, kind, seen_at, credential: who.clone(), class, energy, confidence, decided }
+/// What a look through the lot finds to differ, if anything does.
+fn stock<'a>(view: &dyn View, event: &DeskEvent, who: &'a Credential, held: bool) -> Result<Crossed<'a>, Note> {
+    let way = match (held, inside(view, event.lot, who)) {
+        (true, Some(_)) => return Err(Note::AlreadyInside),
+        (true, None) => GateKind::Entry,
+        // It came after the look.
+        (false, Some(session)) if session.stay.entered_at > event.said_at => return Err(Note::AlreadyInside),
+        (false, Some(_)) => GateKind::Exit,
+        (false, None) => return Err(Note::Unknown),
+    };
+    Ok(Crossed { lane: DeskEvent::no_lane(), way, who: Some(who), at: event.said_at, open: false })
 }
 
 /// What the command of a barrier that is opened by hand is about.

@@ -28,7 +28,7 @@ fn word(event: &Event) -> String {
 }
 
 /// Plays a day at the lot `small`: `in CAR`, `out CAR`, and with a `!` by the lane itself; by hand `coupon CAR ID`, `fix CAR CAR`, `came CAR MINUTE`,
-/// `lost CAR`, `let-in CAR`, `let-out CAR` and `open`. The first word of each line is its minute.
+/// `lost CAR`, `let-in CAR`, `let-out CAR`, `open`, `there CAR` and `away CAR`. The first word of each line is its minute.
 fn day(script: &str) -> (Trial, String) {
     let mut trial = Trial::new(&RULES);
     let mut told = Vec::new();
@@ -51,6 +51,8 @@ fn day(script: &str) -> (Trial, String) {
             "lost" => Ok(Says::Lost { who: car(words[2]) }),
             "let-in" => Ok(through(GateKind::Entry, Some(words[2]), true)),
             "let-out" => Ok(through(GateKind::Exit, Some(words[2]), false)),
+            "there" => Ok(Says::Stock { who: car(words[2]), held: true }),
+            "away" => Ok(Says::Stock { who: car(words[2]), held: false }),
             "open" => Ok(through(GateKind::Entry, None, true)),
             other => panic!("no verb {other}"),
         };
@@ -80,6 +82,12 @@ fn what_is_done_by_hand_has_its_outcome() {
         ("0 in A, 90 out A, 91 let-out A", "opened, leaving, let_through+gone", 0),
         ("90 let-out A", "let_through+waiting", 0),
         ("0 open", "let_through", 0),
+        // The lot is looked through.
+        ("0 in A, 60 there A", "opened, AlreadyInside", 1),
+        ("60 there A, 90 out A", "let_through+opened, leaving", 1),
+        ("0 in A, 60 away A", "opened, let_through+leaving+gone", 0),
+        ("0 in A, 90 out A, 91 away A", "opened, leaving, let_through+gone", 0),
+        ("60 away A", "Unknown", 0),
         // A plate that was read wrongly at the entry.
         ("0 in A, 5 fix A B, 90 out B", "opened, corrected, leaving", 1),
         ("0 in A, 90 out B, 91 fix A B", "opened, waiting, corrected+leaving", 1),
