@@ -425,7 +425,7 @@ mod tests {
             ]
         );
         assert_eq!(filters("payment", 32, 17)[0], ("payment-CHANNEL-17of32".to_owned(), strings(&["CHANNEL.17.>", "CHANNEL.49.>"])));
-        assert_eq!(filters("payment", 64, 17)[1].1, strings(&["ORDER.*.17.priced"]));
+        assert_eq!(filters("payment", 64, 17)[1].1, strings(&["ORDER.*.17.priced", "ORDER.*.17.withdrawn"]));
         assert!(filters("entry", 4, 4).is_empty());
         assert!(filters("nobody", 1, 0).is_empty());
     }
