@@ -11,6 +11,7 @@ pub mod connect;
 pub mod deadletter;
 pub mod demo;
 pub mod desk;
+pub mod document;
 pub mod explain;
 pub mod facts;
 pub mod follow;

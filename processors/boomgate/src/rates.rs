@@ -13,6 +13,7 @@ mod plot;
 
 pub use compare::{Compared, compare};
 
+use crate::document::{self, Format};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use rules::quote::{self, Stay, why};
@@ -66,18 +67,14 @@ pub struct Asked {
 
 /// The tariffs of a file, by id: one table, or tables and calendars as reference data has them.
 pub fn read(path: &Path) -> Result<BTreeMap<Arc<str>, Tariff>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse(&text, |tables| tables).with_context(|| format!("{} is refused", path.display()))
+    let (text, format) = document::read(path)?;
+    parse(&text, format, |tables| tables).with_context(|| format!("{} is refused", path.display()))
 }
 
 /// The tariffs of a text, each of the versions that `keep` leaves of those with the same id.
-fn parse(text: &str, keep: impl Fn(Vec<RateTable>) -> Vec<RateTable>) -> Result<BTreeMap<Arc<str>, Tariff>> {
-    let is_whole = toml::from_str::<toml::Table>(text)?.contains_key("rate_tables");
-    let declared = if is_whole {
-        toml::from_str::<Declared>(text)?
-    } else {
-        Declared { rate_tables: vec![toml::from_str::<RateTable>(text)?], ..Declared::default() }
-    };
+fn parse(text: &str, format: Format, keep: impl Fn(Vec<RateTable>) -> Vec<RateTable>) -> Result<BTreeMap<Arc<str>, Tariff>> {
+    let is_whole = format.parse::<serde_json::Value>(text)?.get("rate_tables").is_some();
+    let declared = if is_whole { format.parse(text)? } else { Declared { rate_tables: vec![format.parse(text)?], ..Declared::default() } };
     let mut versions: BTreeMap<Arc<str>, Vec<RateTable>> = BTreeMap::new();
     for table in declared.rate_tables {
         versions.entry(table.id.clone()).or_default().push(table);

@@ -2,14 +2,14 @@
 //!
 //! Not here: how rows become events, and what they should bring (`bench`).
 
-use crate::{connect, demo};
+use crate::{connect, demo, document};
 use anyhow::Context;
 use bench::{
     oracle::Taking,
     replay::{self, Progress, Speed},
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use schema::time::DAY;
+use schema::{rate::RateTable, time::DAY};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -69,7 +69,11 @@ struct Outcome {
 
 /// Runs it; gives whether everything agrees.
 pub async fn run(wanted: Wanted) -> anyhow::Result<bool> {
-    let rates = replay::rates(wanted.rates.as_deref())?;
+    let written = wanted.rates.as_deref().map(|path| {
+        let (text, format) = document::read(path)?;
+        format.parse::<RateTable>(&text).with_context(|| format!("{} is not a rate table", path.display()))
+    });
+    let rates = replay::rates(written.transpose()?)?;
     let recording = replay::load(&wanted.file, wanted.from, wanted.to, rates)?;
     let (first, last) = recording.span();
     println!("{}: {} rows, {} stays, {} events, {first} to {last}", recording.format, recording.rows, recording.stays, recording.events.len());

@@ -1,6 +1,7 @@
 //! What a change of tariff would have brought: recorded stays, priced under both.
 
 use super::{Clock, choose, currency, parse};
+use crate::document;
 use anyhow::{Context, Result, ensure};
 use rules::quote::{Stay, quote};
 use schema::{
@@ -116,8 +117,8 @@ pub fn compare(compared: &Compared) -> Result<()> {
 }
 
 fn newest(path: &Path) -> Result<BTreeMap<Arc<str>, Tariff>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse(&text, timeless).with_context(|| format!("{} is refused", path.display()))
+    let (text, format) = document::read(path)?;
+    parse(&text, format, timeless).with_context(|| format!("{} is refused", path.display()))
 }
 
 /// The newest version, in force at all times: stays of the past are to meet the tariff of tomorrow.

@@ -3,7 +3,7 @@ use super::{compare::Figures, *};
 const HOURLY: &str = "id = \"t\"\nversion = 1\ncurrency = \"CNY\"\nfree_min = 15\n[[steps]]\nunit_min = 60\nprice = 500\n";
 
 fn tariff(text: &str) -> Tariff {
-    choose(&parse(text, |tables| tables).expect("sound"), None).expect("one table").clone()
+    choose(&parse(text, Format::Toml, |tables| tables).expect("sound"), None).expect("one table").clone()
 }
 
 fn asked(entry: &str, exit: &str) -> Asked {
@@ -16,8 +16,8 @@ fn asked(entry: &str, exit: &str) -> Asked {
 fn a_file_is_one_table_or_reference_data() {
     let two = format!("[[rate_tables]]\n{}\n", HOURLY.replace("[[steps]]", "[[rate_tables.steps]]"));
     let both = format!("{two}{}", two.replace("\"t\"", "\"u\""));
-    assert_eq!(parse(HOURLY, |tables| tables).expect("sound").len(), 1);
-    let tariffs = parse(&both, |tables| tables).expect("sound");
+    assert_eq!(parse(HOURLY, Format::Toml, |tables| tables).expect("sound").len(), 1);
+    let tariffs = parse(&both, Format::Toml, |tables| tables).expect("sound");
     assert!(choose(&tariffs, Some("u")).is_ok());
     assert_eq!(choose(&tariffs, None).map_err(|e| e.to_string()), Err("there are several rate tables: name one of t, u with --table".into()));
     assert_eq!(choose(&tariffs, Some("x")).map_err(|e| e.to_string()), Err("there is no rate table x: name one of t, u".into()));
@@ -27,7 +27,7 @@ fn a_file_is_one_table_or_reference_data() {
         (&HOURLY.replace("free_min", "free_minutes"), "unknown field `free_minutes`"),
         ("rate_tables = []", "it has no rate table"),
     ] {
-        let error = format!("{:#}", parse(text, |tables| tables).expect_err(text));
+        let error = format!("{:#}", parse(text, Format::Toml, |tables| tables).expect_err(text));
         assert!(error.contains(expected), "{text}: {error}");
     }
 }
@@ -65,7 +65,7 @@ fn every_stay_is_counted() {
     let tomorrow = HOURLY.replace("unit_min = 60\nprice = 500", "unit_min = 30\nprice = 300");
     let tomorrow = tomorrow.replace("version = 1", "version = 1\nvalid_from = \"2030-01-01T00:00\"");
     let old = tariff(HOURLY);
-    let new = choose(&parse(&tomorrow, compare::timeless).expect("sound"), None).expect("one table").clone();
+    let new = choose(&parse(&tomorrow, Format::Toml, compare::timeless).expect("sound"), None).expect("one table").clone();
     let text = "entry,exit,bay,lot\n\
         2026-11-23 08:00:00,2026-11-23 08:20:00,1,a\n\
         2026-11-23 08:00:00,2026-11-23 09:00:00,1,a\n\

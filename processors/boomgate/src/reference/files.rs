@@ -5,6 +5,7 @@
 //! 2. What is not whole is refused whole   (`tests::an_error_names_file_and_item`).
 
 use super::catalog::{Catalog, Name};
+use crate::document::{self, Format};
 use anyhow::{Context, Result, ensure};
 use schema::{Reference, reference::Declared};
 use std::{
@@ -12,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Reads a file, or every TOML and JSON file below a folder, and resolves the whole.
+/// Reads a file, or every TOML, YAML and JSON file below a folder, and resolves the whole.
 pub fn read(path: &Path) -> Result<Catalog> {
     let files = files(path)?;
     let mut catalog = Catalog::default();
@@ -52,21 +53,19 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
             }
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "toml" || extension == "json") {
+            } else if Format::of(&path).is_some() {
                 found.push(path);
             }
         }
     }
-    ensure!(!found.is_empty(), "{} has no TOML or JSON file", path.display());
+    ensure!(!found.is_empty(), "{} has no TOML, YAML or JSON file", path.display());
     found.sort();
     Ok(found)
 }
 
 fn parse(path: &Path) -> Result<Declared> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the reference data {}", path.display()))?;
-    let json = path.extension().is_some_and(|extension| extension == "json");
-    let declared = if json { serde_json::from_str(&text).map_err(anyhow::Error::from) } else { toml::from_str(&text).map_err(anyhow::Error::from) };
-    declared.with_context(|| format!("the reference data {} is refused whole", path.display()))
+    let (text, format) = document::read(path)?;
+    format.parse(&text).with_context(|| format!("the reference data {} is refused whole", path.display()))
 }
 
 /// Where to look: the files of the items that the whole is refused for, one by one.
@@ -136,7 +135,7 @@ mod tests {
             assert!(said.iter().all(|word| error.contains(word)), "{text}\n{error}\n{said:?}");
         }
         let empty = folder(&[("README.md", String::new())]);
-        assert!(read(empty.path()).map(drop).expect_err("nothing is there").to_string().contains("no TOML or JSON file"));
+        assert!(read(empty.path()).map(drop).expect_err("nothing is there").to_string().contains("no TOML, YAML or JSON file"));
         assert!(read(&empty.path().join("none.toml")).is_err());
     }
 }
