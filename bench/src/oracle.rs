@@ -196,7 +196,7 @@ pub fn left(logs: &Logs) -> Left {
     let unanswered = answered.check(logs, &Inputs::of(logs), false, &mut counts, &mut findings);
     Left {
         unanswered,
-        unpaid: counts.orders_priced.saturating_sub(counts.orders_paid + counts.orders_withdrawn),
+        unpaid: (counts.orders_priced + counts.orders_reopened).saturating_sub(counts.orders_paid + counts.orders_withdrawn),
         refunding: counts.refunds_requested.saturating_sub(counts.refunds_made),
     }
 }
@@ -249,6 +249,13 @@ fn judge_payments(partition: Partition, groups: &[Group], inputs: &Inputs, at_re
             Inbox::Order => {
                 if let Some(Event::Order(event)) = inputs.event(group, partition) {
                     expected = purses.order(event);
+                }
+            }
+            Inbox::Desk => {
+                if let Some((_, Ok((home, key, event)))) = inputs.desk.get(&group.sequence)
+                    && (*home, key.as_str()) == (partition, group.event)
+                {
+                    expected = purses.desk(event);
                 }
             }
             Inbox::Tick => {
@@ -334,7 +341,9 @@ impl Answered {
             (Inbox::Gate, Journal::Session, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
         });
         let desk = inputs.desk.iter().map(|(sequence, (_, read))| {
-            (Inbox::Desk, Journal::Session, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
+            let money = read.as_ref().is_ok_and(|(_, _, event)| event.says.is_of_money());
+            let journal = if money { Journal::Payment } else { Journal::Session };
+            (Inbox::Desk, journal, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
         });
         let channel = inputs.channel.iter().map(|(sequence, read)| {
             (Inbox::Channel, Journal::Payment, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
@@ -376,10 +385,14 @@ fn readers(event: &Event) -> &'static [Journal] {
         Event::Order(OrderEvent::Priced { quote, .. }) if quote.total.is_zero() => &[Journal::Session],
         Event::Order(OrderEvent::Priced { .. } | OrderEvent::Withdrawn { .. }) => &[Journal::Payment],
         Event::Order(OrderEvent::Paid { .. } | OrderEvent::Owed { .. }) => &[Journal::Session],
-        Event::Payment(PaymentEvent::Applied { .. }) => &[Journal::Order, Journal::Ledger],
-        Event::Payment(PaymentEvent::Held { .. } | PaymentEvent::Refunded { .. } | PaymentEvent::RefundRequested { tries: 1, held: false, .. }) => {
-            &[Journal::Ledger]
-        }
+        Event::Payment(PaymentEvent::Applied { .. } | PaymentEvent::Reversed { applied: true, .. }) => &[Journal::Order, Journal::Ledger],
+        Event::Payment(
+            PaymentEvent::Held { provisional: false, .. }
+            | PaymentEvent::Settled { .. }
+            | PaymentEvent::PassedOver { applied: true, .. }
+            | PaymentEvent::Refunded { .. }
+            | PaymentEvent::RefundRequested { tries: 1, held: false, .. },
+        ) => &[Journal::Ledger],
         _ => &[],
     }
 }

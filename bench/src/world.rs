@@ -22,6 +22,7 @@ pub use stats::{Count, Latency, Sample, Stats, histogram, micros};
 use crate::city::{Action, Fate, Plan, Step};
 use schema::{
     DeskEvent, Event, GateKind, Journal, Moment, RefundCall,
+    journal::OrderEvent,
     wire::{self, Format},
 };
 use std::{
@@ -251,7 +252,7 @@ async fn pay_orders(shared: Arc<Shared>, pace: Pace) {
     let reader = Reader {
         stream: Journal::Order.stream().into(),
         durable: pace.reader.clone(),
-        filters: vec!["ORDER.*.*.priced".into()],
+        filters: vec!["ORDER.*.*.priced".into(), "ORDER.*.*.reopened".into()],
         ack_wait: Duration::from_secs(30),
         ack_pending_max: 2_000,
     };
@@ -271,7 +272,10 @@ async fn pay_orders(shared: Arc<Shared>, pace: Pace) {
                     if let Ok(recorded) = wire::decode_recorded(Journal::Order, content_type, &delivery.stored.payload)
                         && let Event::Order(order) = &recorded.event
                     {
-                        let messages = channels::pay(order, shared.now());
+                        let messages = match order {
+                            OrderEvent::Reopened { order, amount, .. } => vec![channels::pay_debt(*order, *amount, shared.now())],
+                            order => channels::pay(order, shared.now()),
+                        };
                         if !messages.is_empty() {
                             tokio::time::sleep(pay_after).await;
                         }

@@ -29,7 +29,25 @@ pub enum ChannelFact {
         /// What was captured.
         amount: Money,
     },
-    /// The answer to a refund call.
+    /// An attempt may be acted on as if it were paid, and may still fail: nothing is captured yet.
+    Accepted {
+        /// Our number of the attempt.
+        attempt: Id,
+        /// The channel's transaction: the same as of what settles it.
+        transaction: Arc<str>,
+        /// What will be captured.
+        amount: Money,
+    },
+    /// What had been accepted is not paid after all: nothing is captured, and nothing will be.
+    Failed {
+        /// Our number of the attempt.
+        attempt: Id,
+        /// The channel's transaction.
+        transaction: Arc<str>,
+        /// What had been accepted.
+        amount: Money,
+    },
+    /// The answer to a refund call, or to a question how it stands.
     RefundAnswered {
         /// Our id of the refund (`out_refund_no`).
         refund: Id,
@@ -39,14 +57,33 @@ pub enum ChannelFact {
         succeeded: bool,
         /// How often it had been asked for when this was answered; tells one failed answer from the next.
         tries: u32,
+        /// How it stands, where that is neither a plain yes nor a plain no.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        standing: Option<Standing>,
     },
+}
+
+/// How a refund stands at its channel, beside having been made or refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// The channel has taken it on; the money is on its way.
+    Accepted,
+    /// Nobody knows: the call was not answered. It is asked about, and not repeated.
+    Unknown,
+    /// The channel knows nothing of it: it can be asked for again.
+    NotFound,
+    /// The channel cannot give the money back in its own way: a person must.
+    Abnormal,
 }
 
 impl ChannelEvent {
     /// The order that this is about; none where the attempt is no number of ours.
     pub fn order(&self) -> Option<Id> {
         match &self.fact {
-            ChannelFact::Succeeded { attempt, .. } => id::order_of(attempt.as_str()),
+            ChannelFact::Succeeded { attempt, .. } | ChannelFact::Accepted { attempt, .. } | ChannelFact::Failed { attempt, .. } => {
+                id::order_of(attempt.as_str())
+            }
             ChannelFact::RefundAnswered { order, .. } => id::place(order.as_str()).map(|_| *order),
         }
     }
@@ -55,6 +92,8 @@ impl ChannelEvent {
     pub const fn kind(&self) -> &'static str {
         match self.fact {
             ChannelFact::Succeeded { .. } => "succeeded",
+            ChannelFact::Accepted { .. } => "accepted",
+            ChannelFact::Failed { .. } => "failed",
             ChannelFact::RefundAnswered { .. } => "refund_answered",
         }
     }
@@ -68,12 +107,22 @@ impl ChannelEvent {
     /// What tells this fact from all others of the inbox. A notification that comes again has the same key, however late.
     pub fn key(&self) -> String {
         match &self.fact {
-            ChannelFact::Succeeded { attempt, transaction, amount } => {
+            ChannelFact::Succeeded { attempt, transaction, amount }
+            | ChannelFact::Accepted { attempt, transaction, amount }
+            | ChannelFact::Failed { attempt, transaction, amount } => {
                 let parts = [self.kind(), &self.channel, attempt.as_str(), transaction, &amount.minor.to_string(), &format!("{:?}", amount.currency)];
                 id::digest(&parts, 20)
             }
-            ChannelFact::RefundAnswered { refund, succeeded, tries, .. } => {
-                id::digest(&[self.kind(), &self.channel, refund.as_str(), if *succeeded { "yes" } else { "no" }, &tries.to_string()], 20)
+            ChannelFact::RefundAnswered { refund, succeeded, tries, standing, .. } => {
+                let said = match (standing, succeeded) {
+                    (None, true) => "yes",
+                    (None, false) => "no",
+                    (Some(Standing::Accepted), _) => "accepted",
+                    (Some(Standing::Unknown), _) => "unknown",
+                    (Some(Standing::NotFound), _) => "not_found",
+                    (Some(Standing::Abnormal), _) => "abnormal",
+                };
+                id::digest(&[self.kind(), &self.channel, refund.as_str(), said, &tries.to_string()], 20)
             }
         }
     }

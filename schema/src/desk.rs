@@ -5,7 +5,7 @@
 //! Not here: who may say it (the server's permissions, the operator API), what becomes of it (`rules`).
 
 use crate::{
-    Credential, EventId, GateKind, LaneId, LotId, Moment, Token,
+    Credential, EventId, GateKind, Id, LaneId, LotId, Moment, Money, Partition, Token,
     fact::{self, PartId, What},
     id,
     rate::{Validation, ValidationKind},
@@ -90,6 +90,33 @@ pub enum Says {
         /// Whether it is there.
         held: bool,
     },
+    /// Money that pays an order is to go back, all of it or a part. Past a limit another person must agree.
+    Refund {
+        /// The order.
+        order: Id,
+        /// The channel by which it came.
+        channel: Arc<str>,
+        /// The channel's transaction.
+        transaction: Arc<str>,
+        /// How much; above zero.
+        amount: Money,
+    },
+    /// Another person agrees to a refund.
+    Approved {
+        /// The order.
+        order: Id,
+        /// What the first one said, by its id.
+        refund: EventId,
+    },
+    /// A person has found out how a refund stands that its channel could not make.
+    RefundSettled {
+        /// The order.
+        order: Id,
+        /// The refund.
+        refund: Id,
+        /// Whether the money went back, by whatever way; if not, it is asked for once more.
+        back: bool,
+    },
     /// Nobody knows when the car came that waits at an exit, and it has no ticket: it pays what the rate table says of that.
     Lost {
         /// The car.
@@ -118,7 +145,17 @@ impl Says {
             Self::Corrected { .. } => "corrected",
             Self::Lost { .. } => "lost",
             Self::Stock { .. } => "stock",
+            Self::Refund { .. } => "refund",
+            Self::Approved { .. } => "approved",
+            Self::RefundSettled { .. } => "refund_settled",
         }
+    }
+}
+
+impl Says {
+    /// Whether it is about money: then `payment` decides it, and otherwise `entry`.
+    pub const fn is_of_money(&self) -> bool {
+        matches!(self, Self::Refund { .. } | Self::Approved { .. } | Self::RefundSettled { .. })
     }
 }
 
@@ -181,6 +218,13 @@ impl DeskEvent {
                 is.iter_mut().try_for_each(identify)?;
             }
             Says::Lost { who } | Says::Stock { who, .. } => identify(who)?,
+            Says::Refund { amount, .. } if amount.minor <= 0 => return Err(format!("{amount} are to go back: an amount above zero")),
+            Says::Refund { order, .. } | Says::Approved { order, .. } | Says::RefundSettled { order, .. } => {
+                let place = id::place(order.as_str()).ok_or_else(|| format!("{order} is no order of ours"))?;
+                if place.partition != Partition::of_lot(self.lot.as_str()) {
+                    return Err(format!("order {order} is not of lot {}: say it at its own lot's desk", self.lot));
+                }
+            }
         }
         Ok(self)
     }

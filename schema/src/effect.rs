@@ -77,4 +77,10 @@ pub struct RefundCall {
     pub amount: Money,
     /// How often it has been asked for, this time included.
     pub tries: u32,
+    /// What the transaction has captured in all; none where that is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub captured: Option<Money>,
+    /// Whether it is to be asked about, and not made: nobody knows whether it was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks: bool,
 }

@@ -1,10 +1,11 @@
 //! Entities: what is folded from a journal, kept in memory while it is open and saved as a row.
 
 use crate::{
-    Credential, Effect, Id, LotId, Moment, Money, Partition, Token,
+    Credential, Effect, EventId, Id, LotId, Moment, Money, Partition, Token,
+    desk::Said,
     fact::{OperatorId, PartId, Stated},
     id::{self, Province},
-    journal::{Departure, Entry, Journal, Question, Quote, RightUsed, Source, Stay, Terms},
+    journal::{Departure, Entry, Journal, Question, Quote, RefundReason, RefundState, RightUsed, Source, Stay, Terms},
     money::Currency,
     rate::{Prepaid, Validation},
     time::{DAY, Day, MINUTE},
@@ -405,6 +406,20 @@ pub struct Payment {
     /// Whether it takes no money any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
+    /// What persons want to go back, until another person agrees, by what they said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wanted: BTreeMap<EventId, RefundWish>,
+}
+
+/// A refund that a person wants, and another one must agree to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundWish {
+    /// The money.
+    pub source: Source,
+    /// How much of it.
+    pub amount: Money,
+    /// Who wants it.
+    pub by: Said,
 }
 
 impl Payment {
@@ -413,14 +428,19 @@ impl Payment {
         format!("{}/{}", source.channel, source.transaction)
     }
 
-    /// Whether the order waits for money, or holds money that is not its own.
+    /// The money that pays the order.
+    pub fn applied(&self) -> Option<&Receipt> {
+        self.receipts.values().find(|receipt| receipt.fate == Fate::Applied)
+    }
+
+    /// Whether anything of it may still change by itself: it waits for money, for a person, or for a channel.
     pub fn is_open(&self) -> bool {
-        let unpaid = self.due.is_some() && !self.withdrawn && !self.receipts.values().any(|r| r.fate == Fate::Applied);
-        unpaid || self.receipts.values().any(|r| matches!(r.fate, Fate::Held | Fate::Refunding { .. }))
+        let unpaid = self.due.is_some() && !self.withdrawn && self.applied().is_none();
+        unpaid || !self.wanted.is_empty() || self.receipts.values().any(Receipt::is_open)
     }
 }
 
-/// Money that a channel captured, and what became of it.
+/// Money that a channel captured, or has accepted and may still refuse, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The money.
@@ -434,40 +454,85 @@ pub struct Receipt {
     /// When it was paid, by the channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paid_at: Option<Moment>,
+    /// Whether it may still fail, or has failed: nothing of it is captured.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub provisional: bool,
+    /// What is to go back of it, or has, in the order in which that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refunds: Vec<Refund>,
 }
 
 impl Receipt {
-    /// When its refund is to be asked for again.
-    pub const fn due_at(&self) -> Option<Moment> {
-        match self.fate {
-            Fate::Refunding { due_at, .. } => Some(due_at),
-            Fate::Held | Fate::Applied | Fate::Refunded { .. } => None,
-        }
+    /// What the channel has captured, in minor units.
+    pub const fn captured(&self) -> i64 {
+        if self.provisional { 0 } else { self.amount.minor }
+    }
+
+    /// What of it is to go back or has gone.
+    pub fn returning(&self) -> i64 {
+        self.refunds.iter().fold(0, |sum, refund| sum.saturating_add(refund.amount.minor))
+    }
+
+    /// What of it has gone back.
+    pub fn refunded(&self) -> i64 {
+        let gone = self.refunds.iter().filter(|refund| refund.state == RefundState::Succeeded);
+        gone.fold(0, |sum, refund| sum.saturating_add(refund.amount.minor))
+    }
+
+    /// What of it is captured and pays the order.
+    pub fn applied(&self) -> i64 {
+        if self.fate == Fate::Applied { self.captured().saturating_sub(self.returning()) } else { 0 }
+    }
+
+    /// What of it is captured, and not ours.
+    pub fn owed(&self) -> i64 {
+        self.captured().saturating_sub(self.applied()).saturating_sub(self.refunded())
+    }
+
+    /// Whether anything of it may still change by itself.
+    pub fn is_open(&self) -> bool {
+        let waits = self.provisional && self.fate != Fate::Reversed;
+        waits || self.fate == Fate::Held || self.refunds.iter().any(|refund| refund.state != RefundState::Succeeded)
+    }
+
+    /// When one of its refunds is to be asked for, or about, again.
+    pub fn due_at(&self) -> Option<Moment> {
+        self.refunds.iter().filter_map(|refund| refund.due_at).min()
     }
 }
 
-/// What became of captured money.
+/// Money that is to go back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "fate", rename_all = "snake_case")]
+pub struct Refund {
+    /// Its id.
+    pub refund: Id,
+    /// How much.
+    pub amount: Money,
+    /// Why.
+    pub reason: RefundReason,
+    /// How it stands.
+    pub state: RefundState,
+    /// How often it was asked for, or about.
+    pub tries: u32,
+    /// When it is asked for, or about, again; none once it has ended or waits for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Moment>,
+}
+
+/// What became of money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fate {
     /// Its order is not known yet.
     Held,
     /// It pays the order.
     Applied,
-    /// It is on its way back.
-    Refunding {
-        /// The refund.
-        refund: Id,
-        /// How often it was asked for.
-        tries: u32,
-        /// When to ask again.
-        due_at: Moment,
-    },
-    /// It went back.
-    Refunded {
-        /// The refund.
-        refund: Id,
-    },
+    /// It pays nothing and goes back.
+    Surplus,
+    /// It may still be captured, and does not count.
+    PassedOver,
+    /// It was never captured, and will not be.
+    Reversed,
 }
 
 /// A ledger row: written once.

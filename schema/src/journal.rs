@@ -158,6 +158,7 @@ impl Event {
                 OrderEvent::Gone { .. } => "gone",
                 OrderEvent::Unpriced { .. } => "unpriced",
                 OrderEvent::Paid { .. } => "paid",
+                OrderEvent::Reopened { .. } => "reopened",
                 OrderEvent::Owed { .. } => "owed",
                 OrderEvent::Noted { .. } => "noted",
             },
@@ -166,6 +167,11 @@ impl Event {
                 PaymentEvent::Held { .. } => "held",
                 PaymentEvent::Applied { .. } => "applied",
                 PaymentEvent::Withdrawn { .. } => "withdrawn",
+                PaymentEvent::Settled { .. } => "settled",
+                PaymentEvent::PassedOver { .. } => "passed_over",
+                PaymentEvent::Reversed { .. } => "reversed",
+                PaymentEvent::RefundWanted { .. } => "refund_wanted",
+                PaymentEvent::RefundStood { .. } => "refund_stood",
                 PaymentEvent::RefundRequested { .. } => "refund_requested",
                 PaymentEvent::Refunded { .. } => "refunded",
                 PaymentEvent::Noted { .. } => "noted",
@@ -195,19 +201,12 @@ impl Event {
                 OrderEvent::Withdrawn { question, .. } | OrderEvent::Overtaken { question, .. } => question.stay.province,
                 OrderEvent::Paid { province, .. }
                 | OrderEvent::Owed { province, .. }
+                | OrderEvent::Reopened { province, .. }
                 | OrderEvent::Cancelled { province, .. }
                 | OrderEvent::Gone { province, .. }
                 | OrderEvent::Noted { province, .. } => *province,
             },
-            Self::Payment(event) => match event {
-                PaymentEvent::Expected { bill, .. }
-                | PaymentEvent::Held { bill, .. }
-                | PaymentEvent::Applied { bill, .. }
-                | PaymentEvent::Withdrawn { bill }
-                | PaymentEvent::RefundRequested { bill, .. }
-                | PaymentEvent::Refunded { bill, .. } => of(&bill.order),
-                PaymentEvent::Noted { order, .. } => of(order),
-            },
+            Self::Payment(event) => of(&event.order()),
             Self::Ledger(LedgerEvent::Posted { province, .. }) => *province,
         }
     }
@@ -453,6 +452,10 @@ pub enum Note {
     TooMany,
     /// What it says cannot be: a car that came after it left, or tomorrow.
     Contradicts,
+    /// More is to go back than pays the order.
+    MoreThanPaid,
+    /// Who wants it cannot be who agrees to it.
+    SamePerson,
 }
 
 /// Events of SESSION.
@@ -891,6 +894,15 @@ pub enum OrderEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         prepays: Option<Prepays>,
     },
+    /// What had paid the order has failed: it is due again, and `owed` follows.
+    Reopened {
+        /// The order.
+        order: Id,
+        /// Its province.
+        province: Province,
+        /// What is due.
+        amount: Money,
+    },
     /// The car has gone and has not paid.
     Owed {
         /// The order.
@@ -956,6 +968,36 @@ pub enum RefundReason {
     AmountDiffers,
     /// The order had been withdrawn.
     Withdrawn,
+    /// A person decided so.
+    Ordered,
+}
+
+/// How a refund stands, from the day it is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundState {
+    /// It is asked for, and nothing has been heard: it is asked about.
+    #[default]
+    Requested,
+    /// The channel has taken it on: it is asked about.
+    Accepted,
+    /// Nobody knows: it is asked about, and not repeated.
+    Unknown,
+    /// The channel refused it for now, or knows nothing of it: it is asked for again.
+    Refused,
+    /// The channel cannot make it in its own way: a person must.
+    Abnormal,
+    /// It was refused too often: a person must look at it.
+    Failed,
+    /// The money went back.
+    Succeeded,
+}
+
+impl RefundState {
+    /// Whether it waits for a person.
+    pub const fn is_stuck(self) -> bool {
+        matches!(self, Self::Abnormal | Self::Failed)
+    }
 }
 
 /// Events of PAYMENT.
@@ -980,6 +1022,9 @@ pub enum PaymentEvent {
         /// When it was paid, by the channel.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         paid_at: Option<Moment>,
+        /// Whether it may still fail: nothing is captured, and so nothing is a liability.
+        #[serde(default, skip_serializing_if = "is_default")]
+        provisional: bool,
     },
     /// This money pays the order.
     Applied {
@@ -994,6 +1039,55 @@ pub enum PaymentEvent {
         /// When it was paid, by the channel.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         paid_at: Option<Moment>,
+        /// Whether it may still fail: nothing is captured yet.
+        #[serde(default, skip_serializing_if = "is_default")]
+        provisional: bool,
+    },
+    /// What was applied and could still fail is captured.
+    Settled {
+        /// The order.
+        bill: Bill,
+        /// The money.
+        source: Source,
+        /// How much.
+        amount: Money,
+    },
+    /// What may still fail does not count: the order is paid otherwise, or is not due it. If it is captured after all, it goes back.
+    PassedOver {
+        /// The order.
+        bill: Bill,
+        /// The money.
+        source: Source,
+        /// How much.
+        amount: Money,
+        /// Why.
+        reason: RefundReason,
+        /// Whether it had paid the order until now.
+        applied: bool,
+    },
+    /// What could still fail has failed: nothing is captured, and nothing will be.
+    Reversed {
+        /// The order.
+        bill: Bill,
+        /// The money.
+        source: Source,
+        /// How much.
+        amount: Money,
+        /// Whether it had paid the order until now: it is due again.
+        applied: bool,
+    },
+    /// A person wants money to go back that pays the order, and so much of it that another person must agree.
+    RefundWanted {
+        /// The order.
+        bill: Bill,
+        /// The money.
+        source: Source,
+        /// How much of it.
+        amount: Money,
+        /// Who wants it.
+        by: Said,
+        /// What they said, by its id.
+        said: EventId,
     },
     /// The order takes no money any more: what comes for it goes back.
     Withdrawn {
@@ -1018,6 +1112,35 @@ pub enum PaymentEvent {
         held: bool,
         /// When to ask again if no answer came.
         due_at: Moment,
+        /// Whether it is asked about, and not asked for.
+        #[serde(default, skip_serializing_if = "is_default")]
+        asks: bool,
+        /// Whether it had paid the order until now.
+        #[serde(default, skip_serializing_if = "is_default")]
+        applied: bool,
+        /// What the transaction captured in all, where this is a part of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        captured: Option<Money>,
+        /// Who decided so, where a person did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Said>,
+        /// Who agreed, where two must.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approved: Option<Said>,
+    },
+    /// How a refund stands at its channel.
+    RefundStood {
+        /// The order.
+        bill: Bill,
+        /// The money.
+        source: Source,
+        /// The refund.
+        refund: Id,
+        /// How it stands.
+        state: RefundState,
+        /// When it is asked for, or about, again; none where it waits for a person.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due_at: Option<Moment>,
     },
     /// This money went back.
     Refunded {
@@ -1039,12 +1162,43 @@ pub enum PaymentEvent {
     },
 }
 
+impl PaymentEvent {
+    /// The bill that it is about; none where nothing was to be done.
+    pub const fn bill(&self) -> Option<&Bill> {
+        match self {
+            Self::Expected { bill, .. }
+            | Self::Held { bill, .. }
+            | Self::Applied { bill, .. }
+            | Self::Settled { bill, .. }
+            | Self::PassedOver { bill, .. }
+            | Self::Reversed { bill, .. }
+            | Self::RefundWanted { bill, .. }
+            | Self::Withdrawn { bill }
+            | Self::RefundRequested { bill, .. }
+            | Self::RefundStood { bill, .. }
+            | Self::Refunded { bill, .. } => Some(bill),
+            Self::Noted { .. } => None,
+        }
+    }
+
+    /// The order that it is about.
+    pub const fn order(&self) -> Id {
+        match (self, self.bill()) {
+            (Self::Noted { order, .. }, _) => *order,
+            (_, Some(bill)) => bill.order,
+            (_, None) => unreachable!(),
+        }
+    }
+}
+
 /// The ledger's accounts, in their first depth; each belongs to the posting's lot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Account {
     /// What the channel has captured and owes us (an asset).
     ChannelReceivable,
+    /// What channels have accepted and may still refuse (an asset, kept apart from what is captured).
+    ProvisionalReceivable,
     /// What stays have earned (revenue).
     ParkingRevenue,
     /// What is to go back, or has no order yet (a liability).

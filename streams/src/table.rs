@@ -144,7 +144,7 @@ pub const PROCESSORS: [Processor; 4] = [
         journal: Journal::Session,
         sources: &[
             Source { stream: "GATE", kinds: &[] },
-            Source { stream: "DESK", kinds: &[] },
+            Source { stream: "DESK", kinds: &["stated", "validated", "let_through", "corrected", "lost", "stock"] },
             Source { stream: "ORDER", kinds: &["free", "paid", "owed"] },
         ],
     },
@@ -153,18 +153,22 @@ pub const PROCESSORS: [Processor; 4] = [
         journal: Journal::Order,
         sources: &[
             Source { stream: "SESSION", kinds: &["asked", "leaving", "gone"] },
-            Source { stream: "PAYMENT", kinds: &["applied", "withdrawn"] },
+            Source { stream: "PAYMENT", kinds: &["applied", "withdrawn", "reversed"] },
         ],
     },
     Processor {
         name: "payment",
         journal: Journal::Payment,
-        sources: &[Source { stream: "CHANNEL", kinds: &[] }, Source { stream: "ORDER", kinds: &["priced", "withdrawn"] }],
+        sources: &[
+            Source { stream: "CHANNEL", kinds: &[] },
+            Source { stream: "DESK", kinds: &["refund", "approved", "refund_settled"] },
+            Source { stream: "ORDER", kinds: &["priced", "withdrawn"] },
+        ],
     },
     Processor {
         name: "settlement",
         journal: Journal::Ledger,
-        sources: &[Source { stream: "PAYMENT", kinds: &["held", "applied", "refund_requested", "refunded"] }],
+        sources: &[Source { stream: "PAYMENT", kinds: &["held", "applied", "settled", "passed_over", "reversed", "refund_requested", "refunded"] }],
     },
 ];
 
@@ -341,7 +345,9 @@ fn reader(processor: &str, source: &Source, groups: u8, group: u8) -> Reader {
     let journal = self::stream(stream).is_some_and(|stream| stream.role == Role::Journal);
     let of = |partition: &str| -> Vec<String> {
         let head = if journal { format!("{stream}.*.{partition}") } else { format!("{stream}.{partition}") };
-        if source.kinds.is_empty() { vec![format!("{head}.>")] } else { source.kinds.iter().map(|kind| format!("{head}.{kind}")).collect() }
+        // In an inbox whoever speaks stands between the partition and the kind.
+        let speaker = if journal { "" } else { ".*" };
+        if source.kinds.is_empty() { vec![format!("{head}.>")] } else { source.kinds.iter().map(|kind| format!("{head}{speaker}.{kind}")).collect() }
     };
     let filters = match (groups, source.kinds) {
         (1, []) => vec![format!("{stream}.>")],
@@ -416,16 +422,18 @@ mod tests {
     fn the_filters_of_a_group_name_its_partitions() {
         let filters = |processor, groups, group| readers(processor, groups, group).into_iter().map(|r| (r.durable, r.filters)).collect::<Vec<_>>();
         let strings = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        let desk = ["stated", "validated", "let_through", "corrected", "lost", "stock"].map(|kind| format!("DESK.*.*.{kind}"));
         assert_eq!(
             filters("entry", 1, 0),
             [
                 ("entry-GATE-0of1".to_owned(), strings(&["GATE.>"])),
-                ("entry-DESK-0of1".to_owned(), strings(&["DESK.>"])),
+                ("entry-DESK-0of1".to_owned(), desk.to_vec()),
                 ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.free", "ORDER.*.*.paid", "ORDER.*.*.owed"]))
             ]
         );
         assert_eq!(filters("payment", 32, 17)[0], ("payment-CHANNEL-17of32".to_owned(), strings(&["CHANNEL.17.>", "CHANNEL.49.>"])));
-        assert_eq!(filters("payment", 64, 17)[1].1, strings(&["ORDER.*.17.priced", "ORDER.*.17.withdrawn"]));
+        assert_eq!(filters("payment", 64, 17)[1].1, strings(&["DESK.17.*.refund", "DESK.17.*.approved", "DESK.17.*.refund_settled"]));
+        assert_eq!(filters("payment", 64, 17)[2].1, strings(&["ORDER.*.17.priced", "ORDER.*.17.withdrawn"]));
         assert!(filters("entry", 4, 4).is_empty());
         assert!(filters("nobody", 1, 0).is_empty());
     }

@@ -118,11 +118,17 @@ pub enum Payer {
     WrongAmount,
     /// Once, and a success for a number that is not ours comes as well.
     Stray,
+    /// By the antenna, which accepts first and settles later.
+    Accepted,
+    /// By the antenna and by phone: what is settled counts, and what was accepted before goes back once it settles, too.
+    Beaten,
+    /// By the antenna, whose debit fails later; then by phone, as a debt.
+    Fails,
 }
 
 impl Payer {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Once, Self::Twice, Self::Repeated, Self::WrongAmount, Self::Stray];
+    pub const ALL: [Self; 8] = [Self::Once, Self::Twice, Self::Repeated, Self::WrongAmount, Self::Stray, Self::Accepted, Self::Beaten, Self::Fails];
 
     /// Its word.
     pub const fn word(self) -> &'static str {
@@ -132,6 +138,9 @@ impl Payer {
             Self::Repeated => "repeated",
             Self::WrongAmount => "wrong_amount",
             Self::Stray => "stray",
+            Self::Accepted => "accepted",
+            Self::Beaten => "beaten",
+            Self::Fails => "fails",
         }
     }
 
@@ -179,7 +188,15 @@ impl Mix {
             (Fate::Garbage, 2),
             (Fate::Contradiction, 2),
         ];
-        let payers = vec![(Payer::Twice, 30), (Payer::Repeated, 20), (Payer::WrongAmount, 5), (Payer::Stray, 2)];
+        let payers = vec![
+            (Payer::Twice, 30),
+            (Payer::Repeated, 20),
+            (Payer::WrongAmount, 5),
+            (Payer::Stray, 2),
+            (Payer::Accepted, 200),
+            (Payer::Beaten, 10),
+            (Payer::Fails, 10),
+        ];
         Self { fates, payers }
     }
 

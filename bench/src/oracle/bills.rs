@@ -156,6 +156,7 @@ impl<'a> Bills<'a> {
         match event {
             PaymentEvent::Applied { bill, source, amount, paid_at, .. } => self.paid(bill.order, source, *amount, paid_at.unwrap_or_default()),
             PaymentEvent::Withdrawn { bill } => self.withdrawn(bill.order),
+            PaymentEvent::Reversed { bill, amount, applied: true, .. } => self.reopened(bill.order, *amount),
             _ => Vec::new(),
         }
     }
@@ -177,6 +178,18 @@ impl<'a> Bills<'a> {
             events.push(OrderEvent::Cancelled { order: waits, province });
         }
         events
+    }
+
+    fn reopened(&mut self, order: Id, amount: Money) -> Vec<OrderEvent> {
+        let province = id::place(order.as_str()).map_or(Province(0), |place| place.province);
+        match self.orders.get_mut(&order).filter(|bill| bill.stands == Stands::Paid) {
+            Some(bill) => {
+                (bill.stands, bill.inside) = (Stands::Due(amount), None);
+                let (session, lot) = (bill.stay.session, bill.stay.lot);
+                vec![OrderEvent::Reopened { order, province, amount }, OrderEvent::Owed { order, session, lot, province, amount }]
+            }
+            None => vec![OrderEvent::Noted { note: Note::Unknown, order, province }],
+        }
     }
 
     fn withdrawn(&mut self, order: Id) -> Vec<OrderEvent> {

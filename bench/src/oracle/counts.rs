@@ -66,6 +66,8 @@ pub struct Counts {
     pub orders_paid: u64,
     /// Orders that were withdrawn unpaid, because their stay was priced anew.
     pub orders_withdrawn: u64,
+    /// Paid orders that are due again, because what paid them has failed.
+    pub orders_reopened: u64,
     /// Cars of which their lane told that they crossed it.
     pub passed: u64,
     /// Cars that never crossed the lane that was opened for them.
@@ -86,6 +88,8 @@ pub struct Counts {
     pub payments_held: u64,
     /// Payments that count.
     pub payments_applied: u64,
+    /// Payments among these that a channel had accepted and then refused.
+    pub payments_failed: u64,
     /// Refunds that were asked for, each once.
     pub refunds_requested: u64,
     /// Refunds that were asked for again.
@@ -163,6 +167,7 @@ impl Counts {
             OrderEvent::Priced { .. } => self.orders_priced += 1,
             OrderEvent::Unpriced { .. } => self.orders_unpriced += 1,
             OrderEvent::Paid { .. } => self.orders_paid += 1,
+            OrderEvent::Reopened { .. } => self.orders_reopened += 1,
             OrderEvent::Owed { .. }
             | OrderEvent::Withdrawn { .. }
             | OrderEvent::Overtaken { .. }
@@ -176,11 +181,16 @@ impl Counts {
         match event {
             PaymentEvent::Applied { bill, amount, .. } => {
                 self.payments_applied += 1;
-                let province = id::place(bill.order.as_str()).map_or(Province(0), |place| place.province);
-                *self.revenue_by_province.entry(format!("{province} {:?}", amount.currency)).or_default() += amount.minor;
-                if let Some(lot) = bill.lot {
-                    *takings.entry((lot, bill.day, amount.currency)).or_default() += amount.minor;
-                }
+                self.earn(bill, amount.currency, amount.minor, takings);
+            }
+            PaymentEvent::Reversed { bill, amount, applied: true, .. } => {
+                self.payments_failed += 1;
+                self.earn(bill, amount.currency, -amount.minor, takings);
+            }
+            PaymentEvent::PassedOver { bill, amount, applied: true, .. } => self.earn(bill, amount.currency, -amount.minor, takings),
+            PaymentEvent::RefundRequested { bill, amount, applied: true, tries: 1, .. } => {
+                self.refunds_requested += 1;
+                self.earn(bill, amount.currency, -amount.minor, takings);
             }
             PaymentEvent::Held { .. } => self.payments_held += 1,
             PaymentEvent::RefundRequested { tries: 1, .. } => self.refunds_requested += 1,
@@ -188,7 +198,20 @@ impl Counts {
             PaymentEvent::Refunded { .. } => self.refunds_made += 1,
             PaymentEvent::Noted { note, .. } => *self.noted.entry(*note).or_default() += 1,
             PaymentEvent::Withdrawn { .. } => self.orders_withdrawn += 1,
-            PaymentEvent::Expected { .. } => {}
+            PaymentEvent::Expected { .. }
+            | PaymentEvent::Settled { .. }
+            | PaymentEvent::PassedOver { .. }
+            | PaymentEvent::Reversed { .. }
+            | PaymentEvent::RefundWanted { .. }
+            | PaymentEvent::RefundStood { .. } => {}
+        }
+    }
+
+    fn earn(&mut self, bill: &schema::journal::Bill, currency: Currency, minor: i64, takings: &mut BTreeMap<(LotId, Day, Currency), i64>) {
+        let province = id::place(bill.order.as_str()).map_or(Province(0), |place| place.province);
+        *self.revenue_by_province.entry(format!("{province} {currency:?}")).or_default() += minor;
+        if let Some(lot) = bill.lot {
+            *takings.entry((lot, bill.day, currency)).or_default() += minor;
         }
     }
 

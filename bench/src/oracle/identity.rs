@@ -28,6 +28,8 @@ pub struct Sums {
     pub refunded: i64,
     /// What is held or on its way back.
     pub liability: i64,
+    /// What pays orders and may still fail: nothing of it is captured.
+    pub provisional: i64,
 }
 
 type BySum = BTreeMap<(Id, Currency), Sums>;
@@ -45,9 +47,10 @@ pub fn check(groups: &Groups, inputs: &Inputs, lines: &[Line], books: &Books, at
         if at_rest {
             let balance = |account| books.orders.get(&(*order, account, *currency)).copied().unwrap_or(0);
             let (owed, earned) = (-balance(Account::RefundLiability), -balance(Account::ParkingRevenue));
-            let kept = balance(Account::ChannelReceivable);
-            if (owed, earned, kept) != (sums.liability, sums.applied, sums.captured - sums.refunded) {
-                findings.found(format!("order {order}: the ledger owes {owed}, earned {earned}, keeps {kept}; the payments say {sums:?}"));
+            let (kept, accepted) = (balance(Account::ChannelReceivable), balance(Account::ProvisionalReceivable));
+            if (owed, earned, kept, accepted) != (sums.liability, sums.applied + sums.provisional, sums.captured - sums.refunded, sums.provisional) {
+                let ledger = format!("owes {owed}, earned {earned}, keeps {kept}, waits for {accepted}");
+                findings.found(format!("order {order}: the ledger {ledger}; the payments say {sums:?}"));
             }
         }
         let total = all.entry(*currency).or_default();
@@ -55,6 +58,7 @@ pub fn check(groups: &Groups, inputs: &Inputs, lines: &[Line], books: &Books, at
         total.applied += sums.applied;
         total.refunded += sums.refunded;
         total.liability += sums.liability;
+        total.provisional += sums.provisional;
     }
     let known: BTreeSet<&Id> = orders.keys().map(|(order, _)| order).collect();
     for (order, _, _) in books.orders.keys() {
@@ -79,27 +83,46 @@ fn captured(groups: &Groups, inputs: &Inputs, orders: &mut BySum) {
 
 fn spent(lines: &[Line], orders: &mut BySum, findings: &mut Findings) {
     let mut applied: BTreeSet<Id> = BTreeSet::new();
-    let mut refunded: BTreeSet<(Id, Source)> = BTreeSet::new();
+    let mut refunded: BTreeSet<Id> = BTreeSet::new();
     for line in lines {
         let Event::Payment(event) = &line.recorded.event else { continue };
         let mut sums = |order: Id, amount: &Money, change: &dyn Fn(&mut Sums, i64)| {
             change(orders.entry((order, amount.currency)).or_default(), amount.minor);
         };
         match event {
-            PaymentEvent::Held { bill, amount, .. } | PaymentEvent::RefundRequested { bill, amount, tries: 1, held: false, .. } => {
+            PaymentEvent::RefundRequested { bill, amount, tries: 1, applied: true, .. } => {
+                sums(bill.order, amount, &|sums, minor| {
+                    sums.applied -= minor;
+                    sums.liability += minor;
+                });
+            }
+            PaymentEvent::Held { bill, amount, provisional: false, .. }
+            | PaymentEvent::RefundRequested { bill, amount, tries: 1, held: false, .. } => {
                 sums(bill.order, amount, &|sums, minor| sums.liability += minor);
             }
-            PaymentEvent::Applied { bill, amount, held, .. } => {
+            PaymentEvent::Applied { bill, amount, held, provisional, .. } => {
                 if !applied.insert(bill.order) {
                     findings.found_double(format!("PAYMENT {}: order {} has a second payment", line.sequence, bill.order));
                 }
                 sums(bill.order, amount, &|sums, minor| {
-                    sums.applied += minor;
-                    sums.liability -= if *held { minor } else { 0 };
+                    if *provisional {
+                        sums.provisional += minor;
+                    } else {
+                        sums.applied += minor;
+                        sums.liability -= if *held { minor } else { 0 };
+                    }
                 });
             }
-            PaymentEvent::Refunded { bill, source, amount, .. } => {
-                if !refunded.insert((bill.order, source.clone())) {
+            PaymentEvent::Settled { bill, amount, .. } => sums(bill.order, amount, &|sums, minor| {
+                sums.provisional -= minor;
+                sums.applied += minor;
+            }),
+            PaymentEvent::PassedOver { bill, amount, applied: true, .. } | PaymentEvent::Reversed { bill, amount, applied: true, .. } => {
+                applied.remove(&bill.order);
+                sums(bill.order, amount, &|sums, minor| sums.provisional -= minor);
+            }
+            PaymentEvent::Refunded { bill, source, amount, refund } => {
+                if !refunded.insert(*refund) {
                     findings.found_double(format!("PAYMENT {}: {source:?} of order {} is refunded twice", line.sequence, bill.order));
                 }
                 sums(bill.order, amount, &|sums, minor| {
@@ -107,7 +130,15 @@ fn spent(lines: &[Line], orders: &mut BySum, findings: &mut Findings) {
                     sums.liability -= minor;
                 });
             }
-            PaymentEvent::Expected { .. } | PaymentEvent::Withdrawn { .. } | PaymentEvent::RefundRequested { .. } | PaymentEvent::Noted { .. } => {}
+            PaymentEvent::Expected { .. }
+            | PaymentEvent::Held { .. }
+            | PaymentEvent::PassedOver { .. }
+            | PaymentEvent::Reversed { .. }
+            | PaymentEvent::Withdrawn { .. }
+            | PaymentEvent::RefundWanted { .. }
+            | PaymentEvent::RefundRequested { .. }
+            | PaymentEvent::RefundStood { .. }
+            | PaymentEvent::Noted { .. } => {}
         }
     }
 }

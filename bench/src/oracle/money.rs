@@ -6,20 +6,43 @@
 //! Not here: whether the sums agree across the logs (`identity`).
 
 use schema::{
-    ChannelEvent, ChannelFact, Id, LotId, Moment, Money,
+    ChannelEvent, ChannelFact, DeskEvent, EventId, Id, LotId, Moment, Money,
+    channel::Standing,
+    desk::{Said, Says},
     id::{self, Kind},
-    journal::{Bill, Note, OrderEvent, PaymentEvent, RefundReason, Source},
+    journal::{Bill, Note, OrderEvent, PaymentEvent, RefundReason, RefundState, Source},
     time::Day,
 };
 use std::collections::BTreeMap;
 
+/// The most that one person sends back alone.
+const ALONE_MAX: i64 = 10_000;
+/// How often a refund is tried.
+const TRIES_MAX: u32 = 20;
+
 /// What became of one receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
+    /// Its order is not known.
     Held,
-    Applied,
-    Refunding { refund: Id, reason: RefundReason, tries: u32, due_at: Moment },
-    Refunded { refund: Id },
+    /// It pays.
+    Pays,
+    /// It goes back.
+    Back,
+    /// It was only accepted, and does not count.
+    Over,
+    /// It has failed.
+    Failed,
+}
+
+#[derive(Clone, Debug)]
+struct Refund {
+    refund: Id,
+    amount: Money,
+    reason: RefundReason,
+    state: RefundState,
+    tries: u32,
+    due_at: Option<Moment>,
 }
 
 /// Money that came, in the order in which it came.
@@ -28,7 +51,9 @@ struct Receipt {
     source: Source,
     amount: Money,
     paid_at: Moment,
+    captured: bool,
     fate: Fate,
+    refunds: Vec<Refund>,
 }
 
 #[derive(Default)]
@@ -37,6 +62,7 @@ struct Purse {
     due: Option<Money>,
     withdrawn: bool,
     receipts: Vec<Receipt>,
+    wanted: BTreeMap<EventId, (Source, Money, Said)>,
 }
 
 /// One partition: a purse for each order.
@@ -49,9 +75,9 @@ fn day(order: Id) -> Day {
     id::place(order.as_str()).map_or(Day(0), |place| place.day)
 }
 
-fn refund_id(order: Id, source: &Source) -> Id {
+fn refund_id(order: Id, source: &Source, number: usize) -> Id {
     let place = id::place(order.as_str()).expect("an order that is no id of ours is a dead letter");
-    id::derive(Kind::Refund, place, &[order.as_str(), &source.channel, &source.transaction, "1"])
+    id::derive(Kind::Refund, place, &[order.as_str(), &source.channel, &source.transaction, &number.to_string()])
 }
 
 impl Purse {
@@ -59,27 +85,103 @@ impl Purse {
         Bill { order, lot: self.lot, day: day(order) }
     }
 
-    fn is_paid(&self) -> bool {
-        self.receipts.iter().any(|receipt| receipt.fate == Fate::Applied)
+    fn payer(&self) -> Option<usize> {
+        self.receipts.iter().position(|receipt| receipt.fate == Fate::Pays)
     }
 
-    /// Counts or sends back one receipt of an order whose price is known.
-    fn decide(&mut self, order: Id, at: usize, held: bool) -> PaymentEvent {
-        let (bill, paid, due, withdrawn) = (self.bill(order), self.is_paid(), self.due, self.withdrawn);
-        let receipt = &mut self.receipts[at];
-        let (source, amount) = (receipt.source.clone(), receipt.amount);
-        if Some(amount) == due && !paid && !withdrawn {
-            receipt.fate = Fate::Applied;
-            return PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(receipt.paid_at) };
+    /// Counts or sends back one receipt of an order whose price is known. `held`: it was captured before.
+    fn decide(&mut self, order: Id, at: usize, held: bool) -> Vec<PaymentEvent> {
+        let bill = self.bill(order);
+        let due = self.due.expect("its price is known");
+        let mut events = Vec::new();
+        let Receipt { source, amount, paid_at, captured, .. } = self.receipts[at].clone();
+        // What was only accepted makes room for what is captured.
+        if let Some(payer) = self.payer()
+            && captured
+            && amount == due
+            && !self.receipts[payer].captured
+        {
+            self.receipts[payer].fate = Fate::Over;
+            let Receipt { source, amount, .. } = self.receipts[payer].clone();
+            events.push(PaymentEvent::PassedOver { bill: bill.clone(), source, amount, reason: RefundReason::Duplicate, applied: true });
         }
-        let reason = match (Some(amount) == due, paid) {
-            (false, _) => RefundReason::AmountDiffers,
-            (true, true) => RefundReason::Duplicate,
-            (true, false) => RefundReason::Withdrawn,
+        let reason = if amount != due {
+            Some(RefundReason::AmountDiffers)
+        } else if self.payer().is_some() {
+            Some(RefundReason::Duplicate)
+        } else if self.withdrawn && events.is_empty() {
+            Some(RefundReason::Withdrawn)
+        } else {
+            None
         };
-        let refund = refund_id(order, &source);
-        receipt.fate = Fate::Refunding { refund, reason, tries: 1, due_at: Moment(0) };
-        PaymentEvent::RefundRequested { bill, source, amount, refund, reason, tries: 1, held, due_at: Moment(0) }
+        let receipt = &mut self.receipts[at];
+        match reason {
+            None => {
+                receipt.fate = Fate::Pays;
+                events.push(PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at), provisional: !captured });
+            }
+            Some(reason) if !captured => {
+                receipt.fate = Fate::Over;
+                events.push(PaymentEvent::PassedOver { bill, source, amount, reason, applied: false });
+            }
+            Some(reason) => {
+                receipt.fate = Fate::Back;
+                events.push(receipt.send_back(bill, amount, reason, held));
+            }
+        }
+        events
+    }
+
+    fn refund(&mut self, refund: Id) -> Option<(usize, usize)> {
+        let of = |receipt: &Receipt| receipt.refunds.iter().position(|known| known.refund == refund);
+        self.receipts.iter().enumerate().find_map(|(at, receipt)| Some((at, of(receipt)?)))
+    }
+
+    /// The receipt of which so much can go back, or why not.
+    fn returnable(&self, source: &Source, amount: Money) -> Result<usize, Note> {
+        let at = self.receipts.iter().position(|receipt| receipt.source == *source).ok_or(Note::Unknown)?;
+        let receipt = &self.receipts[at];
+        let returning: i64 = receipt.refunds.iter().map(|refund| refund.amount.minor).sum();
+        let pays = receipt.fate == Fate::Pays && receipt.captured && receipt.amount.currency == amount.currency;
+        if pays && amount.minor <= receipt.amount.minor - returning { Ok(at) } else { Err(Note::MoreThanPaid) }
+    }
+
+    fn ordered(&mut self, order: Id, at: usize, amount: Money, by: Said, approved: Option<Said>) -> PaymentEvent {
+        let bill = self.bill(order);
+        let receipt = &mut self.receipts[at];
+        let whole = receipt.amount;
+        let mut event = receipt.send_back(bill, amount, RefundReason::Ordered, false);
+        if let PaymentEvent::RefundRequested { applied, captured, by: who, approved: agreed, .. } = &mut event {
+            (*applied, *captured, *who, *agreed) = (true, Some(whole), Some(by), approved);
+        }
+        event
+    }
+}
+
+impl Receipt {
+    fn send_back(&mut self, bill: Bill, amount: Money, reason: RefundReason, held: bool) -> PaymentEvent {
+        let refund = refund_id(bill.order, &self.source, self.refunds.len() + 1);
+        self.refunds.push(Refund { refund, amount, reason, state: RefundState::Requested, tries: 1, due_at: None });
+        self.request(bill, self.refunds.len() - 1, held, false)
+    }
+
+    fn request(&self, bill: Bill, at: usize, held: bool, asks: bool) -> PaymentEvent {
+        let Refund { refund, amount, reason, tries, .. } = self.refunds[at].clone();
+        PaymentEvent::RefundRequested {
+            bill,
+            source: self.source.clone(),
+            amount,
+            refund,
+            reason,
+            tries,
+            held,
+            due_at: Moment(0),
+            asks,
+            applied: self.fate == Fate::Pays,
+            captured: (amount != self.amount).then_some(self.amount),
+            by: None,
+            approved: None,
+        }
     }
 }
 
@@ -100,8 +202,13 @@ impl Purses {
         purse.due = Some(quote.total);
         purse.lot = Some(stay.lot);
         let mut events = vec![PaymentEvent::Expected { bill: purse.bill(*order), due: quote.total }];
-        for at in 0..purse.receipts.len() {
-            events.push(purse.decide(*order, at, true));
+        // What is captured first, then what was only accepted, each in the order in which it came.
+        for captured in [true, false] {
+            for at in 0..purse.receipts.len() {
+                if purse.receipts[at].fate == Fate::Held && purse.receipts[at].captured == captured {
+                    events.extend(purse.decide(*order, at, captured));
+                }
+            }
         }
         events
     }
@@ -110,7 +217,7 @@ impl Purses {
         let noted = |note| PaymentEvent::Noted { note, order };
         match self.purses.get_mut(&order).filter(|purse| purse.due.is_some()) {
             None => noted(Note::Unknown),
-            Some(purse) if purse.is_paid() => noted(Note::AlreadyKnown),
+            Some(purse) if purse.payer().is_some() => noted(Note::AlreadyKnown),
             Some(purse) if purse.withdrawn => noted(Note::AlreadyClosed),
             Some(purse) => {
                 purse.withdrawn = true;
@@ -122,41 +229,65 @@ impl Purses {
     /// What a channel's fact becomes.
     pub fn channel(&mut self, event: &ChannelEvent) -> Vec<PaymentEvent> {
         let Some(order) = event.order() else { return Vec::new() };
+        let purse = self.purses.entry(order).or_default();
+        let source = |transaction: &std::sync::Arc<str>| Source { channel: event.channel.clone(), transaction: transaction.clone() };
         match &event.fact {
-            ChannelFact::Succeeded { transaction, amount, .. } => {
-                let source = Source { channel: event.channel.clone(), transaction: transaction.clone() };
-                let purse = self.purses.entry(order).or_default();
-                if let Some(known) = purse.receipts.iter().find(|receipt| receipt.source == source) {
-                    let note = if known.amount == *amount { Note::AlreadyKnown } else { Note::AmountDiffers };
-                    return vec![PaymentEvent::Noted { note, order }];
-                }
-                let paid_at = event.happened_at;
-                purse.receipts.push(Receipt { source: source.clone(), amount: *amount, paid_at, fate: Fate::Held });
-                if purse.due.is_none() {
-                    return vec![PaymentEvent::Held { bill: purse.bill(order), source, amount: *amount, paid_at: Some(paid_at) }];
-                }
-                vec![purse.decide(order, purse.receipts.len() - 1, false)]
+            ChannelFact::Succeeded { transaction, amount, .. } => purse.came(order, source(transaction), *amount, event.happened_at, true),
+            ChannelFact::Accepted { transaction, amount, .. } => purse.came(order, source(transaction), *amount, event.happened_at, false),
+            ChannelFact::Failed { transaction, amount, .. } => vec![purse.failed(order, source(transaction), *amount)],
+            ChannelFact::RefundAnswered { refund, succeeded, tries, standing, .. } => {
+                vec![purse.refund_answered(order, (*refund, *tries), (*succeeded, *standing))]
             }
-            ChannelFact::RefundAnswered { refund, succeeded, .. } => vec![self.refund_answered(order, *refund, *succeeded)],
         }
     }
 
-    fn refund_answered(&mut self, order: Id, refund: Id, succeeded: bool) -> PaymentEvent {
-        let noted = |note| PaymentEvent::Noted { note, order };
+    /// What a person's saying becomes.
+    pub fn desk(&mut self, event: &DeskEvent) -> Vec<PaymentEvent> {
+        let (Says::Refund { order, .. } | Says::Approved { order, .. } | Says::RefundSettled { order, .. }) = &event.says else { return Vec::new() };
+        let order = *order;
+        let noted = |note| vec![PaymentEvent::Noted { note, order }];
         let Some(purse) = self.purses.get_mut(&order) else { return noted(Note::Unknown) };
-        let bill = purse.bill(order);
-        for receipt in &mut purse.receipts {
-            match receipt.fate {
-                Fate::Refunded { refund: known } if known == refund => return noted(Note::AlreadyKnown),
-                Fate::Refunding { refund: known, .. } if known == refund && !succeeded => return noted(Note::RefundRefused),
-                Fate::Refunding { refund: known, .. } if known == refund => {
-                    receipt.fate = Fate::Refunded { refund };
-                    return PaymentEvent::Refunded { bill, source: receipt.source.clone(), amount: receipt.amount, refund };
+        match &event.says {
+            Says::Refund { channel, transaction, amount, .. } => {
+                let source = Source { channel: channel.clone(), transaction: transaction.clone() };
+                match purse.returnable(&source, *amount) {
+                    Err(note) => noted(note),
+                    Ok(at) if amount.minor <= ALONE_MAX => vec![purse.ordered(order, at, *amount, event.said(), None)],
+                    Ok(_) => {
+                        purse.wanted.insert(event.id, (source.clone(), *amount, event.said()));
+                        vec![PaymentEvent::RefundWanted { bill: purse.bill(order), source, amount: *amount, by: event.said(), said: event.id }]
+                    }
                 }
-                _ => {}
             }
+            Says::Approved { refund, .. } => match purse.wanted.get(refund).cloned() {
+                None => noted(Note::Unknown),
+                Some((_, _, by)) if by.author == event.author => noted(Note::SamePerson),
+                Some((source, amount, by)) => match purse.returnable(&source, amount) {
+                    Err(note) => noted(note),
+                    Ok(at) => {
+                        purse.wanted.remove(refund);
+                        vec![purse.ordered(order, at, amount, by, Some(event.said()))]
+                    }
+                },
+            },
+            Says::RefundSettled { refund, back, .. } => {
+                let Some((at, number)) = purse.refund(*refund) else { return noted(Note::Unknown) };
+                let bill = purse.bill(order);
+                let receipt = &mut purse.receipts[at];
+                if !matches!(receipt.refunds[number].state, RefundState::Abnormal | RefundState::Failed) {
+                    return noted(Note::AlreadyKnown);
+                }
+                if *back {
+                    receipt.refunds[number].state = RefundState::Succeeded;
+                    let (source, amount) = (receipt.source.clone(), receipt.refunds[number].amount);
+                    return vec![PaymentEvent::Refunded { bill, source, amount, refund: *refund }];
+                }
+                receipt.refunds[number].tries += 1;
+                receipt.refunds[number].state = RefundState::Requested;
+                vec![receipt.request(bill, number, false, false)]
+            }
+            _ => Vec::new(),
         }
-        noted(Note::Unknown)
     }
 
     /// What a tick's event should have been; says why where it should not be at all.
@@ -164,50 +295,125 @@ impl Purses {
         let PaymentEvent::RefundRequested { bill, refund, .. } = actual else { return Err("a tick only asks for refunds again".into()) };
         let Some(purse) = self.purses.get_mut(&bill.order) else { return Err(format!("a refund of the unknown order {}", bill.order)) };
         let bill = purse.bill(bill.order);
-        for receipt in &mut purse.receipts {
-            if let Fate::Refunding { refund: known, reason, tries, due_at } = &mut receipt.fate
-                && known == refund
-            {
-                if *due_at > at {
-                    return Err(format!("refund {refund} is asked for again before it is due"));
-                }
-                *tries += 1;
-                let (source, amount) = (receipt.source.clone(), receipt.amount);
-                return Ok(PaymentEvent::RefundRequested {
-                    bill,
-                    source,
-                    amount,
-                    refund: *refund,
-                    reason: *reason,
-                    tries: *tries,
-                    held: false,
-                    due_at: Moment(0),
-                });
-            }
+        let Some((receipt, number)) = purse.refund(*refund) else {
+            return Err(format!("refund {refund} is asked for again, and no money waits for it"));
+        };
+        let receipt = &mut purse.receipts[receipt];
+        let known = &mut receipt.refunds[number];
+        match known.due_at {
+            None => return Err(format!("refund {refund} is asked for again, and nobody waits for it")),
+            Some(due_at) if due_at > at => return Err(format!("refund {refund} is asked for again before it is due")),
+            Some(_) => {}
         }
-        Err(format!("refund {refund} is asked for again, and no money waits for it"))
+        // What was refused is asked for again, everything else is asked about.
+        let asks = known.state != RefundState::Refused;
+        (known.tries, known.state) = (known.tries + 1, RefundState::Requested);
+        Ok(receipt.request(bill, number, false, asks))
     }
 
     /// Takes over when a refund is due again, which is a setting and no decision.
     pub fn take_due(&mut self, actual: &PaymentEvent) {
-        let PaymentEvent::RefundRequested { bill, refund, due_at: again, .. } = actual else { return };
-        for receipt in self.purses.get_mut(&bill.order).into_iter().flat_map(|purse| &mut purse.receipts) {
-            if let Fate::Refunding { refund: known, due_at, .. } = &mut receipt.fate
-                && known == refund
-            {
-                *due_at = *again;
-            }
+        let (order, refund, again) = match actual {
+            PaymentEvent::RefundRequested { bill, refund, due_at, .. } => (bill.order, refund, Some(*due_at)),
+            PaymentEvent::RefundStood { bill, refund, due_at, .. } => (bill.order, refund, *due_at),
+            PaymentEvent::Refunded { bill, refund, .. } => (bill.order, refund, None),
+            _ => return,
+        };
+        if let Some(purse) = self.purses.get_mut(&order)
+            && let Some((receipt, number)) = purse.refund(*refund)
+        {
+            purse.receipts[receipt].refunds[number].due_at = again;
         }
+    }
+}
+
+impl Purse {
+    fn came(&mut self, order: Id, source: Source, amount: Money, paid_at: Moment, captured: bool) -> Vec<PaymentEvent> {
+        let noted = |note| vec![PaymentEvent::Noted { note, order }];
+        let at = match self.receipts.iter().position(|receipt| receipt.source == source) {
+            Some(at) if captured && !self.receipts[at].captured => {
+                let receipt = &mut self.receipts[at];
+                let before = receipt.amount;
+                (receipt.captured, receipt.amount) = (true, amount);
+                if receipt.fate == Fate::Pays {
+                    if before == amount {
+                        return vec![PaymentEvent::Settled { bill: self.bill(order), source, amount }];
+                    }
+                    // It captured something else than what it paid.
+                    receipt.fate = Fate::Held;
+                    receipt.paid_at = paid_at;
+                    let undone = PaymentEvent::Reversed { bill: self.bill(order), source, amount: before, applied: true };
+                    return std::iter::once(undone).chain(self.decide(order, at, false)).collect();
+                }
+                receipt.paid_at = paid_at;
+                at
+            }
+            Some(at) => return noted(if self.receipts[at].amount == amount { Note::AlreadyKnown } else { Note::AmountDiffers }),
+            None => {
+                self.receipts.push(Receipt { source: source.clone(), amount, paid_at, captured, fate: Fate::Held, refunds: Vec::new() });
+                self.receipts.len() - 1
+            }
+        };
+        if self.due.is_none() {
+            self.receipts[at].fate = Fate::Held;
+            return vec![PaymentEvent::Held { bill: self.bill(order), source, amount, paid_at: Some(paid_at), provisional: !captured }];
+        }
+        self.decide(order, at, false)
+    }
+
+    fn failed(&mut self, order: Id, source: Source, amount: Money) -> PaymentEvent {
+        let bill = self.bill(order);
+        let noted = PaymentEvent::Noted { note: Note::AlreadyKnown, order };
+        let Some(at) = self.receipts.iter().position(|receipt| receipt.source == source) else {
+            let (paid_at, captured, refunds) = (Moment(0), false, Vec::new());
+            self.receipts.push(Receipt { source: source.clone(), amount, paid_at, captured, fate: Fate::Failed, refunds });
+            return PaymentEvent::Reversed { bill, source, amount, applied: false };
+        };
+        let receipt = &mut self.receipts[at];
+        if receipt.captured || receipt.fate == Fate::Failed {
+            return noted;
+        }
+        let applied = receipt.fate == Fate::Pays;
+        receipt.fate = Fate::Failed;
+        PaymentEvent::Reversed { bill, source, amount: receipt.amount, applied }
+    }
+
+    fn refund_answered(&mut self, order: Id, (refund, tries): (Id, u32), (succeeded, standing): (bool, Option<Standing>)) -> PaymentEvent {
+        let noted = |note| PaymentEvent::Noted { note, order };
+        let Some((at, number)) = self.refund(refund) else { return noted(Note::Unknown) };
+        let bill = self.bill(order);
+        let source = self.receipts[at].source.clone();
+        let known = &mut self.receipts[at].refunds[number];
+        let stuck = matches!(known.state, RefundState::Abnormal | RefundState::Failed);
+        if known.state == RefundState::Succeeded || (!succeeded && (stuck || (tries != 0 && tries < known.tries))) {
+            return noted(Note::AlreadyKnown);
+        }
+        if succeeded {
+            known.state = RefundState::Succeeded;
+            return PaymentEvent::Refunded { bill, source, amount: known.amount, refund };
+        }
+        known.state = match standing {
+            Some(Standing::Accepted) => RefundState::Accepted,
+            Some(Standing::Unknown) => RefundState::Unknown,
+            Some(Standing::Abnormal) => RefundState::Abnormal,
+            _ if known.tries >= TRIES_MAX => RefundState::Failed,
+            _ => RefundState::Refused,
+        };
+        PaymentEvent::RefundStood { bill, source, refund, state: known.state, due_at: None }
     }
 }
 
 /// An event without what is not judged.
 pub fn normal(event: &PaymentEvent) -> PaymentEvent {
     let mut event = event.clone();
-    if let PaymentEvent::RefundRequested { due_at, held, tries, .. } = &mut event {
-        *due_at = Moment(0);
-        // What the money was before matters to the ledger once.
-        *held &= *tries == 1;
+    match &mut event {
+        PaymentEvent::RefundRequested { due_at, held, tries, .. } => {
+            *due_at = Moment(0);
+            // What the money was before matters to the ledger once.
+            *held &= *tries == 1;
+        }
+        PaymentEvent::RefundStood { due_at, .. } => *due_at = None,
+        _ => {}
     }
     event
 }

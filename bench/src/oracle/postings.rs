@@ -15,18 +15,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What an event of PAYMENT becomes. `actual` lends the posting's id, which is a name and no decision.
 pub fn payment(partition: Partition, event: &PaymentEvent, actual: &[&LedgerEvent]) -> Vec<LedgerEvent> {
-    use Account::{ChannelReceivable, ParkingRevenue, RefundLiability};
+    use Account::{ChannelReceivable, ParkingRevenue, ProvisionalReceivable, RefundLiability};
     let (bill, source, amount, debit, credit) = match event {
-        PaymentEvent::Held { bill, source, amount, .. } => (bill, source, amount, ChannelReceivable, RefundLiability),
+        PaymentEvent::Held { bill, source, amount, provisional: false, .. } => (bill, source, amount, ChannelReceivable, RefundLiability),
+        PaymentEvent::Applied { bill, source, amount, provisional: true, .. } => (bill, source, amount, ProvisionalReceivable, ParkingRevenue),
+        PaymentEvent::Settled { bill, source, amount } => (bill, source, amount, ChannelReceivable, ProvisionalReceivable),
+        PaymentEvent::PassedOver { bill, source, amount, applied: true, .. } | PaymentEvent::Reversed { bill, source, amount, applied: true } => {
+            (bill, source, amount, ParkingRevenue, ProvisionalReceivable)
+        }
+        PaymentEvent::RefundRequested { bill, source, amount, tries: 1, applied: true, .. } => {
+            (bill, source, amount, ParkingRevenue, RefundLiability)
+        }
         PaymentEvent::Applied { bill, source, amount, held: false, .. } => (bill, source, amount, ChannelReceivable, ParkingRevenue),
         PaymentEvent::Applied { bill, source, amount, held: true, .. } => (bill, source, amount, RefundLiability, ParkingRevenue),
         PaymentEvent::RefundRequested { bill, source, amount, tries: 1, held: false, .. } => {
             (bill, source, amount, ChannelReceivable, RefundLiability)
         }
         PaymentEvent::Refunded { bill, source, amount, .. } => (bill, source, amount, RefundLiability, ChannelReceivable),
-        PaymentEvent::Expected { .. } | PaymentEvent::Withdrawn { .. } | PaymentEvent::RefundRequested { .. } | PaymentEvent::Noted { .. } => {
-            return Vec::new();
-        }
+        _ => return Vec::new(),
     };
     let lent = actual.first().map(|LedgerEvent::Posted { posting, .. }| *posting);
     let lies_here = |id: &Id| id.as_str().starts_with('L') && id::place(id.as_str()).is_some_and(|place| place.partition == partition);

@@ -56,6 +56,8 @@ pub struct Stays<'a> {
     partition: Partition,
     inside: BTreeMap<Car, (Stay, Option<Departure>)>,
     gone: BTreeMap<Id, Stay>,
+    /// Of those that have gone, the ones that were settled: what settled them may fail.
+    settled: BTreeMap<Id, (Stay, Departure)>,
     waiting: BTreeMap<Car, (Id, Departure)>,
     stated: BTreeMap<(LotId, PartId), Stated>,
     rights: BTreeMap<Id, RightUsed>,
@@ -72,6 +74,7 @@ impl<'a> Stays<'a> {
             partition,
             inside: BTreeMap::new(),
             gone: BTreeMap::new(),
+            settled: BTreeMap::new(),
             waiting: BTreeMap::new(),
             stated: BTreeMap::new(),
             rights: BTreeMap::new(),
@@ -402,6 +405,8 @@ impl<'a> Stays<'a> {
         }
         let by_hand = match &event.says {
             Says::Stated { .. } => None,
+            // What is said of money is no business of a stay.
+            Says::Refund { .. } | Says::Approved { .. } | Says::RefundSettled { .. } => return Vec::new(),
             Says::Validated { who, validation } => Some(self.validated(event, who, validation)),
             Says::Corrected { who, is, entered_at } => Some(self.corrected(event, stored_at, who, (is.as_ref(), *entered_at))),
             Says::Lost { who } => Some(self.lost(event, province, who)),
@@ -576,6 +581,10 @@ impl<'a> Stays<'a> {
             OrderEvent::Paid { order, session, lot, province, amount, .. } => self.close(*session, *order, *amount, *lot, *province),
             OrderEvent::Owed { order, session, lot, province, amount } => {
                 let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot: *lot, province: *province, ask: None }];
+                if let Some(settled) = self.settled.remove(session) {
+                    self.gone.remove(session);
+                    self.owed.insert(*session, settled);
+                }
                 if self.gone.contains_key(session) {
                     return noted(Note::AlreadyClosed, Some(*session));
                 }
@@ -596,11 +605,13 @@ impl<'a> Stays<'a> {
         let paid = Money::new(paid.minor + before, paid.currency);
         if let Some((stay, departure)) = self.owed.remove(&session) {
             self.gone.insert(session, stay.clone());
+            self.settled.insert(session, (stay.clone(), departure.clone()));
             return vec![SessionEvent::Closed { stay, departure, order, paid, expires_at: NO_END, gone: true }];
         }
         let car = self.inside.iter().find(|(_, (stay, departure))| stay.session == session && departure.is_some()).map(|(car, _)| car.clone());
         let Some((stay, Some(departure))) = car.and_then(|car| self.inside.remove(&car)) else { return noted(Note::Unknown, None) };
         self.gone.insert(session, stay.clone());
+        self.settled.insert(session, (stay.clone(), departure.clone()));
         vec![SessionEvent::Closed { stay, departure, order, paid, expires_at: NO_END, gone: false }]
     }
 }

@@ -6,12 +6,14 @@
 
 use crate::city::Payer;
 use schema::{
-    ChannelEvent, ChannelFact, Id, Moment, Money, RefundCall, id,
+    ChannelEvent, ChannelFact, Id, Moment, Money, RefundCall,
+    channel::Standing,
+    id,
     journal::OrderEvent,
     time::SECOND,
     wire::{self, Format},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use streams::Message;
 
 /// The channels.
@@ -29,13 +31,21 @@ pub fn pay(event: &OrderEvent, now: Moment) -> Vec<Message> {
         return Vec::new();
     }
     let first = CHANNELS[pick(*order, 3) as usize];
-    let success = |channel: &str, number: u16, attempt: u16, amount: Money| {
-        let transaction = format!("{channel}-{}-{number}", &order.as_str()[11..]);
-        let fact = ChannelFact::Succeeded { attempt: id::attempt(*order, attempt), transaction: transaction.as_str().into(), amount };
-        ChannelEvent { channel: channel.into(), happened_at: now, fact }
+    let success = |channel: &str, number: u16, attempt: u16, amount: Money| succeeded(*order, channel, (number, attempt), amount, now);
+    let debit = |fact: fn(Id, Arc<str>, Money) -> ChannelFact| {
+        let fact = fact(id::attempt(*order, 1), transaction("etc", *order, 1), due);
+        ChannelEvent { channel: "etc".into(), happened_at: now, fact }
     };
+    let accepted = || debit(|attempt, transaction, amount| ChannelFact::Accepted { attempt, transaction, amount });
+    let settled = || debit(|attempt, transaction, amount| ChannelFact::Succeeded { attempt, transaction, amount });
+    let failed = || debit(|attempt, transaction, amount| ChannelFact::Failed { attempt, transaction, amount });
     let once = success(first, 1, 1, due);
     match Payer::of(&departure.event).unwrap_or(Payer::Once) {
+        // What may still fail is for who leaves.
+        Payer::Accepted | Payer::Beaten | Payer::Fails if inside.is_some() => vec![message(&once, 0)],
+        Payer::Accepted => vec![message(&accepted(), 0), message(&settled(), 0)],
+        Payer::Beaten => vec![message(&accepted(), 0), message(&success("wechat", 2, 2, due), 0), message(&settled(), 0)],
+        Payer::Fails => vec![message(&accepted(), 0), message(&failed(), 0)],
         Payer::Once => vec![message(&once, 0)],
         Payer::Twice => {
             let second = if first == "etc" { "wechat" } else { "etc" };
@@ -54,10 +64,27 @@ pub fn pay(event: &OrderEvent, now: Moment) -> Vec<Message> {
     }
 }
 
+/// What a channel says because a debt is paid.
+pub fn pay_debt(order: Id, due: Money, now: Moment) -> Message {
+    message(&succeeded(order, "wechat", (9, 9), due, now), 0)
+}
+
+fn transaction(channel: &str, order: Id, number: u16) -> Arc<str> {
+    format!("{channel}-{}-{number}", &order.as_str()[11..]).into()
+}
+
+fn succeeded(order: Id, channel: &str, (number, attempt): (u16, u16), amount: Money, now: Moment) -> ChannelEvent {
+    let fact = ChannelFact::Succeeded { attempt: id::attempt(order, attempt), transaction: transaction(channel, order, number), amount };
+    ChannelEvent { channel: channel.into(), happened_at: now, fact }
+}
+
 /// What a channel answers to a refund call, and whether the money went back.
 pub fn refund(call: &RefundCall, now: Moment) -> (Message, bool) {
-    let succeeded = call.tries > 1 || pick(call.refund, REFUSED_EVERY) != 0;
-    let fact = ChannelFact::RefundAnswered { refund: call.refund, order: call.order, succeeded, tries: call.tries };
+    // One of the refused was never heard of, so that asking about it finds nothing.
+    let refused = pick(call.refund, REFUSED_EVERY) == 0;
+    let succeeded = !refused || (call.tries > 1 && !call.asks);
+    let standing = (refused && call.asks).then_some(Standing::NotFound);
+    let fact = ChannelFact::RefundAnswered { refund: call.refund, order: call.order, succeeded, tries: call.tries, standing };
     (message(&ChannelEvent { channel: call.channel.clone(), happened_at: now, fact }, 0), succeeded)
 }
 
@@ -106,7 +133,9 @@ mod tests {
 
     #[test]
     fn the_same_order_is_paid_with_the_same_transactions() {
-        for (payer, messages) in [("once", 1), ("twice", 2), ("repeated", 3), ("wrong_amount", 2), ("stray", 2)] {
+        for (payer, messages) in
+            [("once", 1), ("twice", 2), ("repeated", 3), ("wrong_amount", 2), ("stray", 2), ("accepted", 2), ("beaten", 3), ("fails", 2)]
+        {
             let [one, again] = [Moment(5), Moment(9)].map(|now| pay(&priced(payer), now));
             assert_eq!(one.len(), messages, "{payer}");
             let ids = |messages: &[Message]| messages.iter().map(|message| message.headers["Nats-Msg-Id"].clone()).collect::<Vec<_>>();

@@ -64,6 +64,8 @@ fn a_refund_call_that_comes_again_is_answered_alike() {
             transaction: "etc-1".into(),
             amount: Money::new(500, schema::Currency::Cny),
             tries,
+            captured: None,
+            asks: false,
         };
         let [first, again] = [NOW, NOW.plus(SECOND)].map(|now| channels::refund(&call(1), now));
         assert_eq!((first.0.headers, first.1), (again.0.headers, again.1));

@@ -166,8 +166,12 @@ pub struct Limits {
     pub late_max_days: i64,
     /// A lane command may fire for this many seconds after its event was seen.
     pub command_life_s: i64,
-    /// A refund without an answer is asked for again after this many seconds.
+    /// A refund without an answer is asked about after this many seconds, and then ever more seldom.
     pub refund_retry_s: i64,
+    /// How often a refund is asked for, or about, before it is a person's work.
+    pub refund_tries_max: u32,
+    /// The most, in minor units, that one person may send back alone; above it another one must agree.
+    pub refund_alone_max: i64,
 }
 
 impl Default for Limits {
@@ -177,6 +181,8 @@ impl Default for Limits {
             late_max_days: limits.late_max / schema::time::DAY,
             command_life_s: limits.command_life / schema::time::SECOND,
             refund_retry_s: limits.refund_retry / schema::time::SECOND,
+            refund_tries_max: limits.refund_tries_max,
+            refund_alone_max: limits.refund_alone_max,
         }
     }
 }
@@ -231,11 +237,13 @@ impl Config {
 
     /// The numbers that bound decisions.
     pub fn limits(&self) -> rules::Limits {
-        let Limits { late_max_days, command_life_s, refund_retry_s } = self.limits;
+        let Limits { late_max_days, command_life_s, refund_retry_s, refund_tries_max, refund_alone_max } = self.limits;
         rules::Limits {
             late_max: late_max_days.saturating_mul(schema::time::DAY),
             command_life: command_life_s.saturating_mul(schema::time::SECOND),
             refund_retry: refund_retry_s.saturating_mul(schema::time::SECOND),
+            refund_tries_max,
+            refund_alone_max,
         }
     }
 

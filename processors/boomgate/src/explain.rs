@@ -179,15 +179,16 @@ fn ids(event: &Event) -> Vec<Id> {
                 vec![*order, *by, question.stay.session]
             }
             OrderEvent::Paid { order, session, .. } | OrderEvent::Owed { order, session, .. } => vec![*order, *session],
-            OrderEvent::Cancelled { order, .. } | OrderEvent::Gone { order, .. } | OrderEvent::Noted { order, .. } => vec![*order],
+            OrderEvent::Cancelled { order, .. }
+            | OrderEvent::Gone { order, .. }
+            | OrderEvent::Reopened { order, .. }
+            | OrderEvent::Noted { order, .. } => vec![*order],
         },
         Event::Payment(event) => match event {
-            PaymentEvent::RefundRequested { bill, refund, .. } | PaymentEvent::Refunded { bill, refund, .. } => vec![bill.order, *refund],
-            PaymentEvent::Expected { bill, .. }
-            | PaymentEvent::Held { bill, .. }
-            | PaymentEvent::Applied { bill, .. }
-            | PaymentEvent::Withdrawn { bill } => vec![bill.order],
-            PaymentEvent::Noted { order, .. } => vec![*order],
+            PaymentEvent::RefundRequested { bill, refund, .. }
+            | PaymentEvent::RefundStood { bill, refund, .. }
+            | PaymentEvent::Refunded { bill, refund, .. } => vec![bill.order, *refund],
+            event => vec![event.order()],
         },
         Event::Ledger(LedgerEvent::Posted { posting, order, .. }) => vec![*posting, *order],
     }

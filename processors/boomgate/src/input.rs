@@ -8,7 +8,7 @@
 
 use crate::facts::Asked;
 use rules::{Body, Input};
-use schema::{ChannelEvent, DeskEvent, GateEvent, Inbox, Journal, Moment, Partition, wire};
+use schema::{ChannelEvent, ChannelFact, DeskEvent, GateEvent, Inbox, Journal, Moment, Partition, wire};
 use std::sync::Arc;
 use streams::{Delivery, Stored};
 
@@ -150,11 +150,18 @@ fn channel(event: &ChannelEvent, subject: &str, partition: Partition) -> Result<
         return Err(format!("the subject {subject:?} contradicts the payload, which belongs to {:?}", event.subject()));
     }
     match &event.fact {
-        schema::ChannelFact::Succeeded { amount, .. } if amount.minor <= 0 => Err(format!("captured {amount}: a success is above zero")),
-        schema::ChannelFact::Succeeded { transaction, .. } if transaction.is_empty() || transaction.len() > 64 => {
-            Err(format!("the transaction has {} bytes: it needs 1 to 64", transaction.len()))
+        ChannelFact::Succeeded { amount, transaction, .. }
+        | ChannelFact::Accepted { amount, transaction, .. }
+        | ChannelFact::Failed { amount, transaction, .. } => {
+            if amount.minor <= 0 {
+                return Err(format!("captured {amount}: a success is above zero"));
+            }
+            if transaction.is_empty() || transaction.len() > 64 {
+                return Err(format!("the transaction has {} bytes: it needs 1 to 64", transaction.len()));
+            }
+            Ok(())
         }
-        schema::ChannelFact::Succeeded { .. } | schema::ChannelFact::RefundAnswered { .. } => Ok(()),
+        ChannelFact::RefundAnswered { .. } => Ok(()),
     }
 }
 

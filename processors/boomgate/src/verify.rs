@@ -339,22 +339,23 @@ fn money(log: &Log, inboxes: &[(&str, Vec<Stored>, bool)], report: &mut Report) 
 
 fn tally(payment: &Payment, known: &mut BTreeMap<Source, i64>, report: &mut Report) {
     let applied = payment.receipts.values().filter(|receipt| receipt.fate == Fate::Applied).count();
+    for receipt in payment.receipts.values().filter(|receipt| receipt.returning() > receipt.amount.minor) {
+        let Source { channel, transaction } = &receipt.source;
+        report.differs(format!("payments {}: more is to go back of {channel}/{transaction} than it captured", payment.order));
+    }
     if applied > 1 {
         report.differs(format!("payments {}: {applied} successes are applied", payment.order));
     }
     for receipt in payment.receipts.values() {
-        let amount = receipt.amount.minor;
+        let amount = receipt.captured();
         if known.insert(receipt.source.clone(), amount).is_some() {
             report.differs(format!("payments {}: {}/{} counts for two orders", payment.order, receipt.source.channel, receipt.source.transaction));
         }
         let money = report.money.entry(format!("{:?}", receipt.amount.currency)).or_default();
         money.captured = money.captured.saturating_add(amount);
-        let fate = match receipt.fate {
-            Fate::Applied => &mut money.applied,
-            Fate::Refunded { .. } => &mut money.refunded,
-            Fate::Held | Fate::Refunding { .. } => &mut money.open,
-        };
-        *fate = fate.saturating_add(amount);
+        for (sum, part) in [(&mut money.applied, receipt.applied()), (&mut money.refunded, receipt.refunded()), (&mut money.open, receipt.owed())] {
+            *sum = sum.saturating_add(part);
+        }
     }
 }
 

@@ -39,7 +39,8 @@ pub const RULES: Rules = Rules { name: "entry", journal: Journal::Session, conce
 
 fn concerns(body: &Body) -> bool {
     match body {
-        Body::Gate(_) | Body::Desk(_) | Body::Tick(_) => true,
+        Body::Gate(_) | Body::Tick(_) => true,
+        Body::Desk(event) => !event.says.is_of_money(),
         Body::Journal(recorded) => match &recorded.event {
             Event::Order(OrderEvent::Priced { quote, inside, .. }) => quote.total.is_zero() && inside.is_none(),
             Event::Order(OrderEvent::Paid { .. } | OrderEvent::Owed { .. }) => true,
@@ -315,7 +316,8 @@ fn owed(view: &dyn View, facts: &Facts, input: &Input) -> Option<SessionEvent> {
     };
     let operator = facts.reference.lot(&lot).map(|lot| lot.declared.operator);
     Some(match operator {
-        Some(operator) if known.stage != Stage::Closed => SessionEvent::Owed { stay: known.stay.clone(), order, amount, operator },
+        // One that was settled by what has failed since owes it, too; one that another stay has ended is nobody's any more.
+        Some(operator) if known.superseded_by.is_none() => SessionEvent::Owed { stay: known.stay.clone(), order, amount, operator },
         Some(_) => noted(Note::AlreadyClosed),
         None => noted(Note::Unknown),
     })
@@ -423,7 +425,11 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             Entity::Session(Box::new(Session { stage: Stage::Leaving, departure: Some(departure.clone()), gone: true, ..*session }))
         }
         (Table::Sessions, SessionEvent::Owed { order, amount, operator, .. }, Some(Entity::Session(session))) => {
-            Entity::Session(Box::new(Session { owes: Some((*order, *amount, *operator)), ..*session }))
+            let owes = Some((*order, *amount, *operator));
+            if session.stage == Stage::Closed {
+                return Entity::Session(Box::new(Session { stage: Stage::Leaving, gone: true, owes, order: None, paid: None, ..*session }));
+            }
+            Entity::Session(Box::new(Session { owes, ..*session }))
         }
         (Table::Waiting, SessionEvent::Waiting { waiting, lot, province, credential, departure, .. }, _) => Entity::Waiting(Box::new(Waiting {
             waiting: *waiting,

@@ -91,11 +91,21 @@ pub struct Limits {
     pub command_life: i64,
     /// How long after a refund call without an answer it is asked for again; each try waits as long again.
     pub refund_retry: i64,
+    /// How often a refund is asked for, or about, before it is a person's work.
+    pub refund_tries_max: u32,
+    /// The most, in minor units, that one person may send back alone; above it another one must agree.
+    pub refund_alone_max: i64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { late_max: Answer::KEPT, command_life: 30 * schema::time::SECOND, refund_retry: 30 * schema::time::SECOND }
+        Self {
+            late_max: Answer::KEPT,
+            command_life: 30 * schema::time::SECOND,
+            refund_retry: 30 * schema::time::SECOND,
+            refund_tries_max: 20,
+            refund_alone_max: 10_000,
+        }
     }
 }
 

@@ -1,19 +1,25 @@
 //! Which money counts: of all that channels capture for an order one payment is applied, the rest goes back.
 //!
+//! Money is *captured* once its channel has settled it. What a channel has merely accepted (an ETC debit, a parking deduction) is provisional: it pays an
+//! order as long as nothing settled does, and may still fail; then the order is due again.
+//!
 //! Invariants
-//! 1. At most one success of an order is applied   (`tests::a_second_success_for_the_same_order_is_refunded`).
-//! 2. Captured = applied + refunded + open liability   (`tests::captured_is_applied_refunded_or_owed`).
+//! 1. At most one success of an order is applied   (`tests::a_second_success_for_the_same_order_is_refunded`, `search`).
+//! 2. Captured = applied + refunded + open liability; what is provisional is none of these   (`tests::captured_is_applied_refunded_or_owed`, `search`).
 //! 3. Money that comes before its order is held and then decided   (`tests::money_before_its_order_waits_for_it`).
 //! 4. Nothing pays an order that was withdrawn, and one that is paid is not withdrawn   (`tests::a_withdrawn_order_takes_no_money`).
-//! 5. A refund is asked for again under the same id   (`tests::a_refund_without_an_answer_is_asked_for_again`).
+//! 5. What is settled beats what may still fail; among equals the first durable one counts   (`tests::what_is_settled_beats_what_may_fail`).
 //!
-//! Not here: whether a notification is genuine (the front doors), what the ledger says of it (`settlement`).
+//! Not here: whether a notification is genuine (`channels`), how a refund goes on (`refund`), what the ledger says of it (`settlement`).
+
+mod refund;
 
 use crate::{Body, Facts, Input, Rules, Touch, View, nothing};
 use schema::{
-    ChannelFact, Day, Effect, Entity, Event, Id, Journal, Key, Moment, Money, Recorded, RefundCall, Table,
+    ChannelEvent, ChannelFact, Day, DeskEvent, Effect, Entity, Event, Id, Journal, Key, Moment, Money, Recorded, Table,
+    desk::Says,
     entity::{Fate, Payment, Receipt},
-    id::{self, Kind},
+    id,
     journal::{Bill, Note, OrderEvent, PaymentEvent, RefundReason, Source},
 };
 
@@ -23,26 +29,29 @@ pub const RULES: Rules = Rules { name: "payment", journal: Journal::Payment, con
 fn concerns(body: &Body) -> bool {
     match body {
         Body::Channel(_) | Body::Tick(_) => true,
+        Body::Desk(event) => event.says.is_of_money(),
         Body::Journal(recorded) => match &recorded.event {
             Event::Order(OrderEvent::Priced { quote, .. }) => !quote.total.is_zero(),
             Event::Order(OrderEvent::Withdrawn { .. }) => true,
             _ => false,
         },
-        Body::Gate(_) | Body::Desk(_) => false,
+        Body::Gate(_) => false,
     }
 }
 
-/// A priced order is new here unless its money came first, and held money is never out of memory. What a channel says may be of long ago.
+/// A priced order is new here unless its money came first, and held money is never out of memory. What others say may be of long ago.
 fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
-    match &input.body {
-        Body::Channel(event) => event.order().and_then(|order| Key::of(Table::Payments, order)).into_iter().collect(),
-        Body::Tick(key) => vec![*key],
+    let order = match &input.body {
+        Body::Channel(event) => event.order(),
+        Body::Desk(event) => refund::order_of(event),
+        Body::Tick(key) => return vec![*key],
         Body::Journal(recorded) => match &recorded.event {
-            Event::Order(OrderEvent::Withdrawn { order, .. }) => Key::of(Table::Payments, *order).into_iter().collect(),
-            _ => Vec::new(),
+            Event::Order(OrderEvent::Withdrawn { order, .. }) => Some(*order),
+            _ => None,
         },
-        Body::Gate(_) | Body::Desk(_) => Vec::new(),
-    }
+        Body::Gate(_) => None,
+    };
+    order.and_then(|order| Key::of(Table::Payments, order)).into_iter().collect()
 }
 
 fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
@@ -61,28 +70,63 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
         },
         Body::Channel(event) => {
             let Some(order) = event.order() else { return Vec::new() };
-            match &event.fact {
-                ChannelFact::Succeeded { transaction, amount, .. } => {
-                    let source = Source { channel: event.channel.clone(), transaction: transaction.clone() };
-                    let money = Captured { source, amount: *amount, paid_at: event.happened_at.min(input.received_at), held: false };
-                    vec![succeed(known(order), facts, input, order, money)]
-                }
-                ChannelFact::RefundAnswered { refund, succeeded, .. } => vec![answer(known(order), order, *refund, *succeeded)],
-            }
+            said(known(order), facts, input, order, event)
         }
-        Body::Tick(key) => known(key.id).map(|payment| due(payment, facts, input)).unwrap_or_default(),
-        Body::Gate(_) | Body::Desk(_) => Vec::new(),
+        Body::Desk(event) => ordered(known, facts, input, event),
+        Body::Tick(key) => known(key.id).map(|payment| refund::due(payment, facts, input)).unwrap_or_default(),
+        Body::Gate(_) => Vec::new(),
     };
     events.into_iter().map(Event::Payment).collect()
 }
 
-/// Money that a channel says it has captured.
-struct Captured {
+fn ordered<'a>(known: impl Fn(Id) -> Option<&'a Payment>, facts: &Facts, input: &Input, event: &DeskEvent) -> Vec<PaymentEvent> {
+    let Some(order) = refund::order_of(event) else { return Vec::new() };
+    let Some(payment) = known(order) else { return vec![PaymentEvent::Noted { note: Note::Unknown, order }] };
+    vec![match &event.says {
+        Says::Refund { channel, transaction, amount, .. } => {
+            let source = Source { channel: channel.clone(), transaction: transaction.clone() };
+            refund::want(payment, facts, input, event, &source, *amount)
+        }
+        Says::Approved { refund, .. } => refund::approve(payment, facts, input, event, refund),
+        Says::RefundSettled { refund, back, .. } => refund::settle_by_hand(payment, facts, input, *refund, *back),
+        _ => PaymentEvent::Noted { note: Note::Unknown, order },
+    }]
+}
+
+/// Money that a channel says it has captured or accepted.
+#[derive(Clone)]
+struct Tendered {
     source: Source,
     amount: Money,
     paid_at: Moment,
-    /// Whether it came before its order.
-    held: bool,
+    provisional: bool,
+    /// Whether it was recorded before: as captured (a liability since), or as accepted.
+    known: Known,
+}
+
+/// What was known of money before it is decided.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Nothing.
+    New,
+    /// It is held, and captured: a liability.
+    Owed,
+}
+
+fn said(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, event: &ChannelEvent) -> Vec<PaymentEvent> {
+    let paid_at = event.happened_at.min(input.received_at);
+    let money = |transaction: &std::sync::Arc<str>, amount: Money, provisional| {
+        let source = Source { channel: event.channel.clone(), transaction: transaction.clone() };
+        Tendered { source, amount, paid_at, provisional, known: Known::New }
+    };
+    match &event.fact {
+        ChannelFact::Succeeded { transaction, amount, .. } => succeed(known, facts, input, order, money(transaction, *amount, false)),
+        ChannelFact::Accepted { transaction, amount, .. } => succeed(known, facts, input, order, money(transaction, *amount, true)),
+        ChannelFact::Failed { transaction, amount, .. } => vec![fail(known, order, &money(transaction, *amount, true))],
+        ChannelFact::RefundAnswered { refund, succeeded, tries, standing, .. } => {
+            vec![refund::answer(known, facts, input, order, (*refund, *tries), (*succeeded, *standing))]
+        }
+    }
 }
 
 fn expect(known: Option<&Payment>, facts: &Facts, input: &Input, bill: &Bill, due: Money) -> Vec<PaymentEvent> {
@@ -91,10 +135,12 @@ fn expect(known: Option<&Payment>, facts: &Facts, input: &Input, bill: &Bill, du
     }
     let mut events = vec![PaymentEvent::Expected { bill: bill.clone(), due }];
     let mut held: Vec<&Receipt> = known.iter().flat_map(|payment| payment.receipts.values()).filter(|receipt| receipt.fate == Fate::Held).collect();
-    held.sort_by_key(|receipt| receipt.came_at);
+    // What is settled comes before what may still fail; then the first durable one.
+    held.sort_by_key(|receipt| (receipt.provisional, receipt.came_at));
     let mut stands = Stands::Due(due);
-    for Receipt { source, amount, came_at, paid_at, .. } in held {
-        let money = Captured { source: source.clone(), amount: *amount, paid_at: paid_at.unwrap_or(*came_at), held: true };
+    for Receipt { source, amount, came_at, paid_at, provisional, .. } in held {
+        let known = if *provisional { Known::New } else { Known::Owed };
+        let money = Tendered { source: source.clone(), amount: *amount, paid_at: paid_at.unwrap_or(*came_at), provisional: *provisional, known };
         events.push(arbitrate(facts, input, bill.clone(), money, stands));
         if *amount == due {
             stands = Stands::Paid(due);
@@ -116,35 +162,85 @@ enum Stands {
 
 fn stands(payment: &Payment) -> Option<Stands> {
     let due = payment.due?;
-    let applied = payment.receipts.values().any(|receipt| receipt.fate == Fate::Applied);
-    Some(match (applied, payment.withdrawn) {
+    Some(match (payment.applied().is_some(), payment.withdrawn) {
         (true, _) => Stands::Paid(due),
         (false, true) => Stands::Withdrawn(due),
         (false, false) => Stands::Due(due),
     })
 }
 
-fn succeed(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, money: Captured) -> PaymentEvent {
+/// Money was captured, or accepted.
+fn succeed(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, money: Tendered) -> Vec<PaymentEvent> {
     let bill = bill(known, order);
     if let Some(receipt) = known.and_then(|payment| payment.receipts.get(&Payment::receipt_key(&money.source))) {
+        // What was accepted is settled, or what had failed is captured after all.
+        if receipt.provisional && !money.provisional {
+            return settle(known, facts, input, receipt, money, bill);
+        }
         let note = if receipt.amount == money.amount { Note::AlreadyKnown } else { Note::AmountDiffers };
-        return PaymentEvent::Noted { note, order };
+        return vec![PaymentEvent::Noted { note, order }];
     }
-    match known.and_then(stands) {
-        None => PaymentEvent::Held { bill, source: money.source, amount: money.amount, paid_at: Some(money.paid_at) },
-        Some(stands) => arbitrate(facts, input, bill, money, stands),
+    match known.and_then(|payment| Some((payment, stands(payment)?))) {
+        None => vec![held(bill, money)],
+        Some((payment, stands)) => arbitrate_among(payment, facts, input, bill, money, stands),
     }
 }
 
-/// The one place where money is chosen: what is due and not yet paid is applied, everything else goes back.
-fn arbitrate(facts: &Facts, input: &Input, bill: Bill, money: Captured, stands: Stands) -> PaymentEvent {
-    let Captured { source, amount, paid_at, held } = money;
-    let Some(reason) = goes_back(amount, stands) else {
-        return PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at) };
-    };
-    let refund = refund_id(bill.order, &source);
-    let due_at = retry_at(facts, input, 1);
-    PaymentEvent::RefundRequested { bill, source, amount, refund, reason, tries: 1, held, due_at }
+fn held(bill: Bill, money: Tendered) -> PaymentEvent {
+    let Tendered { source, amount, paid_at, provisional, .. } = money;
+    PaymentEvent::Held { bill, source, amount, paid_at: Some(paid_at), provisional }
+}
+
+/// What was accepted is captured. Its amount is what was captured.
+fn settle(known: Option<&Payment>, facts: &Facts, input: &Input, receipt: &Receipt, money: Tendered, bill: Bill) -> Vec<PaymentEvent> {
+    let (source, amount) = (money.source.clone(), money.amount);
+    match (receipt.fate, known.and_then(|payment| Some((payment, stands(payment)?)))) {
+        (Fate::Applied, _) if receipt.amount == amount => vec![PaymentEvent::Settled { bill, source, amount }],
+        // It paid what it did not capture: that is undone, and what came is judged as what it is.
+        (Fate::Applied, Some((Payment { due: Some(due), .. }, _))) => {
+            let undone = PaymentEvent::Reversed { bill: bill.clone(), source, amount: receipt.amount, applied: true };
+            vec![undone, arbitrate(facts, input, bill, money, Stands::Due(*due))]
+        }
+        (_, Some((payment, stands))) => arbitrate_among(payment, facts, input, bill, money, stands),
+        (_, None) => vec![held(bill, money)],
+    }
+}
+
+/// What had been accepted has failed. It is remembered, even if nothing was accepted here yet: that may come after it.
+fn fail(known: Option<&Payment>, order: Id, money: &Tendered) -> PaymentEvent {
+    let (bill, source, amount) = (bill(known, order), money.source.clone(), money.amount);
+    let receipt = known.and_then(|payment| payment.receipts.get(&Payment::receipt_key(&source)));
+    match receipt {
+        // What was captured goes back by a refund, and not by a word.
+        Some(Receipt { provisional: false, .. } | Receipt { fate: Fate::Reversed, .. }) => PaymentEvent::Noted { note: Note::AlreadyKnown, order },
+        Some(receipt) => PaymentEvent::Reversed { bill, source, amount: receipt.amount, applied: receipt.fate == Fate::Applied },
+        None => PaymentEvent::Reversed { bill, source, amount, applied: false },
+    }
+}
+
+/// The same among what is there: what is settled takes the place of what may still fail.
+fn arbitrate_among(payment: &Payment, facts: &Facts, input: &Input, bill: Bill, money: Tendered, stands: Stands) -> Vec<PaymentEvent> {
+    if let (Stands::Paid(due), Some(before)) = (stands, payment.applied())
+        && before.provisional
+        && !money.provisional
+        && money.amount == due
+    {
+        let (source, amount, reason) = (before.source.clone(), before.amount, RefundReason::Duplicate);
+        let over = PaymentEvent::PassedOver { bill: bill.clone(), source, amount, reason, applied: true };
+        return vec![over, arbitrate(facts, input, bill, money, Stands::Due(due))];
+    }
+    vec![arbitrate(facts, input, bill, money, stands)]
+}
+
+/// The one place where money is chosen: what is due and not yet paid is applied, everything else goes back, or is passed over until it is captured.
+fn arbitrate(facts: &Facts, input: &Input, bill: Bill, money: Tendered, stands: Stands) -> PaymentEvent {
+    let Tendered { source, amount, paid_at, provisional, known } = money;
+    let held = known == Known::Owed;
+    match goes_back(amount, stands) {
+        None => PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at), provisional },
+        Some(reason) if provisional => PaymentEvent::PassedOver { bill, source, amount, reason, applied: false },
+        Some(reason) => refund::all(facts, input, bill, source, amount, (reason, held)),
+    }
 }
 
 /// Why money goes back, if it does.
@@ -169,49 +265,6 @@ fn withdraw(known: Option<&Payment>, order: Id) -> PaymentEvent {
     }
 }
 
-fn refund_id(order: Id, source: &Source) -> Id {
-    let place = id::place(order.as_str()).expect("an order's id was checked when its event was read");
-    id::derive(Kind::Refund, place, &[order.as_str(), &source.channel, &source.transaction, "1"])
-}
-
-fn retry_at(facts: &Facts, input: &Input, tries: u32) -> Moment {
-    input.received_at.plus(facts.limits.refund_retry.saturating_mul(i64::from(tries.min(120))))
-}
-
-fn answer(known: Option<&Payment>, order: Id, refund: Id, succeeded: bool) -> PaymentEvent {
-    let fate = |receipt: &&Receipt| matches!(receipt.fate, Fate::Refunding { refund: of, .. } | Fate::Refunded { refund: of } if of == refund);
-    let note = |note| PaymentEvent::Noted { note, order };
-    match known.and_then(|payment| payment.receipts.values().find(fate)) {
-        None => note(Note::Unknown),
-        Some(Receipt { fate: Fate::Refunded { .. }, .. }) => note(Note::AlreadyKnown),
-        Some(_) if !succeeded => note(Note::RefundRefused),
-        Some(receipt) => PaymentEvent::Refunded { bill: bill(known, order), source: receipt.source.clone(), amount: receipt.amount, refund },
-    }
-}
-
-/// Refunds whose answer did not come, or was a no, are asked for again.
-fn due(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent> {
-    let again = |receipt: &Receipt| match receipt.fate {
-        Fate::Refunding { refund, tries, due_at } if due_at <= input.received_at => {
-            let tries = tries.saturating_add(1);
-            let reason = stands(payment).and_then(|stands| goes_back(receipt.amount, stands)).unwrap_or(RefundReason::Duplicate);
-            let (source, amount, due_at) = (receipt.source.clone(), receipt.amount, retry_at(facts, input, tries));
-            Some(PaymentEvent::RefundRequested {
-                bill: bill(Some(payment), payment.order),
-                source,
-                amount,
-                refund,
-                reason,
-                tries,
-                held: false,
-                due_at,
-            })
-        }
-        _ => None,
-    };
-    payment.receipts.values().filter_map(again).collect()
-}
-
 fn bill(known: Option<&Payment>, order: Id) -> Bill {
     let born = id::place(order.as_str()).map_or(Day(0), |place| place.day);
     Bill { order, lot: known.and_then(|payment| payment.lot), day: known.map_or(born, |payment| payment.day) }
@@ -219,30 +272,35 @@ fn bill(known: Option<&Payment>, order: Id) -> Bill {
 
 fn touches(event: &Event) -> Vec<Touch> {
     let Event::Payment(event) = event else { return Vec::new() };
-    let (bill, born) = match event {
-        PaymentEvent::Expected { bill, .. } | PaymentEvent::Held { bill, .. } => (bill, true),
-        PaymentEvent::Applied { bill, .. }
-        | PaymentEvent::Withdrawn { bill }
-        | PaymentEvent::RefundRequested { bill, .. }
-        | PaymentEvent::Refunded { bill, .. } => (bill, false),
+    let born = match event {
+        PaymentEvent::Expected { .. } | PaymentEvent::Held { .. } | PaymentEvent::Reversed { applied: false, .. } => true,
+        PaymentEvent::Applied { .. }
+        | PaymentEvent::Settled { .. }
+        | PaymentEvent::PassedOver { .. }
+        | PaymentEvent::Reversed { .. }
+        | PaymentEvent::Withdrawn { .. }
+        | PaymentEvent::RefundWanted { .. }
+        | PaymentEvent::RefundRequested { .. }
+        | PaymentEvent::RefundStood { .. }
+        | PaymentEvent::Refunded { .. } => false,
         PaymentEvent::Noted { .. } => return Vec::new(),
     };
-    Key::of(Table::Payments, bill.order).map(|key| Touch { key, born }).into_iter().collect()
+    Key::of(Table::Payments, event.order()).map(|key| Touch { key, born }).into_iter().collect()
 }
 
 fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     let Event::Payment(event) = &recorded.event else { unreachable!("PAYMENT holds its own events alone") };
     let mut payment = match entity {
         Some(Entity::Payment(payment)) => payment,
-        _ => Box::new(Payment { order: key.id, lot: None, day: key.day, due: None, receipts: std::collections::BTreeMap::new(), withdrawn: false }),
-    };
-    let paid_at = match event {
-        PaymentEvent::Held { paid_at, .. } | PaymentEvent::Applied { paid_at, .. } => *paid_at,
-        _ => None,
-    };
-    let mut receive = |source: &Source, amount: Money, fate: Fate| {
-        let receipt = payment.receipts.entry(Payment::receipt_key(source));
-        receipt.or_insert(Receipt { source: source.clone(), amount, came_at: recorded.at, fate: Fate::Held, paid_at }).fate = fate;
+        _ => Box::new(Payment {
+            order: key.id,
+            lot: None,
+            day: key.day,
+            due: None,
+            receipts: std::collections::BTreeMap::new(),
+            withdrawn: false,
+            wanted: std::collections::BTreeMap::new(),
+        }),
     };
     match event {
         PaymentEvent::Withdrawn { .. } => payment.withdrawn = true,
@@ -251,22 +309,55 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             payment.day = bill.day;
             payment.due = Some(*due);
         }
-        PaymentEvent::Held { source, amount, .. } => receive(source, *amount, Fate::Held),
-        PaymentEvent::Applied { source, amount, .. } => receive(source, *amount, Fate::Applied),
-        PaymentEvent::RefundRequested { source, amount, refund, tries, due_at, .. } => {
-            receive(source, *amount, Fate::Refunding { refund: *refund, tries: *tries, due_at: *due_at });
+        PaymentEvent::Held { source, amount, provisional, paid_at, .. } => {
+            receive(&mut payment, recorded.at, (source, *amount, *paid_at), Fate::Held).provisional = *provisional;
         }
-        PaymentEvent::Refunded { source, amount, refund, .. } => receive(source, *amount, Fate::Refunded { refund: *refund }),
+        PaymentEvent::Applied { source, amount, provisional, paid_at, .. } => {
+            receive(&mut payment, recorded.at, (source, *amount, *paid_at), Fate::Applied).provisional = *provisional;
+        }
+        PaymentEvent::Settled { source, amount, .. } => {
+            receive(&mut payment, recorded.at, (source, *amount, None), Fate::Applied).provisional = false;
+        }
+        PaymentEvent::PassedOver { source, amount, .. } => {
+            receive(&mut payment, recorded.at, (source, *amount, None), Fate::PassedOver).provisional = true;
+        }
+        PaymentEvent::Reversed { source, amount, .. } => {
+            receive(&mut payment, recorded.at, (source, *amount, None), Fate::Reversed).provisional = true;
+        }
+        PaymentEvent::RefundRequested { source, amount, applied, captured, .. } => {
+            let amount = captured.unwrap_or(*amount);
+            let fate = if *applied { Fate::Applied } else { Fate::Surplus };
+            let receipt = receive(&mut payment, recorded.at, (source, amount, None), fate);
+            receipt.provisional = false;
+            refund::evolve(receipt, event);
+            refund::agreed(&mut payment, event);
+        }
+        PaymentEvent::RefundWanted { .. } => refund::agreed(&mut payment, event),
+        PaymentEvent::RefundStood { source, .. } | PaymentEvent::Refunded { source, .. } => {
+            if let Some(receipt) = payment.receipts.get_mut(&Payment::receipt_key(source)) {
+                refund::evolve(receipt, event);
+            }
+        }
         PaymentEvent::Noted { .. } => unreachable!("a note concerns no row"),
     }
     Entity::Payment(payment)
 }
 
-fn effects(recorded: &Recorded) -> Vec<Effect> {
-    let Event::Payment(PaymentEvent::RefundRequested { bill, source, amount, refund, tries, .. }) = &recorded.event else { return Vec::new() };
-    let (channel, transaction) = (source.channel.clone(), source.transaction.clone());
-    vec![Effect::Refund(RefundCall { refund: *refund, order: bill.order, channel, transaction, amount: *amount, tries: *tries })]
+/// The receipt of that money, new or known, with what became of it. What is captured tells how much it is.
+fn receive<'a>(payment: &'a mut Payment, at: Moment, (source, amount, paid_at): (&Source, Money, Option<Moment>), fate: Fate) -> &'a mut Receipt {
+    let new = || Receipt { source: source.clone(), amount, came_at: at, fate, paid_at, provisional: false, refunds: Vec::new() };
+    let receipt = payment.receipts.entry(Payment::receipt_key(source)).or_insert_with(new);
+    receipt.fate = fate;
+    receipt.amount = amount;
+    receipt
 }
 
+fn effects(recorded: &Recorded) -> Vec<Effect> {
+    let Event::Payment(event) = &recorded.event else { return Vec::new() };
+    refund::call(event).map(Effect::Refund).into_iter().collect()
+}
+
+#[cfg(test)]
+mod search;
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,7 @@ fn concerns(body: &Body) -> bool {
     matches!(
         &recorded.event,
         Event::Session(SessionEvent::Asked { .. } | SessionEvent::Leaving { .. } | SessionEvent::Gone { .. })
-            | Event::Payment(PaymentEvent::Applied { .. } | PaymentEvent::Withdrawn { .. })
+            | Event::Payment(PaymentEvent::Applied { .. } | PaymentEvent::Withdrawn { .. } | PaymentEvent::Reversed { applied: true, .. })
     )
 }
 
@@ -38,7 +38,9 @@ fn concerns(body: &Body) -> bool {
 fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
     let Body::Journal(recorded) = &input.body else { return Vec::new() };
     let order = match &recorded.event {
-        Event::Payment(PaymentEvent::Applied { bill, .. } | PaymentEvent::Withdrawn { bill }) => Some(bill.order),
+        Event::Payment(PaymentEvent::Applied { bill, .. } | PaymentEvent::Withdrawn { bill } | PaymentEvent::Reversed { bill, .. }) => {
+            Some(bill.order)
+        }
         Event::Session(SessionEvent::Gone { stay, asked: Some((sequence, asked_at)), .. }) => Some(order_of(facts, stay, *asked_at, *sequence)),
         Event::Session(SessionEvent::Asked { stay, terms, .. } | SessionEvent::Leaving { stay, terms, .. }) => before(facts, stay, terms.as_deref()),
         _ => None,
@@ -60,6 +62,7 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
             paid(view, bill.order, (source, *amount, paid_at.unwrap_or(recorded.at)))
         }
         Event::Payment(PaymentEvent::Withdrawn { bill }) => withdrawn(view, facts, bill.order),
+        Event::Payment(PaymentEvent::Reversed { bill, .. }) => reopened(view, bill.order),
         _ => Vec::new(),
     };
     events.into_iter().map(Event::Order).collect()
@@ -193,6 +196,18 @@ fn paid(view: &dyn View, order: Id, (by, amount, paid_at): (&Source, Money, Mome
     }
 }
 
+/// What had paid it has failed: it is due again, and its car has gone on the strength of it.
+fn reopened(view: &dyn View, order: Id) -> Vec<OrderEvent> {
+    let province = province(order);
+    match known(view, order).and_then(|known| Some((&known.stay, known.paid.as_ref()?.0))) {
+        Some((stay, amount)) => {
+            let (session, lot) = (stay.session, stay.lot);
+            vec![OrderEvent::Reopened { order, province, amount }, OrderEvent::Owed { order, session, lot, province, amount }]
+        }
+        None => vec![OrderEvent::Noted { note: Note::Unknown, order, province }],
+    }
+}
+
 /// Nobody can pay the old order any more: the one that waited for that has its price.
 fn withdrawn(view: &dyn View, facts: &Facts, order: Id) -> Vec<OrderEvent> {
     let province = province(order);
@@ -212,7 +227,10 @@ fn touches(event: &Event) -> Vec<Touch> {
     let touched = match event {
         OrderEvent::Priced { order, .. } | OrderEvent::Unpriced { order, .. } | OrderEvent::Overtaken { order, .. } => [Some((*order, true)), None],
         OrderEvent::Withdrawn { order, by, .. } => [Some((*order, false)), Some((*by, true))],
-        OrderEvent::Paid { order, .. } | OrderEvent::Cancelled { order, .. } | OrderEvent::Gone { order, .. } => [Some((*order, false)), None],
+        OrderEvent::Paid { order, .. }
+        | OrderEvent::Cancelled { order, .. }
+        | OrderEvent::Gone { order, .. }
+        | OrderEvent::Reopened { order, .. } => [Some((*order, false)), None],
         OrderEvent::Owed { .. } | OrderEvent::Noted { .. } => [None, None],
     };
     let row = |(order, born)| Key::of(Table::Orders, order).map(|key| Touch { key, born });
@@ -245,6 +263,8 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         }
         (OrderEvent::Cancelled { .. }, Some(old)) => Order { cancelled: true, ..*old },
         (OrderEvent::Gone { .. }, Some(old)) => Order { gone: true, ..*old },
+        // What is paid later is no prepayment any more.
+        (OrderEvent::Reopened { .. }, Some(old)) => Order { paid: None, inside: None, ..*old },
         (OrderEvent::Paid { amount, by, .. }, Some(old)) => Order { paid: Some((*amount, by.clone())), ..*old },
         _ => unreachable!("{} does not concern {} {}", recorded.event.kind(), key.table.name(), key.id),
     };
@@ -281,6 +301,7 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         OrderEvent::Priced { .. }
         | OrderEvent::Paid { .. }
         | OrderEvent::Owed { .. }
+        | OrderEvent::Reopened { .. }
         | OrderEvent::Withdrawn { .. }
         | OrderEvent::Overtaken { .. }
         | OrderEvent::Cancelled { .. }

@@ -27,19 +27,34 @@ struct Movement<'a> {
 }
 
 fn movement(body: &Body) -> Option<Movement<'_>> {
-    use Account::{ChannelReceivable, ParkingRevenue, RefundLiability};
+    use Account::{ChannelReceivable, ParkingRevenue, ProvisionalReceivable, RefundLiability};
     let Body::Journal(recorded) = body else { return None };
     let Event::Payment(event) = &recorded.event else { return None };
     let (bill, source, amount, debit, credit) = match event {
+        PaymentEvent::Applied { bill, source, amount, provisional: true, .. } => (bill, source, amount, ProvisionalReceivable, ParkingRevenue),
+        PaymentEvent::Settled { bill, source, amount } => (bill, source, amount, ChannelReceivable, ProvisionalReceivable),
+        PaymentEvent::PassedOver { bill, source, amount, applied: true, .. } | PaymentEvent::Reversed { bill, source, amount, applied: true } => {
+            (bill, source, amount, ParkingRevenue, ProvisionalReceivable)
+        }
+        PaymentEvent::RefundRequested { bill, source, amount, applied: true, tries: 1, .. } => {
+            (bill, source, amount, ParkingRevenue, RefundLiability)
+        }
         PaymentEvent::Applied { bill, source, amount, held: false, .. } => (bill, source, amount, ChannelReceivable, ParkingRevenue),
         PaymentEvent::Applied { bill, source, amount, held: true, .. } => (bill, source, amount, RefundLiability, ParkingRevenue),
-        PaymentEvent::Held { bill, source, amount, .. } | PaymentEvent::RefundRequested { bill, source, amount, held: false, tries: 1, .. } => {
+        PaymentEvent::Held { bill, source, amount, provisional: false, .. }
+        | PaymentEvent::RefundRequested { bill, source, amount, held: false, tries: 1, .. } => {
             (bill, source, amount, ChannelReceivable, RefundLiability)
         }
         PaymentEvent::Refunded { bill, source, amount, .. } => (bill, source, amount, RefundLiability, ChannelReceivable),
-        PaymentEvent::Expected { .. } | PaymentEvent::Withdrawn { .. } | PaymentEvent::RefundRequested { .. } | PaymentEvent::Noted { .. } => {
-            return None;
-        }
+        PaymentEvent::Expected { .. }
+        | PaymentEvent::Held { .. }
+        | PaymentEvent::PassedOver { .. }
+        | PaymentEvent::Reversed { .. }
+        | PaymentEvent::Withdrawn { .. }
+        | PaymentEvent::RefundWanted { .. }
+        | PaymentEvent::RefundRequested { .. }
+        | PaymentEvent::RefundStood { .. }
+        | PaymentEvent::Noted { .. } => return None,
     };
     Some(Movement { bill, source, amount: *amount, debit, credit })
 }

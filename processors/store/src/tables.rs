@@ -11,7 +11,7 @@
 //! Not here: the SQL and CQL around them (`sqlite`, `cql`).
 
 use crate::Row;
-use schema::{Entity, Id, Table, entity::Fate, entity::Stage};
+use schema::{Entity, Id, Table, entity::Receipt, entity::Stage};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,15 +203,15 @@ fn values(table: Table, entity: &Entity) -> Vec<Value> {
             ]
         }
         (Table::Payments, Entity::Payment(payment)) => {
-            let with = |wanted: fn(&Fate) -> bool| sum(&mut payment.receipts.values().filter(|r| wanted(&r.fate)).map(|r| r.amount.minor));
+            let of = |part: fn(&Receipt) -> i64| sum(&mut payment.receipts.values().map(part));
             vec![
                 id(payment.lot),
                 Number(payment.day.0.into()),
                 Number(payment.due.map_or(0, |m| m.minor)),
-                with(|_| true),
-                with(|fate| matches!(fate, Fate::Applied)),
-                with(|fate| matches!(fate, Fate::Refunded { .. })),
-                with(|fate| matches!(fate, Fate::Held | Fate::Refunding { .. })),
+                of(Receipt::captured),
+                of(Receipt::applied),
+                of(Receipt::refunded),
+                of(Receipt::owed),
                 currency(payment.due.or_else(|| payment.receipts.values().next().map(|r| r.amount))),
             ]
         }

@@ -8,7 +8,7 @@ use crate::{
     id::{self, Kind, Place, Province},
     journal::{
         Account, Bill, Departure, Entry, Known, LedgerEvent, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote, QuoteLine,
-        RefundReason, Refusal, RightUsed, SessionEvent, Source, Stay, Terms,
+        RefundReason, RefundState, Refusal, RightUsed, SessionEvent, Source, Stay, Terms,
     },
     rate::{Prepaid, Validation, ValidationKind},
 };
@@ -173,6 +173,7 @@ fn order_events() -> Vec<OrderEvent> {
             by: source(),
             prepays: None,
         },
+        OrderEvent::Reopened { order: id(Kind::Order, "o"), province: Province(44), amount: FEE },
         OrderEvent::Owed { order: id(Kind::Order, "o"), session: stay().session, lot: name("lot-1"), province: Province(44), amount: FEE },
         OrderEvent::Noted { note: Note::AlreadyKnown, order, province: Province(44) },
     ]
@@ -183,10 +184,29 @@ fn payment_events() -> Vec<PaymentEvent> {
     let (reason, due_at) = (RefundReason::Duplicate, AT);
     vec![
         PaymentEvent::Expected { bill: bill(), due: FEE },
-        PaymentEvent::Held { bill: Bill { lot: None, ..bill() }, source: source(), amount: FEE, paid_at: None },
-        PaymentEvent::Applied { bill: bill(), source: source(), amount: FEE, held: false, paid_at: None },
+        PaymentEvent::Held { bill: Bill { lot: None, ..bill() }, source: source(), amount: FEE, paid_at: None, provisional: false },
+        PaymentEvent::Applied { bill: bill(), source: source(), amount: FEE, held: false, paid_at: None, provisional: false },
         PaymentEvent::Withdrawn { bill: bill() },
-        PaymentEvent::RefundRequested { bill: bill(), source: source(), amount: FEE, refund, reason, tries: 1, held: false, due_at },
+        PaymentEvent::RefundRequested {
+            bill: bill(),
+            source: source(),
+            amount: FEE,
+            refund,
+            reason,
+            tries: 1,
+            held: false,
+            due_at,
+            asks: false,
+            applied: false,
+            captured: None,
+            by: None,
+            approved: None,
+        },
+        PaymentEvent::Settled { bill: bill(), source: source(), amount: FEE },
+        PaymentEvent::PassedOver { bill: bill(), source: source(), amount: FEE, reason, applied: true },
+        PaymentEvent::Reversed { bill: bill(), source: source(), amount: FEE, applied: true },
+        PaymentEvent::RefundWanted { bill: bill(), source: source(), amount: FEE, by: said(), said: "d1".parse().expect("a token") },
+        PaymentEvent::RefundStood { bill: bill(), source: source(), refund, state: RefundState::Accepted, due_at: Some(due_at) },
         PaymentEvent::Refunded { bill: bill(), source: source(), amount: FEE, refund },
         PaymentEvent::Noted { note: Note::Unknown, order: bill().order },
     ]
@@ -286,6 +306,16 @@ fn what_is_said_at_a_desk_reads_and_writes_its_golden_bytes() {
     let Stated { lot, part, what, of, author, reason, said_at } = stated();
     let event = DeskEvent { id: name("d1"), lot, said_at, author, reason, says: Says::Stated { part, what, of } };
     check("desk.stated", &event, |content_type, bytes| decode(Some(content_type), bytes));
+    let order = bill().order;
+    let (channel, transaction) = ("wechat".into(), "4200001".into());
+    for says in [
+        Says::Refund { order, channel, transaction, amount: FEE },
+        Says::Approved { order, refund: name("d1") },
+        Says::RefundSettled { order, refund: id(Kind::Refund, "r"), back: true },
+    ] {
+        let event = DeskEvent { says, ..event.clone() };
+        check(&format!("desk.{}", event.says.kind()), &event, |content_type, bytes| decode(Some(content_type), bytes));
+    }
 }
 
 #[test]
@@ -341,8 +371,10 @@ fn what_devices_and_channels_say_reads_and_writes_its_golden_bytes() {
     check("gate.entry.decided", &told, |content_type, bytes| decode(Some(content_type), bytes));
     check("gate.entry.described", &described, |content_type, bytes| decode(Some(content_type), bytes));
     let succeeded = ChannelFact::Succeeded { attempt: id::attempt(bill().order, 1), transaction: "4200001".into(), amount: FEE };
-    let answered = ChannelFact::RefundAnswered { refund: id(Kind::Refund, "r"), order: bill().order, succeeded: true, tries: 1 };
-    for fact in [succeeded, answered] {
+    let answered = ChannelFact::RefundAnswered { refund: id(Kind::Refund, "r"), order: bill().order, succeeded: true, tries: 1, standing: None };
+    let accepted = ChannelFact::Accepted { attempt: id::attempt(bill().order, 1), transaction: "4200001".into(), amount: FEE };
+    let failed = ChannelFact::Failed { attempt: id::attempt(bill().order, 1), transaction: "4200001".into(), amount: FEE };
+    for fact in [succeeded, answered, accepted, failed] {
         let event = ChannelEvent { channel: "wechat".into(), happened_at: AT, fact };
         check(&format!("channel.{}", event.kind()), &event, |content_type, bytes| decode(Some(content_type), bytes));
     }
@@ -388,8 +420,16 @@ fn what_goes_out_reads_and_writes_its_golden_bytes() {
         expires_at: AT,
     };
     check("effect.lane", &command, |content_type, bytes| decode(Some(content_type), bytes));
-    let call =
-        RefundCall { refund: id(Kind::Refund, "r"), order: bill().order, channel: "etc".into(), transaction: "2".into(), amount: FEE, tries: 1 };
+    let call = RefundCall {
+        refund: id(Kind::Refund, "r"),
+        order: bill().order,
+        channel: "etc".into(),
+        transaction: "2".into(),
+        amount: FEE,
+        tries: 1,
+        captured: None,
+        asks: false,
+    };
     check("effect.refund", &call, |content_type, bytes| decode(Some(content_type), bytes));
 }
 

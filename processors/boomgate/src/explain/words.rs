@@ -26,17 +26,9 @@ pub fn lot(event: &Event) -> Option<LotId> {
             OrderEvent::Priced { stay, .. } | OrderEvent::Unpriced { stay, .. } => Some(stay.lot),
             OrderEvent::Withdrawn { question, .. } | OrderEvent::Overtaken { question, .. } => Some(question.stay.lot),
             OrderEvent::Paid { lot, .. } | OrderEvent::Owed { lot, .. } => Some(*lot),
-            OrderEvent::Cancelled { .. } | OrderEvent::Gone { .. } | OrderEvent::Noted { .. } => None,
+            OrderEvent::Cancelled { .. } | OrderEvent::Gone { .. } | OrderEvent::Reopened { .. } | OrderEvent::Noted { .. } => None,
         },
-        Event::Payment(event) => match event {
-            PaymentEvent::Expected { bill, .. }
-            | PaymentEvent::Held { bill, .. }
-            | PaymentEvent::Applied { bill, .. }
-            | PaymentEvent::Withdrawn { bill }
-            | PaymentEvent::RefundRequested { bill, .. }
-            | PaymentEvent::Refunded { bill, .. } => bill.lot,
-            PaymentEvent::Noted { .. } => None,
-        },
+        Event::Payment(event) => event.bill().and_then(|bill| bill.lot),
         Event::Ledger(LedgerEvent::Posted { lot, .. }) => *lot,
     }
 }
@@ -192,6 +184,9 @@ fn order(event: &OrderEvent, clock: Clock) -> Vec<String> {
         OrderEvent::Cancelled { order, .. } => vec![format!("Order {order} is over, unpaid")],
         OrderEvent::Gone { order, .. } => vec![format!("The car has gone: what order {order} will cost it owes")],
         OrderEvent::Paid { order, amount, by, .. } => vec![format!("Order {order} is paid: {amount} by {}", source(by))],
+        OrderEvent::Reopened { order, amount, .. } => {
+            vec![format!("Order {order} is due again, {amount}: what had paid it has failed")]
+        }
         OrderEvent::Owed { order, amount, .. } => vec![format!("{amount} of order {order} are owed")],
         OrderEvent::Noted { note, order, .. } => vec![format!("Nothing was to be done for order {order}: {note:?}")],
     }
@@ -211,21 +206,53 @@ fn source(source: &Source) -> String {
     format!("{} {}", source.channel, source.transaction)
 }
 
+const fn because(reason: RefundReason) -> &'static str {
+    match reason {
+        RefundReason::Duplicate => "the order was paid already",
+        RefundReason::AmountDiffers => "the amount is not what was due",
+        RefundReason::Withdrawn => "the order had been withdrawn",
+        RefundReason::Ordered => "a person decided so",
+    }
+}
+
+const fn came(provisional: bool) -> &'static str {
+    if provisional { "were accepted, and may still fail," } else { "came" }
+}
+
 fn payment(event: &PaymentEvent, clock: Clock) -> String {
     match event {
         PaymentEvent::Expected { bill, due } => format!("{due} are waited for, of order {}", bill.order),
-        PaymentEvent::Held { bill, source: by, amount, .. } => format!("{amount} came by {}, before order {} was known", source(by), bill.order),
-        PaymentEvent::Applied { bill, source: by, amount, paid_at, .. } => {
-            let when = paid_at.map(|at| format!("{}  ", clock(at))).unwrap_or_default();
-            format!("{when}{amount} came by {}, and pay order {}", source(by), bill.order)
+        PaymentEvent::Held { bill, source: by, amount, provisional, .. } => {
+            format!("{amount} {} by {}, before order {} was known", came(*provisional), source(by), bill.order)
         }
+        PaymentEvent::Applied { bill, source: by, amount, paid_at, provisional, .. } => {
+            let when = paid_at.map(|at| format!("{}  ", clock(at))).unwrap_or_default();
+            format!("{when}{amount} {} by {}, and pay order {}", came(*provisional), source(by), bill.order)
+        }
+        PaymentEvent::Settled { source: by, amount, .. } => format!("{amount} that {} had accepted are captured", source(by)),
+        PaymentEvent::PassedOver { bill, source: by, amount, reason, .. } => {
+            format!("{amount} that {} has accepted do not pay order {}, because {}", source(by), bill.order, because(*reason))
+        }
+        PaymentEvent::Reversed { bill, source: by, amount, applied } => {
+            let again = if *applied { format!(": order {} is due again", bill.order) } else { String::new() };
+            format!("{amount} that {} had accepted have failed{again}", source(by))
+        }
+        PaymentEvent::RefundWanted { bill, source: by, amount, by: said, .. } => {
+            format!(
+                "{} wants {amount} of {} to go back to who paid order {} ({}); another person must agree",
+                said.author,
+                source(by),
+                bill.order,
+                said.reason
+            )
+        }
+        PaymentEvent::RefundStood { refund, state, .. } => format!("Refund {refund} stands like this at its channel: {state:?}"),
         PaymentEvent::Withdrawn { bill } => format!("Order {} takes no money any more", bill.order),
-        PaymentEvent::RefundRequested { bill, source: by, amount, reason, refund, tries, .. } => {
-            let why = match reason {
-                RefundReason::Duplicate => "the order was paid already",
-                RefundReason::AmountDiffers => "the amount is not what was due",
-                RefundReason::Withdrawn => "the order had been withdrawn",
-            };
+        PaymentEvent::RefundRequested { refund, tries, asks: true, .. } => {
+            format!("Nobody knows whether refund {refund} was made: it is asked about, try {tries}")
+        }
+        PaymentEvent::RefundRequested { bill, source: by, amount, reason, refund, tries, by: person, .. } => {
+            let why = person.as_ref().map_or_else(|| because(*reason).to_owned(), |said| format!("{} said so ({})", said.author, said.reason));
             format!("{amount} of {} are to go back, because {why}: refund {refund} of order {}, try {tries}", source(by), bill.order)
         }
         PaymentEvent::Refunded { source: by, amount, refund, .. } => format!("{amount} of {} went back: refund {refund}", source(by)),
@@ -245,6 +272,7 @@ pub fn effect(effect: &Effect, clock: Clock) -> String {
             let due = command.due.map(|due| format!(" {due}")).unwrap_or_default();
             format!("lane {} was told: {verdict} ({}{due}), until {}", command.lane, command.reason, clock(command.expires_at))
         }
+        Effect::Refund(call) if call.asks => format!("{} was asked how refund {} stands", call.channel, call.refund),
         Effect::Refund(call) => format!("{} was told: give back {}, as refund {}", call.channel, call.amount, call.refund),
     }
 }

@@ -1,11 +1,12 @@
 use super::*;
+use crate::Limits;
 use crate::trial::{Trial, at, gate};
 use proptest::prelude::*;
-use schema::{ChannelEvent, Currency, GateKind, Inbox};
+use schema::{Currency, GateKind, Inbox, RefundCall, channel::Standing, journal::RefundState};
 
 const DUE: i64 = 1000;
 
-fn priced() -> Recorded {
+pub(super) fn priced() -> Recorded {
     let mut entry = Trial::new(&crate::entry::RULES);
     entry.gate(gate(GateKind::Entry, "small", "A", 0));
     entry.gate(gate(GateKind::Exit, "small", "A", 90));
@@ -15,14 +16,14 @@ fn priced() -> Recorded {
     pricing.journal.pop().expect("the stay has a price")
 }
 
-fn order() -> Id {
+pub(super) fn order() -> Id {
     match priced().event {
         Event::Order(OrderEvent::Priced { order, .. }) => order,
         other => panic!("{other:?}"),
     }
 }
 
-fn withdrawn() -> Recorded {
+pub(super) fn withdrawn() -> Recorded {
     let priced = priced();
     let Event::Order(OrderEvent::Priced { order, stay, departure, .. }) = priced.event.clone() else { panic!("a price") };
     let question = schema::journal::Question { stay, departure, sequence: 2, right: None, terms: None, inside: false };
@@ -35,8 +36,43 @@ fn succeeded(channel: &str, transaction: &str, amount: i64) -> ChannelEvent {
     ChannelEvent { channel: channel.into(), happened_at: at(91), fact }
 }
 
+fn debit(fact: fn(Id, std::sync::Arc<str>, Money) -> ChannelFact) -> ChannelEvent {
+    let fact = fact(id::attempt(order(), 1), "2".into(), Money::new(DUE, Currency::Cny));
+    ChannelEvent { channel: "etc".into(), happened_at: at(91), fact }
+}
+
+fn accepted() -> ChannelEvent {
+    debit(|attempt, transaction, amount| ChannelFact::Accepted { attempt, transaction, amount })
+}
+
+fn failed() -> ChannelEvent {
+    debit(|attempt, transaction, amount| ChannelFact::Failed { attempt, transaction, amount })
+}
+
 fn answered(refund: Id, succeeded: bool, tries: u32) -> ChannelEvent {
-    ChannelEvent { channel: "etc".into(), happened_at: at(91), fact: ChannelFact::RefundAnswered { refund, order: order(), succeeded, tries } }
+    standing(refund, succeeded, tries, None)
+}
+
+fn standing(refund: Id, succeeded: bool, tries: u32, standing: Option<Standing>) -> ChannelEvent {
+    let fact = ChannelFact::RefundAnswered { refund, order: order(), succeeded, tries, standing };
+    ChannelEvent { channel: "etc".into(), happened_at: at(91), fact }
+}
+
+fn said(id: &str, author: &str, says: Says) -> DeskEvent {
+    let [lot, id, author] = ["small", id, author];
+    let name = "a name is a token";
+    DeskEvent {
+        id: id.parse().expect(name),
+        lot: lot.parse().expect(name),
+        said_at: at(95),
+        author: author.parse().expect(name),
+        reason: "the driver called".into(),
+        says,
+    }
+}
+
+fn refund_of(transaction: &str, minor: i64) -> Says {
+    Says::Refund { order: order(), channel: "wechat".into(), transaction: transaction.into(), amount: Money::new(minor, Currency::Cny) }
 }
 
 impl Trial {
@@ -54,13 +90,8 @@ impl Trial {
 
     /// (captured, applied, refunded, open) in fen.
     fn sums(&self) -> (i64, i64, i64, i64) {
-        self.payment().receipts.values().fold((0, 0, 0, 0), |(captured, applied, refunded, open), receipt| {
-            let amount = receipt.amount.minor;
-            match receipt.fate {
-                Fate::Applied => (captured + amount, applied + amount, refunded, open),
-                Fate::Refunded { .. } => (captured + amount, applied, refunded + amount, open),
-                Fate::Held | Fate::Refunding { .. } => (captured + amount, applied, refunded, open + amount),
-            }
+        self.payment().receipts.values().fold((0, 0, 0, 0), |sum, receipt| {
+            (sum.0 + receipt.captured(), sum.1 + receipt.applied(), sum.2 + receipt.refunded(), sum.3 + receipt.owed())
         })
     }
 }
@@ -69,13 +100,15 @@ fn kinds(events: &[Event]) -> String {
     events.iter().map(Event::kind).collect::<Vec<_>>().join("+")
 }
 
-/// `p` the price comes, `w` and `e` a success by wechat or etc, `W` the same transaction again, `x` one of another amount.
+/// `p` the price comes, `w` and `e` a success by wechat or etc, `x` one of another amount, `o` the withdrawal, `a` etc accepts, `f` it fails.
 fn told(script: &str) -> String {
     let mut trial = Trial::new(&RULES);
     let events = script.chars().map(|letter| match letter {
         'p' => trial.journal(Inbox::Order, &priced()),
         'w' => trial.channel(&succeeded("wechat", "1", DUE)),
         'e' => trial.channel(&succeeded("etc", "2", DUE)),
+        'a' => trial.channel(&accepted()),
+        'f' => trial.channel(&failed()),
         'o' => trial.journal(Inbox::Order, &withdrawn()),
         'x' => trial.channel(&succeeded("alipay", "3", DUE + 1)),
         other => panic!("no letter {other:?}"),
@@ -148,26 +181,175 @@ fn money_before_its_order_waits_for_it() {
 }
 
 #[test]
-fn a_refund_without_an_answer_is_asked_for_again() {
+fn what_is_settled_beats_what_may_fail() {
+    for (script, expected) in [
+        ("pa", "expected, applied"),
+        ("pae", "expected, applied, settled"),
+        ("pea", "expected, applied, noted"),
+        ("paf", "expected, applied, reversed"),
+        ("pafa", "expected, applied, reversed, noted"),
+        ("pfa", "expected, reversed, noted"),
+        ("pafw", "expected, applied, reversed, applied"),
+        ("paw", "expected, applied, passed_over+applied"),
+        ("pawe", "expected, applied, passed_over+applied, refund_requested"),
+        ("pawf", "expected, applied, passed_over+applied, reversed"),
+        ("pwa", "expected, applied, passed_over"),
+        ("pwae", "expected, applied, passed_over, refund_requested"),
+        ("ap", "held, expected+applied"),
+        ("aep", "held, held, expected+applied"),
+        ("awp", "held, held, expected+applied+passed_over"),
+        ("afp", "held, reversed, expected"),
+        ("paff", "expected, applied, reversed, noted"),
+        ("pef", "expected, applied, noted"),
+        ("pafe", "expected, applied, reversed, applied"),
+    ] {
+        assert_eq!(told(script), expected, "{script}");
+    }
+    let mut trial = Trial::new(&RULES);
+    trial.journal(Inbox::Order, &priced());
+    trial.channel(&accepted());
+    assert_eq!(trial.sums(), (0, 0, 0, 0), "what may fail is not captured");
+    assert!(trial.payment().is_open(), "and it is waited for");
+    trial.channel(&succeeded("etc", "2", DUE));
+    assert_eq!(trial.sums(), (DUE, DUE, 0, 0));
+}
+
+#[test]
+fn what_settles_at_another_amount_is_judged_as_what_it_is() {
+    let mut trial = Trial::new(&RULES);
+    trial.journal(Inbox::Order, &priced());
+    trial.channel(&accepted());
+    assert_eq!(kinds(&trial.channel(&succeeded("etc", "2", DUE + 1))), "reversed+refund_requested");
+    assert_eq!(trial.sums(), (DUE + 1, 0, 0, DUE + 1));
+    assert_eq!(kinds(&trial.channel(&succeeded("wechat", "1", DUE))), "applied");
+}
+
+/// An order that is paid twice, and the refund of the second payment.
+fn paid_twice() -> (Trial, Id) {
     let mut trial = Trial::new(&RULES);
     trial.journal(Inbox::Order, &priced());
     trial.channel(&succeeded("wechat", "1", DUE));
-    let events = trial.channel(&succeeded("etc", "2", DUE));
-    let [Event::Payment(PaymentEvent::RefundRequested { refund, .. })] = &events[..] else { panic!("{events:?}") };
-    assert_eq!(kinds(&trial.channel(&answered(*refund, false, 1))), "noted");
-    let key = *trial.entities.keys().next().expect("the payment");
-    assert_eq!(kinds(&trial.input(Inbox::Tick, "", trial.now, Body::Tick(key))), "", "not due yet");
-    for tries in 2..5 {
-        trial.now = trial.now.plus(120 * schema::time::SECOND);
-        let events = trial.input(Inbox::Tick, "", trial.now, Body::Tick(key));
-        assert!(
-            matches!(&events[..], [Event::Payment(PaymentEvent::RefundRequested { refund: again, tries: t, .. })] if again == refund && *t == tries),
-            "{events:?}"
-        );
+    match &trial.channel(&succeeded("etc", "2", DUE))[..] {
+        [Event::Payment(PaymentEvent::RefundRequested { refund, .. })] => (trial, *refund),
+        other => panic!("{other:?}"),
     }
-    let ids: std::collections::BTreeSet<_> =
-        trial.effects().into_iter().map(|effect| if let Effect::Refund(call) = effect { call.refund } else { *refund }).collect();
-    assert_eq!(ids.len(), 1, "one refund, however often it is asked for");
+}
+
+impl Trial {
+    fn tick(&mut self, seconds: i64) -> Vec<Event> {
+        self.now = self.now.plus(seconds * schema::time::SECOND);
+        let key = *self.entities.keys().next().expect("the payment");
+        self.input(Inbox::Tick, "", self.now, Body::Tick(key))
+    }
+
+    fn calls(&self) -> Vec<RefundCall> {
+        self.effects().into_iter().filter_map(|effect| if let Effect::Refund(call) = effect { Some(call) } else { None }).collect()
+    }
+}
+
+#[test]
+fn a_refund_without_an_answer_is_asked_about() {
+    let (mut trial, refund) = paid_twice();
+    assert_eq!(kinds(&trial.tick(0)), "", "not due yet");
+    for tries in 2..5 {
+        let events = trial.tick(150);
+        let [Event::Payment(PaymentEvent::RefundRequested { asks: true, tries: told, .. })] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(*told, tries);
+    }
+    assert_eq!(kinds(&trial.channel(&standing(refund, false, 4, Some(Standing::NotFound)))), "refund_stood");
+    let events = trial.tick(150);
+    assert!(matches!(&events[..], [Event::Payment(PaymentEvent::RefundRequested { asks: false, tries: 5, .. })]), "{events:?}");
+    assert!(trial.calls().iter().all(|call| call.refund == refund), "one refund, however often it is asked for");
+    assert_eq!(trial.calls().iter().filter(|call| !call.asks).count(), 2);
+}
+
+#[test]
+fn each_standing_of_a_refund_has_its_next_step() {
+    for (succeeded, word, expected, next) in [
+        (true, None, "refunded", None),
+        (false, None, "refund_stood", Some(false)),
+        (false, Some(Standing::NotFound), "refund_stood", Some(false)),
+        (false, Some(Standing::Accepted), "refund_stood", Some(true)),
+        (false, Some(Standing::Unknown), "refund_stood", Some(true)),
+        (false, Some(Standing::Abnormal), "refund_stood", None),
+    ] {
+        let (mut trial, refund) = paid_twice();
+        assert_eq!(kinds(&trial.channel(&standing(refund, succeeded, 1, word))), expected, "{word:?}");
+        let asks = trial.tick(200).into_iter().find_map(|event| match event {
+            Event::Payment(PaymentEvent::RefundRequested { asks, .. }) => Some(asks),
+            _ => None,
+        });
+        assert_eq!(asks, next, "{succeeded} {word:?}");
+    }
+}
+
+#[test]
+fn an_old_answer_says_less_than_what_came_since() {
+    let (mut trial, refund) = paid_twice();
+    trial.channel(&standing(refund, false, 1, None));
+    trial.tick(200);
+    assert_eq!(kinds(&trial.channel(&standing(refund, false, 1, Some(Standing::Unknown)))), "noted");
+    assert_eq!(kinds(&trial.channel(&answered(refund, true, 1))), "refunded", "but a yes is a yes");
+}
+
+#[test]
+fn a_refund_that_is_refused_too_often_is_a_persons_work() {
+    let (mut trial, refund) = paid_twice();
+    let max = Limits::default().refund_tries_max;
+    for tries in 1..=max {
+        let events = trial.channel(&standing(refund, false, tries, None));
+        let [Event::Payment(PaymentEvent::RefundStood { state, .. })] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(*state == RefundState::Failed, tries == max, "{tries}");
+        trial.tick(30 * i64::from(tries) + 1);
+    }
+    assert_eq!(kinds(&trial.tick(100_000)), "", "nobody asks again by himself");
+    assert!(trial.payment().is_open());
+    let says = |back| Says::RefundSettled { order: order(), refund, back };
+    assert_eq!(kinds(&trial.desk(said("1", "lin", says(false)))), "refund_requested");
+    assert_eq!(kinds(&trial.desk(said("2", "lin", says(true)))), "noted", "it is the channel's again");
+    trial.channel(&standing(refund, false, max + 1, Some(Standing::Abnormal)));
+    assert_eq!(kinds(&trial.desk(said("3", "lin", says(true)))), "refunded");
+    assert_eq!(trial.sums(), (2 * DUE, DUE, DUE, 0));
+}
+
+#[test]
+fn no_more_goes_back_than_was_captured() {
+    let mut trial = Trial::new(&RULES);
+    trial.journal(Inbox::Order, &priced());
+    trial.channel(&succeeded("wechat", "1", DUE));
+    for (number, minor, expected) in
+        [("1", 400, "refund_requested"), ("2", 400, "refund_requested"), ("3", 201, "noted"), ("4", 200, "refund_requested")]
+    {
+        assert_eq!(kinds(&trial.desk(said(number, "lin", refund_of("1", minor)))), expected, "{number}");
+    }
+    assert_eq!(trial.sums(), (DUE, 0, 0, DUE));
+    let calls = trial.calls();
+    let ids: std::collections::BTreeSet<_> = calls.iter().map(|call| call.refund).collect();
+    assert_eq!((calls.len(), ids.len()), (3, 3), "two equal parts are two refunds");
+    assert!(calls.iter().all(|call| call.captured == Some(Money::new(DUE, Currency::Cny))));
+    assert_eq!(kinds(&trial.desk(said("5", "lin", refund_of("9", 1)))), "noted", "no such money");
+    assert_eq!(kinds(&trial.desk(said("1", "lin", Says::Approved { order: order(), refund: "1".parse().expect("a token") }))), "noted");
+}
+
+#[test]
+fn past_a_limit_another_person_must_agree() {
+    let mut trial = Trial::new(&RULES);
+    let mut dear = priced();
+    if let Event::Order(OrderEvent::Priced { quote, .. }) = &mut dear.event {
+        quote.total.minor = 50_000;
+    }
+    trial.journal(Inbox::Order, &dear);
+    trial.channel(&succeeded("wechat", "1", 50_000));
+    assert_eq!(kinds(&trial.desk(said("1", "lin", refund_of("1", 10_001)))), "refund_wanted");
+    let agrees = || Says::Approved { order: order(), refund: "1".parse().expect("a token") };
+    let events = trial.desk(said("2", "lin", agrees()));
+    assert!(matches!(&events[..], [Event::Payment(PaymentEvent::Noted { note: Note::SamePerson, .. })]), "{events:?}");
+    assert!(trial.calls().is_empty() && trial.payment().is_open());
+    let events = trial.desk(said("3", "wang", agrees()));
+    let [Event::Payment(PaymentEvent::RefundRequested { by: Some(by), approved: Some(approved), .. })] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((by.author.as_str(), approved.author.as_str()), ("lin", "wang"));
+    assert_eq!(kinds(&trial.desk(said("4", "wang", agrees()))), "noted", "once is enough");
+    assert_eq!(trial.sums(), (50_000, 39_999, 0, 10_001));
 }
 
 #[test]
@@ -194,14 +376,15 @@ proptest! {
                     captured.entry(number).or_insert(amount);
                 }
                 _ => {
-                    let refunds: Vec<_> = trial.entities.values().flat_map(|e| if let Entity::Payment(p) = e { p.receipts.values().collect() } else { Vec::new() })
-                        .filter_map(|receipt| if let Fate::Refunding { refund, .. } = receipt.fate { Some(refund) } else { None }).collect();
+                    let receipts = trial.entities.values().flat_map(|e| if let Entity::Payment(p) = e { p.receipts.values().collect() } else { Vec::new() });
+                    let refunds: Vec<_> = receipts.flat_map(|receipt| receipt.refunds.iter().map(|refund| refund.refund)).collect();
                     for refund in refunds { trial.channel(&answered(refund, more == 0, 1)); }
                 }
             }
             if !trial.entities.is_empty() {
                 let (sum, applied, refunded, open) = trial.sums();
                 prop_assert_eq!(sum, applied + refunded + open);
+                prop_assert!(applied >= 0 && refunded >= 0 && open >= 0);
                 prop_assert_eq!(sum, captured.values().sum::<i64>());
                 prop_assert!(trial.payment().receipts.values().filter(|r| r.fate == Fate::Applied).count() <= 1);
             }

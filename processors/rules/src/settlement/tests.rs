@@ -32,6 +32,11 @@ fn requested(tries: u32, held: bool) -> PaymentEvent {
         tries,
         held,
         due_at: at(1),
+        asks: false,
+        applied: false,
+        captured: None,
+        by: None,
+        approved: None,
     }
 }
 
@@ -49,8 +54,8 @@ fn window(trial: &Trial) -> Window {
 #[test]
 fn every_posting_balances() {
     let mut trial = Trial::new(&RULES);
-    let applied = |held| PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held, paid_at: None };
-    let held = PaymentEvent::Held { bill: bill(), source: source(), amount: AMOUNT, paid_at: None };
+    let applied = |held| PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held, paid_at: None, provisional: false };
+    let held = PaymentEvent::Held { bill: bill(), source: source(), amount: AMOUNT, paid_at: None, provisional: false };
     for (minute, event) in (0..).zip([held, applied(false), applied(true), requested(1, false), refunded()]) {
         let events = trial.journal(Inbox::Payment, &recorded(event, minute));
         let [Event::Ledger(LedgerEvent::Posted { entries, .. })] = &events[..] else { panic!("{events:?}") };
@@ -66,6 +71,40 @@ fn a_refund_ends_where_it_began() {
     let mut trial = Trial::new(&RULES);
     trial.journal(Inbox::Payment, &recorded(requested(1, false), 0));
     trial.journal(Inbox::Payment, &recorded(refunded(), 1));
+    let net: Vec<i64> = window(&trial).sums.values().map(|(debit, credit)| debit - credit).collect();
+    assert!(net.iter().all(|net| *net == 0), "{net:?}");
+}
+
+#[test]
+fn what_may_still_fail_is_kept_apart_until_it_is_settled() {
+    let applied = PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held: false, paid_at: None, provisional: true };
+    let settled = PaymentEvent::Settled { bill: bill(), source: source(), amount: AMOUNT };
+    let over = PaymentEvent::PassedOver { bill: bill(), source: source(), amount: AMOUNT, reason: RefundReason::Duplicate, applied: true };
+    let reversed = PaymentEvent::Reversed { bill: bill(), source: source(), amount: AMOUNT, applied: true };
+    for (then, receivable, revenue) in [(settled, 1_000, -1_000), (over, 0, 0), (reversed, 0, 0)] {
+        let mut trial = Trial::new(&RULES);
+        trial.journal(Inbox::Payment, &recorded(applied.clone(), 0));
+        trial.journal(Inbox::Payment, &recorded(then.clone(), 1));
+        let sums = window(&trial).sums;
+        let net = |account: &str| sums.get(&format!("Cny/{account}")).map_or(0, |(debit, credit)| debit - credit);
+        let all = (net("ProvisionalReceivable"), net("ChannelReceivable"), net("ParkingRevenue"));
+        assert_eq!(all, (0, receivable, revenue), "{then:?}: {sums:?}");
+    }
+}
+
+#[test]
+fn what_paid_and_is_to_go_back_is_no_revenue_any_more() {
+    let mut trial = Trial::new(&RULES);
+    let mut event = requested(1, false);
+    if let PaymentEvent::RefundRequested { applied, .. } = &mut event {
+        *applied = true;
+    }
+    trial.journal(
+        Inbox::Payment,
+        &recorded(PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held: false, paid_at: None, provisional: false }, 0),
+    );
+    trial.journal(Inbox::Payment, &recorded(event, 1));
+    trial.journal(Inbox::Payment, &recorded(refunded(), 2));
     let net: Vec<i64> = window(&trial).sums.values().map(|(debit, credit)| debit - credit).collect();
     assert!(net.iter().all(|net| *net == 0), "{net:?}");
 }

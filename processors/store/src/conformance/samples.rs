@@ -2,12 +2,12 @@
 
 use crate::Row;
 use schema::{
-    Credential, Currency, Day, Effect, Entity, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, RefundCall, Table, Verdict,
-    entity::{Answer, Fate, Lot, Order, Payment, Posting, Receipt, Session, Stage, Waiting, Window},
+    Credential, Currency, Day, Effect, Entity, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, RefundCall, Table, Verdict,
+    entity::{Answer, Fate, Lot, Order, Payment, Posting, Receipt, Refund, Session, Stage, Waiting, Window},
     fact::{Reservation, Stated, What},
     gate::Colour,
     id::{self, Kind, Place, Province},
-    journal::{Account, Departure, Entry, LineKind, Quote, QuoteLine, Source, Stay},
+    journal::{Account, Departure, Entry, LineKind, Quote, QuoteLine, RefundReason, RefundState, Source, Stay},
 };
 use std::collections::BTreeMap;
 
@@ -84,6 +84,10 @@ pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64
     Row { key, at: Moment(at), entity: Entity::Session(Box::new(session)) }
 }
 
+fn refunding(refund: Id) -> Refund {
+    Refund { refund, amount: FEN, reason: RefundReason::Duplicate, state: RefundState::Accepted, tries: 1, due_at: Some(Moment(9)) }
+}
+
 /// One row of every table, and more.
 pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec<Row> {
     let place = Place { province, day: DAY, partition };
@@ -116,7 +120,9 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
     let payment = |name: &str, fates: Vec<Fate>| {
         let receipt = |(n, fate)| {
             let source = source(&format!("4200{n}"));
-            (Payment::receipt_key(&source), Receipt { source, amount: FEN, came_at: Moment(at), fate, paid_at: None })
+            let refunds = if fate == Fate::Surplus { vec![refunding(refund)] } else { Vec::new() };
+            let provisional = fate == Fate::Reversed;
+            (Payment::receipt_key(&source), Receipt { source, amount: FEN, came_at: Moment(at), fate, paid_at: None, provisional, refunds })
         };
         let payment = Payment {
             order: token(name),
@@ -125,6 +131,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
             due: (!fates.is_empty()).then_some(FEN),
             receipts: fates.into_iter().enumerate().map(receipt).collect(),
             withdrawn: false,
+            wanted: BTreeMap::new(),
         };
         (Table::Payments, name.to_owned(), Entity::Payment(Box::new(payment)))
     };
@@ -147,7 +154,8 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         order: Some(order),
         expires_at: Moment(i64::MAX),
     };
-    let call = RefundCall { refund, order, channel: "wechat".into(), transaction: "42000".into(), amount: FEN, tries: 2 };
+    let call =
+        RefundCall { refund, order, channel: "wechat".into(), transaction: "42000".into(), amount: FEN, tries: 2, captured: None, asks: false };
     let answers = Journal::ALL.map(|journal| {
         let effects = match journal {
             Journal::Session => vec![Effect::Lane(command.clone())],
@@ -158,7 +166,6 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         (Table::answers(journal), "GATE-0123456789".to_owned(), Entity::Answer(Answer { time: Moment(at), events: 2, effects }))
     });
     let sums = BTreeMap::from([("CNY/parking_revenue".to_owned(), (0, 1_205)), ("JPY/channel_receivable".to_owned(), (i64::MAX, i64::MIN))]);
-    let refunding = Fate::Refunding { refund, tries: 1, due_at: Moment(9) };
     let entities = [
         (
             Table::Lots,
@@ -173,7 +180,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         bill("order-3", Some(quote(0)), None),
         bill("order-4", Some(quote(1_205)), Some((FEN, source("42000")))),
         payment("order-1", vec![]),
-        payment("order-2", vec![Fate::Applied, Fate::Held, refunding, Fate::Refunded { refund }]),
+        payment("order-2", vec![Fate::Applied, Fate::Held, Fate::Surplus, Fate::Reversed]),
         payment("order-3", vec![Fate::Applied]),
         posting("posting-1", Some(lot)),
         posting("posting-2", None),

@@ -1,0 +1,221 @@
+//! How money goes back: requested, accepted, made; or unknown, refused, and at last a person's work.
+//!
+//! Invariants
+//! 1. A refund keeps its id, whatever happens to it, and none has the id of another   (`tests::a_refund_without_an_answer_is_asked_about`).
+//! 2. What nobody knows is asked about, and not repeated   (`tests::a_refund_without_an_answer_is_asked_about`).
+//! 3. No more goes back of a transaction than it captured   (`tests::no_more_goes_back_than_was_captured`, `search`).
+//! 4. Past a limit two persons agree   (`tests::past_a_limit_another_person_must_agree`).
+//!
+//! Not here: what is refunded without anybody's asking (`payment`), how a channel is called (`channels`).
+
+use super::bill;
+use crate::{Facts, Input};
+use schema::{
+    DeskEvent, EventId, Id, Moment, Money, RefundCall,
+    channel::Standing,
+    desk::Says,
+    entity::{Fate, Payment, Receipt, Refund, RefundWish},
+    id::{self, Kind},
+    journal::{Bill, Note, PaymentEvent, RefundReason, RefundState, Source},
+};
+
+/// The order of what a person says of a refund.
+pub fn order_of(event: &DeskEvent) -> Option<Id> {
+    match &event.says {
+        Says::Refund { order, .. } | Says::Approved { order, .. } | Says::RefundSettled { order, .. } => Some(*order),
+        Says::Stated { .. } | Says::Validated { .. } | Says::LetThrough { .. } | Says::Corrected { .. } | Says::Stock { .. } | Says::Lost { .. } => {
+            None
+        }
+    }
+}
+
+/// The id of the how-many-eth refund of a transaction.
+fn id_of(order: Id, source: &Source, number: usize) -> Id {
+    let place = id::place(order.as_str()).expect("an order's id was checked when its event was read");
+    id::derive(Kind::Refund, place, &[order.as_str(), &source.channel, &source.transaction, &number.to_string()])
+}
+
+fn retry_at(facts: &Facts, input: &Input, tries: u32) -> Moment {
+    input.received_at.plus(facts.limits.refund_retry.saturating_mul(i64::from(tries.min(120))))
+}
+
+/// All of what was captured goes back.
+pub fn all(facts: &Facts, input: &Input, bill: Bill, source: Source, amount: Money, (reason, held): (RefundReason, bool)) -> PaymentEvent {
+    let (refund, due_at) = (id_of(bill.order, &source, 1), retry_at(facts, input, 1));
+    let (tries, asks, applied, captured, by, approved) = (1, false, false, None, None, None);
+    PaymentEvent::RefundRequested { bill, source, amount, refund, reason, tries, held, due_at, asks, applied, captured, by, approved }
+}
+
+/// A part of what pays the order goes back, or all of it, because persons say so.
+fn part(payment: &Payment, receipt: &Receipt, facts: &Facts, input: &Input, wish: RefundWish, approved: Option<schema::desk::Said>) -> PaymentEvent {
+    let RefundWish { source, amount, by } = wish;
+    let refund = id_of(payment.order, &source, receipt.refunds.len().saturating_add(1));
+    PaymentEvent::RefundRequested {
+        bill: bill(Some(payment), payment.order),
+        source,
+        amount,
+        refund,
+        reason: RefundReason::Ordered,
+        tries: 1,
+        held: false,
+        due_at: retry_at(facts, input, 1),
+        asks: false,
+        applied: true,
+        captured: Some(receipt.amount),
+        by: Some(by),
+        approved,
+    }
+}
+
+/// What of a wish can be: the receipt, or why not.
+fn possible<'a>(payment: &'a Payment, source: &Source, amount: Money) -> Result<&'a Receipt, Note> {
+    let receipt = payment.receipts.get(&Payment::receipt_key(source)).ok_or(Note::Unknown)?;
+    let fits = receipt.fate == Fate::Applied && receipt.amount.currency == amount.currency && amount.minor <= receipt.applied();
+    if fits { Ok(receipt) } else { Err(Note::MoreThanPaid) }
+}
+
+/// A person wants money to go back.
+pub fn want(payment: &Payment, facts: &Facts, input: &Input, event: &DeskEvent, source: &Source, amount: Money) -> PaymentEvent {
+    let wish = RefundWish { source: source.clone(), amount, by: event.said() };
+    match possible(payment, source, amount) {
+        Err(note) => PaymentEvent::Noted { note, order: payment.order },
+        Ok(receipt) if amount.minor <= facts.limits.refund_alone_max => part(payment, receipt, facts, input, wish, None),
+        Ok(_) => {
+            let (bill, by) = (bill(Some(payment), payment.order), event.said());
+            PaymentEvent::RefundWanted { bill, source: source.clone(), amount, by, said: event.id }
+        }
+    }
+}
+
+/// Another person agrees to it.
+pub fn approve(payment: &Payment, facts: &Facts, input: &Input, event: &DeskEvent, said: &EventId) -> PaymentEvent {
+    let noted = |note| PaymentEvent::Noted { note, order: payment.order };
+    let Some(wish) = payment.wanted.get(said) else { return noted(Note::Unknown) };
+    if wish.by.author == event.author {
+        return noted(Note::SamePerson);
+    }
+    match possible(payment, &wish.source, wish.amount) {
+        Err(note) => noted(note),
+        Ok(receipt) => part(payment, receipt, facts, input, wish.clone(), Some(event.said())),
+    }
+}
+
+/// A person has found out how a refund stands that waited for that.
+pub fn settle_by_hand(payment: &Payment, facts: &Facts, input: &Input, refund: Id, back: bool) -> PaymentEvent {
+    let noted = |note| PaymentEvent::Noted { note, order: payment.order };
+    match find(payment, refund) {
+        None => noted(Note::Unknown),
+        Some((_, known)) if !known.state.is_stuck() => noted(Note::AlreadyKnown),
+        Some((receipt, known)) if back => made(payment, receipt, known),
+        Some((receipt, known)) => again(payment, receipt, facts, input, known, false),
+    }
+}
+
+fn find(payment: &Payment, refund: Id) -> Option<(&Receipt, &Refund)> {
+    payment.receipts.values().find_map(|receipt| Some((receipt, receipt.refunds.iter().find(|known| known.refund == refund)?)))
+}
+
+fn made(payment: &Payment, receipt: &Receipt, known: &Refund) -> PaymentEvent {
+    let (bill, source) = (bill(Some(payment), payment.order), receipt.source.clone());
+    PaymentEvent::Refunded { bill, source, amount: known.amount, refund: known.refund }
+}
+
+/// The same once more: made, or asked about.
+fn again(payment: &Payment, receipt: &Receipt, facts: &Facts, input: &Input, known: &Refund, asks: bool) -> PaymentEvent {
+    let tries = known.tries.saturating_add(1);
+    PaymentEvent::RefundRequested {
+        bill: bill(Some(payment), payment.order),
+        source: receipt.source.clone(),
+        amount: known.amount,
+        refund: known.refund,
+        reason: known.reason,
+        tries,
+        held: false,
+        due_at: retry_at(facts, input, tries),
+        asks,
+        applied: receipt.fate == Fate::Applied,
+        captured: (known.amount != receipt.amount).then_some(receipt.amount),
+        by: None,
+        approved: None,
+    }
+}
+
+/// What a channel says of a refund.
+pub fn answer(
+    payment: Option<&Payment>,
+    facts: &Facts,
+    input: &Input,
+    order: Id,
+    (refund, tries): (Id, u32),
+    (succeeded, standing): (bool, Option<Standing>),
+) -> PaymentEvent {
+    let noted = |note| PaymentEvent::Noted { note, order };
+    let Some((payment, (receipt, known))) = payment.and_then(|payment| Some((payment, find(payment, refund)?))) else { return noted(Note::Unknown) };
+    if known.state == RefundState::Succeeded {
+        return noted(Note::AlreadyKnown);
+    }
+    if succeeded {
+        return made(payment, receipt, known);
+    }
+    // The answer to an earlier call says less than what came since, and a person's work is a person's.
+    if (tries != 0 && tries < known.tries) || known.state.is_stuck() {
+        return noted(Note::AlreadyKnown);
+    }
+    let state = match standing {
+        Some(Standing::Accepted) => RefundState::Accepted,
+        Some(Standing::Unknown) => RefundState::Unknown,
+        Some(Standing::Abnormal) => RefundState::Abnormal,
+        Some(Standing::NotFound) | None if known.tries >= facts.limits.refund_tries_max => RefundState::Failed,
+        Some(Standing::NotFound) | None => RefundState::Refused,
+    };
+    let due_at = (!state.is_stuck()).then(|| retry_at(facts, input, known.tries));
+    PaymentEvent::RefundStood { bill: bill(Some(payment), order), source: receipt.source.clone(), refund, state, due_at }
+}
+
+/// What is due: what was refused is asked for again, everything else is asked about.
+pub fn due(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent> {
+    let of = |receipt: &Receipt| {
+        let due = receipt.refunds.iter().filter(|refund| refund.due_at.is_some_and(|due_at| due_at <= input.received_at));
+        due.map(|refund| again(payment, receipt, facts, input, refund, refund.state != RefundState::Refused)).collect::<Vec<_>>()
+    };
+    payment.receipts.values().flat_map(of).collect()
+}
+
+/// The fold of what concerns the refunds of a receipt.
+pub fn evolve(receipt: &mut Receipt, event: &PaymentEvent) {
+    let (refund, state, due_at) = match event {
+        PaymentEvent::RefundRequested { refund, amount, reason, tries, due_at, .. } => {
+            let (amount, reason, tries) = (*amount, *reason, *tries);
+            let new = Refund { refund: *refund, amount, reason, state: RefundState::Requested, tries, due_at: Some(*due_at) };
+            match receipt.refunds.iter_mut().find(|known| known.refund == *refund) {
+                Some(known) => *known = new,
+                None => receipt.refunds.push(new),
+            }
+            return;
+        }
+        PaymentEvent::RefundStood { refund, state, due_at, .. } => (refund, *state, *due_at),
+        PaymentEvent::Refunded { refund, .. } => (refund, RefundState::Succeeded, None),
+        _ => return,
+    };
+    if let Some(known) = receipt.refunds.iter_mut().find(|known| known.refund == *refund) {
+        (known.state, known.due_at) = (state, due_at);
+    }
+}
+
+/// The fold of what persons want.
+pub fn agreed(payment: &mut Payment, event: &PaymentEvent) {
+    match event {
+        PaymentEvent::RefundWanted { source, amount, by, said, .. } => {
+            payment.wanted.insert(*said, RefundWish { source: source.clone(), amount: *amount, by: by.clone() });
+        }
+        PaymentEvent::RefundRequested { by: Some(by), approved: Some(_), .. } => payment.wanted.retain(|_, wish| wish.by != *by),
+        _ => {}
+    }
+}
+
+/// What a channel is asked for, or about.
+pub fn call(event: &PaymentEvent) -> Option<RefundCall> {
+    let PaymentEvent::RefundRequested { bill, source, amount, refund, tries, asks, captured, .. } = event else { return None };
+    let (channel, transaction) = (source.channel.clone(), source.transaction.clone());
+    Some(RefundCall { refund: *refund, order: bill.order, channel, transaction, amount: *amount, tries: *tries, captured: *captured, asks: *asks })
+}
