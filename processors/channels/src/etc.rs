@@ -1,0 +1,39 @@
+//! ETC: the lane's debit is accepted first, and cleared or refused up to days later.
+//!
+//! There is no public protocol between a car park and an ETC issuer's clearing house, so ours is `signed`: `accepted`, then `succeeded` or `failed`.
+
+use crate::{Call, Channel, Error, Heard, Notice, Now, Reply, Request, Response, Settings, signed::Signed};
+use schema::ChannelEvent;
+
+/// The channel.
+#[derive(Debug)]
+pub struct Etc(Signed);
+
+impl Etc {
+    /// From its settings; keys: `secret`.
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        Ok(Self(Signed::new("etc", settings)?))
+    }
+}
+
+impl Channel for Etc {
+    fn name(&self) -> &'static str {
+        "etc"
+    }
+
+    fn notified(&self, notice: &Notice<'_>) -> Result<Vec<ChannelEvent>, Error> {
+        self.0.notified(notice)
+    }
+
+    fn reply(&self, outcome: Result<(), &Error>) -> Reply {
+        Signed::reply(outcome)
+    }
+
+    fn request(&self, call: &Call, now: Now<'_>) -> Result<Option<Request>, Error> {
+        Ok(Some(self.0.request(call, now)))
+    }
+
+    fn answered(&self, call: &Call, response: &Response<'_>) -> Result<Heard, Error> {
+        self.0.answered(call, response)
+    }
+}

@@ -1,0 +1,202 @@
+//! The payment channels: one file each, all behind one port.
+//!
+//! A channel speaks no network. It makes requests and reads what came, signed and verified by its own rules; who sends them is the
+//! gateway. So each can be tried with the channel's published vectors alone.
+//!
+//! Invariants
+//! 1. What is not signed by the channel, fresh and about our merchant says nothing   (each channel's tests).
+//! 2. The same call makes the same number at the channel, however often it is made   (each channel's tests: `out_refund_no`, `out_trade_no`).
+//! 3. Money is read and written in minor units, exactly   (`yuan::tests`).
+//!
+//! Not here: which money counts (`rules::payment`), who listens and calls (`gateway`).
+
+mod alipay;
+mod cash;
+mod error;
+mod etc;
+mod points;
+pub mod seal;
+mod signed;
+mod unionpay;
+mod wechat;
+mod yuan;
+
+pub use alipay::Alipay;
+pub use cash::Cash;
+pub use error::{Error, Kind};
+pub use etc::Etc;
+pub use points::Points;
+pub use unionpay::UnionPay;
+pub use wechat::WeChat;
+
+use http::{HeaderMap, Method};
+use schema::{ChannelEvent, Id, Moment, Money, RefundCall};
+use serde::Deserialize;
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// A notification as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Notice<'a> {
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Its body, whole.
+    pub body: &'a [u8],
+    /// When it came, by our clock.
+    pub received_at: Moment,
+}
+
+/// What to answer to a notification: the channel repeats it unless it reads what it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body's type.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: &'static str,
+}
+
+/// What a channel is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// To open a payment that a driver can make.
+    Open {
+        /// Our number of the attempt.
+        attempt: Id,
+        /// What is to be paid.
+        amount: Money,
+        /// What it is for, as the driver reads it.
+        subject: Arc<str>,
+        /// Until when it can be paid.
+        expires_at: Moment,
+    },
+    /// To close a payment that nobody is to make any more.
+    Close {
+        /// Our number of the attempt.
+        attempt: Id,
+    },
+    /// To say how a payment stands.
+    Query {
+        /// Our number of the attempt.
+        attempt: Id,
+    },
+    /// To give money back, or to say how that stands.
+    Refund(RefundCall),
+}
+
+/// When a request is made, and the text that makes it unlike all others.
+#[derive(Clone, Copy, Debug)]
+pub struct Now<'a> {
+    /// The moment.
+    pub moment: Moment,
+    /// At most 32 letters and digits, never the same twice.
+    pub nonce: &'a str,
+}
+
+/// A signed request, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Where to.
+    pub url: String,
+    /// Its headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// A channel's answer as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Its body, whole.
+    pub body: &'a [u8],
+    /// When it came, by our clock.
+    pub received_at: Moment,
+}
+
+/// What an answer says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// The payment is open: what the driver scans or follows.
+    Opened(String),
+    /// The payment is closed, or never was open.
+    Closed,
+    /// What is known of it now.
+    Facts(Vec<ChannelEvent>),
+    /// The payment is not made yet.
+    Unpaid,
+    /// The channel is busy or slow: the same again later.
+    Later,
+}
+
+/// One payment channel.
+pub trait Channel: Send + Sync + fmt::Debug {
+    /// Its name: a subject token, in every fact of it.
+    fn name(&self) -> &'static str;
+
+    /// What a notification says; nothing where it is genuine and of no use to us.
+    fn notified(&self, notice: &Notice<'_>) -> Result<Vec<ChannelEvent>, Error>;
+
+    /// What to answer once all that it said is stored, or where nothing was changed.
+    fn reply(&self, outcome: Result<(), &Error>) -> Reply;
+
+    /// The request of a call; none where the channel has no such thing.
+    fn request(&self, call: &Call, now: Now<'_>) -> Result<Option<Request>, Error>;
+
+    /// What the answer to a call says.
+    fn answered(&self, call: &Call, response: &Response<'_>) -> Result<Heard, Error>;
+}
+
+/// What a channel needs to know. Keys are files: their text never stands in the configuration.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Our number at the channel.
+    pub merchant: String,
+    /// Our application's number at the channel.
+    pub app: String,
+    /// Where the channel listens, without a slash at the end.
+    pub base_url: String,
+    /// Where the channel reaches us, without a slash at the end.
+    pub notify_url: String,
+    /// The number of our key, where the channel has given it one.
+    pub serial: String,
+    /// Texts of keys by their names, read from the files that the configuration names.
+    #[serde(skip)]
+    pub keys: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// A key by its name.
+    pub fn key(&self, name: &str) -> Result<&str, Error> {
+        self.keys.get(name).map(String::as_str).ok_or_else(|| Error::new(Kind::Settings, format!("the key {name} is not given")))
+    }
+}
+
+/// How a channel is made from its settings.
+pub type Make = fn(&Settings) -> Result<Arc<dyn Channel>, Error>;
+
+/// Every channel. A new one is its file and its line here.
+pub const ALL: [(&str, Make); 6] = [
+    ("wechat", |settings| Ok(Arc::new(WeChat::new(settings)?))),
+    ("alipay", |settings| Ok(Arc::new(Alipay::new(settings)?))),
+    ("etc", |settings| Ok(Arc::new(Etc::new(settings)?))),
+    ("points", |settings| Ok(Arc::new(Points::new(settings)?))),
+    ("cash", |_| Ok(Arc::new(Cash))),
+    ("unionpay", |settings| Ok(Arc::new(UnionPay::new(settings)?))),
+];
+
+/// The channel of that name.
+pub fn make(name: &str, settings: &Settings) -> Result<Arc<dyn Channel>, Error> {
+    let known = || ALL.map(|(name, _)| name).join(", ");
+    let (_, make) = ALL
+        .iter()
+        .find(|(known, _)| *known == name)
+        .ok_or_else(|| Error::new(Kind::Settings, format!("there is no channel {name}, there are {}", known())))?;
+    make(settings)
+}

@@ -1,0 +1,143 @@
+//! The protocol of channels that have none of their own: JSON with a stamp.
+//!
+//! `X-Timestamp` (seconds since 1970), `X-Nonce` and `X-Stamp`, the HMAC-SHA-256 of `timestamp\nnonce\nbody\n` in base64 with the secret that both sides
+//! have. A notification is a [`ChannelEvent`] in JSON; a call is its own JSON, and its answer a list of facts.
+//!
+//! Invariants
+//! 1. What is not stamped, or stamped long ago, says nothing   (`tests::what_is_not_stamped_lately_says_nothing`).
+
+use crate::{Call, Error, Heard, Kind, Notice, Now, Reply, Request, Response, Settings, seal::Secret};
+use http::{HeaderMap, Method};
+use schema::{ChannelEvent, Moment, time::SECOND};
+use serde_json::{Value, json};
+
+/// How far the time of a stamp may be from ours.
+const FRESH: i64 = 300 * SECOND;
+
+/// One such channel.
+#[derive(Debug)]
+pub struct Signed {
+    name: &'static str,
+    base_url: String,
+    secret: Secret,
+}
+
+impl Signed {
+    /// From its settings; keys: `secret`.
+    pub fn new(name: &'static str, settings: &Settings) -> Result<Self, Error> {
+        Ok(Self { name, base_url: settings.base_url.clone(), secret: Secret::read(settings.key("secret")?)? })
+    }
+
+    fn verify(&self, headers: &HeaderMap, body: &[u8], now: Moment) -> Result<(), Error> {
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let [timestamp, nonce, stamp] = ["X-Timestamp", "X-Nonce", "X-Stamp"].map(header);
+        let text = [timestamp.as_bytes(), b"\n", nonce.as_bytes(), b"\n", body, b"\n"].concat();
+        if !self.secret.stamped(&text, stamp) {
+            return Err(Error::new(Kind::NotGenuine, format!("checking the stamp of {}", self.name)));
+        }
+        let at = timestamp.parse::<i64>().map_err(|error| Error::because(Kind::Malformed, "reading a timestamp", error))?;
+        if Moment(at.saturating_mul(SECOND)).since(now).abs() >= FRESH {
+            return Err(Error::new(Kind::Stale, format!("checking the time of {}", self.name)));
+        }
+        Ok(())
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, body: &[u8]) -> Result<T, Error> {
+        serde_json::from_slice(body).map_err(|error| Error::because(Kind::Malformed, format!("reading what {} says", self.name), error))
+    }
+
+    fn is_its_own(&self, events: Vec<ChannelEvent>) -> Result<Vec<ChannelEvent>, Error> {
+        if events.iter().all(|event| &*event.channel == self.name) {
+            return Ok(events);
+        }
+        Err(Error::new(Kind::Stranger, format!("{} speaks for another channel", self.name)))
+    }
+
+    /// What a notification says.
+    pub fn notified(&self, notice: &Notice<'_>) -> Result<Vec<ChannelEvent>, Error> {
+        self.verify(notice.headers, notice.body, notice.received_at)?;
+        self.is_its_own(vec![self.read(notice.body)?])
+    }
+
+    /// What to answer to one.
+    pub fn reply(outcome: Result<(), &Error>) -> Reply {
+        let content_type = "application/json";
+        match outcome {
+            Ok(()) => Reply { status: 200, content_type, body: r#"{"code":"ok"}"# },
+            Err(error) if matches!(error.kind, Kind::NotGenuine | Kind::Stale) => Reply { status: 401, content_type, body: r#"{"code":"refused"}"# },
+            Err(_) => Reply { status: 400, content_type, body: r#"{"code":"not understood"}"# },
+        }
+    }
+
+    /// A call's request.
+    pub fn request(&self, call: &Call, now: Now<'_>) -> Request {
+        let (path, content): (_, Value) = match call {
+            Call::Open { attempt, amount, subject, expires_at } => {
+                ("open", json!({ "attempt": attempt, "amount": amount, "subject": subject, "expires_at": expires_at }))
+            }
+            Call::Close { attempt } => ("close", json!({ "attempt": attempt })),
+            Call::Query { attempt } => ("query", json!({ "attempt": attempt })),
+            Call::Refund(call) => ("refund", json!(call)),
+        };
+        let (timestamp, body) = (now.moment.0.div_euclid(SECOND).to_string(), content.to_string());
+        let stamp = self.secret.stamp(format!("{timestamp}\n{}\n{body}\n", now.nonce).as_bytes());
+        let headers =
+            vec![("Content-Type", "application/json".to_owned()), ("X-Timestamp", timestamp), ("X-Nonce", now.nonce.to_owned()), ("X-Stamp", stamp)];
+        Request { method: Method::POST, url: format!("{}/{path}", self.base_url), headers, body: body.into_bytes() }
+    }
+
+    /// What an answer says.
+    pub fn answered(&self, call: &Call, response: &Response<'_>) -> Result<Heard, Error> {
+        if response.status != 200 {
+            return Ok(Heard::Later);
+        }
+        self.verify(response.headers, response.body, response.received_at)?;
+        let facts = self.is_its_own(self.read(response.body)?)?;
+        Ok(match call {
+            Call::Close { .. } => Heard::Closed,
+            _ if facts.is_empty() => Heard::Unpaid,
+            _ => Heard::Facts(facts),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::{ChannelFact, Currency, Money};
+
+    fn signed() -> Signed {
+        let keys = [("secret".to_owned(), "0123456789abcdef0123".to_owned())].into();
+        Signed::new("etc", &Settings { keys, ..Settings::default() }).expect("sound")
+    }
+
+    const NOW: Moment = Moment(1_795_399_200 * SECOND);
+
+    fn told(channel: &str, body: Option<&str>, age_s: i64) -> Result<Vec<ChannelEvent>, Kind> {
+        let attempt = "O4426112307VZx3MdpKtIUVlfy701".parse().expect("an attempt");
+        let fact = ChannelFact::Accepted { attempt, transaction: "t".into(), amount: Money::new(500, Currency::Cny) };
+        let text = serde_json::to_string(&ChannelEvent { channel: channel.into(), happened_at: NOW, fact }).expect("it can be written");
+        let timestamp = (NOW.0 / SECOND - age_s).to_string();
+        let stamp = signed().secret.stamp(format!("{timestamp}\nn\n{text}\n").as_bytes());
+        let headers = [("x-timestamp", timestamp), ("x-nonce", "n".to_owned()), ("x-stamp", stamp)];
+        let headers: HeaderMap = headers.into_iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value"))).collect();
+        let body = body.unwrap_or(&text).as_bytes();
+        signed().notified(&Notice { headers: &headers, body, received_at: NOW }).map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn what_is_not_stamped_lately_says_nothing() {
+        assert_eq!(told("etc", None, 0).map(|events| events.len()), Ok(1));
+        assert_eq!(told("etc", None, 299).map(|events| events.len()), Ok(1));
+        assert_eq!(told("etc", None, 300), Err(Kind::Stale));
+        assert_eq!(told("etc", None, -300), Err(Kind::Stale));
+        assert_eq!(told("etc", Some("{}"), 0), Err(Kind::NotGenuine));
+        assert_eq!(told("wechat", None, 0), Err(Kind::Stranger));
+    }
+
+    #[test]
+    fn a_short_secret_is_refused() {
+        let keys = [("secret".to_owned(), "short".to_owned())].into();
+        assert!(Signed::new("etc", &Settings { keys, ..Settings::default() }).is_err());
+    }
+}

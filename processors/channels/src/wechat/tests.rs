@@ -1,0 +1,173 @@
+use super::*;
+use crate::seal::{
+    PrivateKey,
+    tests::{KEY, PUBLIC, WECHAT},
+};
+use schema::{Currency, Money};
+use serde_json::Value;
+
+const API_V3: &str = "0123456789abcdef0123456789abcdef";
+const ATTEMPT: &str = "O4426112307VZx3MdpKtIUVlfy701";
+const NOW: Moment = Moment(1_795_399_200 * SECOND);
+
+fn wechat() -> WeChat {
+    let keys = [("merchant", KEY), ("api_v3", API_V3), ("PUB_KEY_ID_1", PUBLIC)].map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+    let (merchant, base_url, notify_url) = ("1900".to_owned(), "https://wechat.invalid".to_owned(), "https://ours.invalid/notify".to_owned());
+    WeChat::new(&Settings { merchant, app: "wx1".into(), base_url, notify_url, serial: "5157".into(), keys }).expect("sound")
+}
+
+fn headers(signature: &str, timestamp: &str, serial: &str) -> HeaderMap {
+    let texts = [("wechatpay-timestamp", timestamp), ("wechatpay-nonce", "n"), ("wechatpay-signature", signature), ("wechatpay-serial", serial)];
+    texts.into_iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value"))).collect()
+}
+
+fn sign(timestamp: &str, body: &str) -> String {
+    PrivateKey::read(KEY).expect("a key").sign(format!("{timestamp}\nn\n{body}\n").as_bytes()).expect("it signs")
+}
+
+/// A notification as the channel makes it.
+fn notification(event: &str, resource: &Value) -> String {
+    let sealed = Secret::read(API_V3).expect("a secret").seal(resource.to_string().as_bytes(), "abcdefghijkl", "transaction").expect("it seals");
+    let resource = json!({ "algorithm": "AEAD_AES_256_GCM", "ciphertext": sealed, "associated_data": "transaction", "nonce": "abcdefghijkl" });
+    json!({ "id": "1", "event_type": event, "resource_type": "encrypt-resource", "resource": resource }).to_string()
+}
+
+fn told(event: &str, resource: &Value) -> Result<Vec<ChannelEvent>, Kind> {
+    let (body, timestamp) = (notification(event, resource), (NOW.0 / SECOND).to_string());
+    let headers = headers(&sign(&timestamp, &body), &timestamp, "PUB_KEY_ID_1");
+    wechat().notified(&Notice { headers: &headers, body: body.as_bytes(), received_at: NOW }).map_err(|error| error.kind)
+}
+
+fn transaction(more: &[(&str, Value)]) -> Value {
+    let amount = json!({ "total": 500, "payer_total": 400, "currency": "CNY" });
+    let mut paid = json!({ "mchid": "1900", "out_trade_no": ATTEMPT, "transaction_id": "42", "trade_state": "SUCCESS", "amount": amount });
+    for (name, value) in more {
+        paid[*name] = value.clone();
+    }
+    paid
+}
+
+#[test]
+fn the_published_notification_is_opened_and_no_changed_one() {
+    let vectors: Value = serde_json::from_str(WECHAT).expect("JSON");
+    let vectors = vectors["notify"].as_array().expect("a list");
+    assert!(!vectors.is_empty());
+    for vector in vectors {
+        let text = |name: &str| vector[name].as_str().expect("a text");
+        let keys = [("merchant", KEY), ("api_v3", text("apiv3_key")), ("platform", text("certificate_pem"))];
+        let keys = keys.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        let wechat = WeChat::new(&Settings { keys, ..Settings::default() }).expect("sound");
+        let at = Moment(text("timestamp").parse::<i64>().expect("a number") * SECOND);
+        let open = |serial: &str, timestamp: &str, nonce: &str, signature: &str, body: &str, received_at: Moment| {
+            let mut headers = headers(signature, timestamp, serial);
+            headers.insert("wechatpay-nonce", nonce.parse().expect("a value"));
+            wechat.open(&Notice { headers: &headers, body: body.as_bytes(), received_at }).map(|(_, text)| text).map_err(|error| error.kind)
+        };
+        let [serial, timestamp, nonce, signature, body] = ["serial", "timestamp", "nonce", "signature_b64", "body"].map(text);
+        assert_eq!(open(serial, timestamp, nonce, signature, body, at).as_deref(), Ok(text("plaintext").as_bytes()));
+        let not_genuine = Err(Kind::NotGenuine);
+        assert_eq!(open("00", timestamp, nonce, signature, body, at), not_genuine);
+        assert_eq!(open(serial, "1624523847", nonce, signature, body, at), not_genuine);
+        assert_eq!(open(serial, timestamp, "x", signature, body, at), not_genuine);
+        assert_eq!(open(serial, timestamp, nonce, &signature.replacen('a', "b", 1), body, at), not_genuine);
+        assert_eq!(open(serial, timestamp, nonce, signature, &body.replacen("2021", "2022", 1), at), not_genuine);
+        assert_eq!(open(serial, timestamp, nonce, signature, body, at.plus(FRESH)), Err(Kind::Stale));
+    }
+}
+
+#[test]
+fn what_is_stale_strange_or_a_probe_is_refused() {
+    let body = notification("TRANSACTION.SUCCESS", &transaction(&[]));
+    let said = |age_s: i64, signature: Option<&str>| {
+        let timestamp = (NOW.0 / SECOND - age_s).to_string();
+        let genuine = sign(&timestamp, &body);
+        let headers = headers(signature.unwrap_or(&genuine), &timestamp, "PUB_KEY_ID_1");
+        wechat().notified(&Notice { headers: &headers, body: body.as_bytes(), received_at: NOW }).map(|facts| facts.len()).map_err(|error| error.kind)
+    };
+    assert_eq!((said(299, None), said(300, None), said(-300, None)), (Ok(1), Err(Kind::Stale), Err(Kind::Stale)));
+    assert_eq!(said(0, Some("WECHATPAY/SIGNTEST/abc")), Err(Kind::Probe));
+    assert_eq!(told("TRANSACTION.SUCCESS", &transaction(&[("mchid", json!("1901"))])), Err(Kind::Stranger));
+}
+
+#[test]
+fn each_state_is_its_own_fact() {
+    let amount = Money::new(500, Currency::Cny);
+    let attempt: Id = ATTEMPT.parse().expect("an attempt");
+    let (number, own) = (Arc::<str>::from("42"), Arc::<str>::from(ATTEMPT));
+    let parking = ("trade_scene", json!("PARKING"));
+    let state = |word: &str| ("trade_state", json!(word));
+    for (more, expected) in [
+        (vec![], Some(ChannelFact::Succeeded { attempt, transaction: number.clone(), amount })),
+        (vec![state("REFUND")], Some(ChannelFact::Succeeded { attempt, transaction: number, amount })),
+        (vec![state("NOTPAY")], None),
+        (vec![state("PAYERROR")], None),
+        (vec![parking.clone(), state("ACCEPT")], Some(ChannelFact::Accepted { attempt, transaction: own.clone(), amount })),
+        (vec![parking.clone()], Some(ChannelFact::Succeeded { attempt, transaction: own.clone(), amount })),
+        (vec![parking, state("PAY_FAIL")], Some(ChannelFact::Failed { attempt, transaction: own, amount })),
+    ] {
+        let facts = told("TRANSACTION.SUCCESS", &transaction(&more)).expect("it is genuine");
+        assert_eq!(facts.into_iter().map(|event| event.fact).next(), expected, "{more:?}");
+    }
+    assert_eq!(told("TRANSACTION.SUCCESS", &transaction(&[("amount", Value::Null)])), Err(Kind::Malformed));
+    assert_eq!(told("COUPON.USE", &json!({})), Ok(vec![]));
+}
+
+fn refund_call(asks: bool) -> Call {
+    let [refund, order] = ["R4426112307VZx3MdpKtIUVlfy7", &ATTEMPT[..27]].map(|id| id.parse().expect("an id"));
+    let [amount, captured] = [200, 500].map(|minor| Money::new(minor, Currency::Cny));
+    Call::Refund(RefundCall { refund, order, channel: NAME.into(), transaction: "42".into(), amount, tries: 3, captured: Some(captured), asks })
+}
+
+#[test]
+fn a_refund_is_asked_for_under_its_own_number() {
+    let now = Now { moment: NOW, nonce: "abc" };
+    let request = wechat().request(&refund_call(false), now).expect("it signs").expect("it refunds");
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    assert_eq!((&body["out_refund_no"], &body["transaction_id"]), (&json!("R4426112307VZx3MdpKtIUVlfy7"), &json!("42")));
+    assert_eq!(body["amount"], json!({ "refund": 200, "total": 500, "currency": "CNY" }));
+    let authorization = &request.headers.iter().find(|(name, _)| *name == "Authorization").expect("it is signed").1;
+    let signature = authorization.split("signature=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a signature");
+    let text = format!("POST\n/v3/refund/domestic/refunds\n1795399200\nabc\n{}\n", String::from_utf8_lossy(&request.body));
+    assert!(PublicKey::read(PUBLIC).expect("a key").verifies(text.as_bytes(), signature));
+    let asked = wechat().request(&refund_call(true), now).expect("it signs").expect("it asks");
+    assert_eq!((asked.method, asked.url.as_str()), (Method::GET, "https://wechat.invalid/v3/refund/domestic/refunds/R4426112307VZx3MdpKtIUVlfy7"));
+}
+
+#[test]
+fn each_answer_to_a_refund_is_its_own_standing() {
+    let stands = |status: u16, body: &Value| {
+        let (body, timestamp) = (body.to_string(), (NOW.0 / SECOND).to_string());
+        let headers = headers(&sign(&timestamp, &body), &timestamp, "PUB_KEY_ID_1");
+        let response = Response { status, headers: &headers, body: body.as_bytes(), received_at: NOW };
+        match wechat().answered(&refund_call(false), &response).expect("it is genuine") {
+            Heard::Facts(facts) => match &facts[0].fact {
+                ChannelFact::RefundAnswered { succeeded, standing, tries: 3, .. } => Some((*succeeded, *standing)),
+                other => panic!("{other:?}"),
+            },
+            _ => None,
+        }
+    };
+    let answer = |status: &str| json!({ "out_refund_no": "R4426112307VZx3MdpKtIUVlfy7", "out_trade_no": ATTEMPT, "status": status });
+    for (status, body, expected) in [
+        (200, answer("SUCCESS"), Some((true, None))),
+        (200, answer("PROCESSING"), Some((false, Some(Standing::Accepted)))),
+        (200, answer("ABNORMAL"), Some((false, Some(Standing::Abnormal)))),
+        (200, answer("CLOSED"), Some((false, None))),
+        (404, json!({ "code": "RESOURCE_NOT_EXISTS" }), Some((false, Some(Standing::NotFound)))),
+        (403, json!({ "code": "NOT_ENOUGH" }), Some((false, None))),
+        (403, json!({ "code": "USER_ACCOUNT_ABNORMAL" }), Some((false, Some(Standing::Abnormal)))),
+        (429, json!({ "code": "FREQUENCY_LIMITED" }), None),
+        (500, json!({ "code": "SYSTEM_ERROR" }), None),
+    ] {
+        assert_eq!(stands(status, &body), expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_signed_says_nothing() {
+    let headers = headers("AAAA", "1795399200", "PUB_KEY_ID_1");
+    let response = Response { status: 200, headers: &headers, body: b"{\"code_url\":\"weixin://x\"}", received_at: NOW };
+    let open =
+        Call::Open { attempt: ATTEMPT.parse().expect("an attempt"), amount: Money::new(1, Currency::Cny), subject: "p".into(), expires_at: NOW };
+    assert_eq!(wechat().answered(&open, &response).map_err(|error| error.kind), Err(Kind::NotGenuine));
+}
