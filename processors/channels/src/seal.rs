@@ -64,8 +64,8 @@ impl PublicKey {
     pub fn of_certificate(text: &str) -> Result<(String, Self), Error> {
         let (_, der) = unwrap(text)?;
         let certificate = Certificate::from_der(&der).map_err(|_| unusable("a certificate cannot be read"))?;
-        let serial = hex(certificate.tbs_certificate().serial_number().as_bytes()).to_uppercase();
-        let key = certificate.tbs_certificate().subject_public_key_info().to_der().map_err(|_| unusable("a certificate has no key"))?;
+        let serial = hex(certificate.tbs_certificate.serial_number.as_bytes()).to_uppercase();
+        let key = certificate.tbs_certificate.subject_public_key_info.to_der().map_err(|_| unusable("a certificate has no key"))?;
         let info = SubjectPublicKeyInfoRef::from_der(&key).map_err(|_| unusable("a certificate has no key"))?;
         // A serial whose first bit is set has a zero before it in DER, which nobody writes.
         let serial = serial.strip_prefix("00").map_or(serial.clone(), str::to_owned);

@@ -120,8 +120,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
     let payment = |name: &str, fates: Vec<Fate>| {
         let receipt = |(n, fate)| {
             let source = source(&format!("4200{n}"));
-            let refunds = if fate == Fate::Surplus { vec![refunding(refund)] } else { Vec::new() };
-            let provisional = fate == Fate::Reversed;
+            let (refunds, provisional) = (Vec::from_iter((fate == Fate::Surplus).then(|| refunding(refund))), fate == Fate::Reversed);
             (Payment::receipt_key(&source), Receipt { source, amount: FEN, came_at: Moment(at), fate, paid_at: None, provisional, refunds })
         };
         let payment = Payment {
