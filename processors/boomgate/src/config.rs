@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use schema::Journal;
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -41,6 +42,12 @@ pub struct Config {
     /// Probes and metrics.
     #[serde(default)]
     pub http: Http,
+    /// The front doors: where payment channels reach us.
+    #[serde(default)]
+    pub gateway: GatewayAt,
+    /// The payment channels, by their names.
+    #[serde(default)]
+    pub channels: BTreeMap<String, ChannelAt>,
     /// The numbers that bound decisions.
     #[serde(default)]
     pub limits: Limits,
@@ -156,6 +163,32 @@ impl Default for Loop {
 pub struct Http {
     /// `HOST:PORT` for `/live`, `/ready` and `/metrics`; empty for none.
     pub listen: String,
+}
+
+/// The front doors.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewayAt {
+    /// `HOST:PORT` for `/notify/<channel>`; empty for none. TLS is ended before it.
+    pub listen: String,
+}
+
+/// A payment channel. Its keys are files.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChannelAt {
+    /// Our number at the channel.
+    pub merchant: String,
+    /// Our application's number at the channel.
+    pub app: String,
+    /// Where the channel listens, without a slash at the end.
+    pub base_url: String,
+    /// Where the channel reaches us, without a slash at the end: what `gateway.listen` is from outside, and `/notify`.
+    pub notify_url: String,
+    /// The number of our key, where the channel has given it one.
+    pub serial: String,
+    /// Files of keys, by the names that the channel has for them (`processors/channels/src/`, one file each).
+    pub keys: BTreeMap<String, PathBuf>,
 }
 
 /// The numbers that bound decisions.

@@ -59,6 +59,15 @@ impl Parts {
         Follower { bus, store, cache, retention: self.settings.retention }
     }
 
+    /// Another connection to the same broker, as another part of ourselves.
+    pub async fn beside(&self, config: &Config, user: User, name: &str) -> anyhow::Result<Arc<dyn Bus>> {
+        let url = match &self.server {
+            Some(server) => server.lock().await.url(),
+            None => config.nats.url.clone(),
+        };
+        Ok(Arc::new(JetStream::connect(&url, options(config, user, name)).await?))
+    }
+
     /// Ends our own nats-server, if there is one.
     pub async fn stop(&self) {
         if let Some(server) = &self.server {

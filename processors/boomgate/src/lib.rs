@@ -15,6 +15,7 @@ pub mod document;
 pub mod explain;
 pub mod facts;
 pub mod follow;
+pub mod gateway;
 pub mod http;
 pub mod input;
 pub mod live;

@@ -6,7 +6,7 @@ use boomgate::{
     candidates,
     config::Config,
     connect::{self, Parts},
-    deadletter, demo, desk, explain, http, rates, reference, replay,
+    deadletter, demo, desk, explain, gateway, http, rates, reference, replay,
     replica::Readiness,
     run, stock, verify,
 };
@@ -33,7 +33,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs processors until a signal: some of entry, pricing, payment, settlement, or all.
+    /// Runs processors until a signal: some of entry, pricing, payment, settlement, gateway (the front doors), or all.
     Run {
         /// Which.
         #[arg(required = true)]
@@ -406,8 +406,11 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
 }
 
 async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
-    let processors = run::named(names)?;
     let config = Config::read(path)?;
+    let (doors, names): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| *name == gateway::NAME);
+    let has_doors = !doors.is_empty() || (names.iter().any(|name| *name == "all") && !config.gateway.listen.is_empty());
+    anyhow::ensure!(!has_doors || !config.gateway.listen.is_empty(), "the front doors have no address: set gateway.listen");
+    let processors = run::named(&names)?;
     let declared = config.reference_files().map(reference::files::read).transpose()?;
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().context("cannot count")?;
     let shutdown = signalled();
@@ -417,10 +420,27 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
         let address = http::serve(&config.http.listen, names, readiness.clone(), metrics, shutdown.clone()).await?;
         tracing::info!(%address, "probes and metrics");
     }
+    if processors.is_empty() {
+        let (bus, server) = Parts::broker(&config, User::World, "boomgate gateway", true).await?;
+        gateway::open(&config, bus, shutdown).await?.await?;
+        if let Some(mut server) = server {
+            server.stop().await;
+        }
+        return Ok(());
+    }
     let parts = connect::connect(&config, User::Processors, "boomgate run").await?;
+    // They are a part of their own at the broker, with rights of their own.
+    let doors = if has_doors {
+        Some(gateway::open(&config, parts.beside(&config, User::World, "boomgate gateway").await?, shutdown.clone()).await?)
+    } else {
+        None
+    };
     let guard = parts.guard(shutdown.clone());
     if let Some(reference) = reference::begin(parts.jetstream.clone(), declared, shutdown.clone()).await? {
         run::run(processors, parts.with(reference, config.limits()), readiness, shutdown).await;
+    }
+    if let Some(doors) = doors {
+        doors.await?;
     }
     guard.abort();
     parts.stop().await;

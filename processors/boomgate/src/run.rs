@@ -40,10 +40,10 @@ pub struct With {
 }
 
 /// The processors that were named; `all` names all of them.
-pub fn named(names: &[String]) -> anyhow::Result<Vec<&'static Rules>> {
+pub fn named<N: AsRef<str>>(names: &[N]) -> anyhow::Result<Vec<&'static Rules>> {
     let known = || rules::ALL.map(|rules| rules.name).join(", ");
     let mut chosen = Vec::new();
-    for name in names {
+    for name in names.iter().map(AsRef::as_ref) {
         match rules::ALL.into_iter().find(|rules| rules.name == name) {
             _ if name == "all" => chosen.extend(rules::ALL),
             Some(rules) => chosen.push(rules),

@@ -15,6 +15,8 @@ pub enum Kind {
     Stranger,
     /// The channel tries whether signatures are checked: refuse it, and raise no alarm.
     Probe,
+    /// It is genuine and could not be stored: the channel tells it again.
+    NotStored,
     /// A key or setting of ours is not what it should be.
     Settings,
 }
@@ -41,6 +43,7 @@ impl Kind {
             Self::Stale => "stale",
             Self::Stranger => "stranger",
             Self::Probe => "probe",
+            Self::NotStored => "not_stored",
             Self::Settings => "settings",
         }
     }
@@ -52,6 +55,7 @@ impl Kind {
             Self::Stale => "its time is too far from ours; nothing was changed; check the clock if it is genuine",
             Self::Stranger => "it is about another merchant; nothing was changed; check the merchant in the configuration if it is ours",
             Self::Probe => "the channel tries whether signatures are checked; it was refused, as it should be",
+            Self::NotStored => "it could not be stored; nothing was changed, and the channel tells it again",
             Self::Settings => "a key or setting of this channel is wrong; see the configuration",
         }
     }

@@ -31,7 +31,6 @@ pub use wechat::WeChat;
 
 use http::{HeaderMap, Method};
 use schema::{ChannelEvent, Id, Moment, Money, RefundCall};
-use serde::Deserialize;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// A notification as it came.
@@ -152,9 +151,8 @@ pub trait Channel: Send + Sync + fmt::Debug {
     fn answered(&self, call: &Call, response: &Response<'_>) -> Result<Heard, Error>;
 }
 
-/// What a channel needs to know. Keys are files: their text never stands in the configuration.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// What a channel needs to know.
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Our number at the channel.
     pub merchant: String,
@@ -166,8 +164,7 @@ pub struct Settings {
     pub notify_url: String,
     /// The number of our key, where the channel has given it one.
     pub serial: String,
-    /// Texts of keys by their names, read from the files that the configuration names.
-    #[serde(skip)]
+    /// Texts of keys by their names.
     pub keys: BTreeMap<String, String>,
 }
 

@@ -65,6 +65,7 @@ impl Signed {
         match outcome {
             Ok(()) => Reply { status: 200, content_type, body: r#"{"code":"ok"}"# },
             Err(error) if matches!(error.kind, Kind::NotGenuine | Kind::Stale) => Reply { status: 401, content_type, body: r#"{"code":"refused"}"# },
+            Err(error) if error.kind == Kind::NotStored => Reply { status: 503, content_type, body: r#"{"code":"again"}"# },
             Err(_) => Reply { status: 400, content_type, body: r#"{"code":"not understood"}"# },
         }
     }

@@ -247,7 +247,9 @@ impl Channel for WeChat {
             Err(error) if matches!(error.kind, Kind::NotGenuine | Kind::Probe | Kind::Stale) => {
                 Reply { status: 401, content_type, body: r#"{"code":"FAIL","message":"signature refused"}"# }
             }
-            Err(error) if error.kind == Kind::Settings => Reply { status: 500, content_type, body: r#"{"code":"FAIL","message":"try again"}"# },
+            Err(error) if matches!(error.kind, Kind::Settings | Kind::NotStored) => {
+                Reply { status: 500, content_type, body: r#"{"code":"FAIL","message":"try again"}"# }
+            }
             Err(_) => Reply { status: 400, content_type, body: r#"{"code":"FAIL","message":"not understood"}"# },
         }
     }

@@ -1,0 +1,14 @@
+//! The front doors: what comes over HTTP, checked, and stored before it is answered.
+//!
+//! Invariants
+//! 1. What is answered as handled is stored   (`webhook::tests::a_notification_is_answered_once_its_fact_is_stored`).
+//! 2. What is not genuine, fresh and ours changes nothing   (`webhook::tests::what_is_not_genuine_changes_nothing`).
+//! 3. Nobody holds more than a bounded part of us, for longer than a bounded time   (`doors::tests`).
+//!
+//! Not here: what a channel's words mean (`channels`), which money counts (`rules::payment`).
+
+pub mod doors;
+pub mod webhook;
+
+pub use doors::{Limits, serve};
+pub use webhook::Webhooks;

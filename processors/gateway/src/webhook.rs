@@ -1,0 +1,125 @@
+//! What payment channels tell us: `POST /notify/<channel>`.
+//!
+//! Invariants
+//! 1. A channel reads that it was handled only once the fact is stored   (`tests::a_notification_is_answered_once_its_fact_is_stored`).
+//! 2. What is not genuine, fresh and about our merchant changes nothing, and is counted   (`tests::what_is_not_genuine_changes_nothing`).
+//! 3. What cannot be stored is not answered as handled: the channel tells it again   (`tests::what_cannot_be_stored_is_told_again`).
+//! 4. Genuine money for a number that is none of ours is kept for a person   (`tests::money_for_a_number_that_is_not_ours_is_kept`).
+
+use crate::doors::Limits;
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use bytes::Bytes;
+use channels::{Channel, Error, Kind, Notice, Reply};
+use schema::{
+    ChannelEvent, Moment,
+    wire::{self, Format},
+};
+use std::{collections::BTreeMap, sync::Arc};
+use streams::{Bus, Message};
+use tokio::{sync::Semaphore, time::timeout};
+
+/// Where channels are heard.
+#[derive(Clone)]
+pub struct Webhooks(Arc<Inner>);
+
+struct Inner {
+    bus: Arc<dyn Bus>,
+    channels: BTreeMap<&'static str, Arc<dyn Channel>>,
+    clock: fn() -> Moment,
+    limits: Limits,
+    room: Semaphore,
+}
+
+/// The message of a fact. One of a number that is none of ours goes to the dead letters from there, whole.
+pub fn message(event: &ChannelEvent) -> Message {
+    let subject = event.subject().unwrap_or_else(|| format!("CHANNEL.0.{}.{}", event.channel, event.kind()));
+    let headers = BTreeMap::from([
+        (wire::CONTENT_TYPE.into(), Format::MessagePack.content_type().into()),
+        // The same fact again within minutes costs nothing; later it is found by its key.
+        ("Nats-Msg-Id".into(), event.key()),
+    ]);
+    Message { subject, payload: wire::encode(Format::MessagePack, event).into(), headers }
+}
+
+impl Webhooks {
+    /// Hears these channels, by this clock.
+    pub fn new(bus: Arc<dyn Bus>, channels: impl IntoIterator<Item = Arc<dyn Channel>>, clock: fn() -> Moment, limits: Limits) -> Self {
+        let channels = channels.into_iter().map(|channel| (channel.name(), channel)).collect();
+        Self(Arc::new(Inner { bus, channels, clock, room: Semaphore::new(limits.under_way_max), limits }))
+    }
+
+    /// The routes.
+    pub fn router(self) -> Router {
+        Router::new().route("/notify/{channel}", post(notify)).with_state(self)
+    }
+}
+
+async fn notify(State(Webhooks(doors)): State<Webhooks>, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Response {
+    let Some(channel) = doors.channels.get(name.as_str()) else { return StatusCode::NOT_FOUND.into_response() };
+    let counted =
+        |outcome: &'static str| metrics::counter!("boomgate_notifications_total", "channel" => channel.name(), "outcome" => outcome).increment(1);
+    let Ok(_room) = doors.room.try_acquire() else {
+        counted("busy");
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if told.is_some_and(|length| length > doors.limits.body_bytes_max) {
+        counted("too_large");
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    }
+    let body = match timeout(doors.limits.read_wait, axum::body::to_bytes(body, doors.limits.body_bytes_max)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            counted("too_large");
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        }
+        Err(_) => {
+            counted("slow");
+            return StatusCode::REQUEST_TIMEOUT.into_response();
+        }
+    };
+    let handled = handle(&doors, &**channel, &headers, &body).await;
+    match &handled {
+        Ok(()) => counted("stored"),
+        Err(error) => {
+            counted(error.kind.name());
+            // Whoever likes can send what is not genuine: that is no alarm, but it is told.
+            if error.kind == Kind::Probe {
+                tracing::debug!(channel = channel.name(), "a probe was refused");
+            } else {
+                tracing::warn!(channel = channel.name(), %error, "a notification was refused");
+            }
+        }
+    }
+    answer(channel.reply(handled.as_ref().copied()))
+}
+
+async fn handle(doors: &Inner, channel: &dyn Channel, headers: &HeaderMap, body: &Bytes) -> Result<(), Error> {
+    let facts = channel.notified(&Notice { headers, body, received_at: (doors.clock)() })?;
+    for fact in &facts {
+        let not_stored = |why: String| Error::because(Kind::NotStored, format!("storing what {} says", channel.name()), why);
+        let stored = timeout(doors.limits.store_wait, doors.bus.publish(message(fact))).await;
+        stored.map_err(|late| not_stored(late.to_string()))?.map_err(|error| not_stored(error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn answer(Reply { status, content_type, body }: Reply) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, body).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+#[cfg(test)]
+mod tests;
