@@ -534,6 +534,9 @@ impl<'a> Stays<'a> {
 
     fn lost(&mut self, event: &DeskEvent, province: Province, who: &Credential) -> Result<Vec<SessionEvent>, Note> {
         let car = (event.lot, who.clone());
+        if self.waiting.contains_key(&car) && self.inside.contains_key(&car) {
+            return Err(Note::AlreadyInside);
+        }
         let (waiting, departure) = self.waiting.remove(&car).ok_or(Note::Unknown)?;
         let day = self.world.lot(&event.lot).map_or_else(|| departure.left_at.utc_day(), |lot| lot.zone.day(departure.left_at));
         let session = id::derive(Kind::Session, Place { province, day, partition: self.partition }, &["lost", waiting.as_str()]);

@@ -112,6 +112,10 @@ fn leave(session: &Session, departure: Departure, terms: Option<Box<Terms>>) -> 
 
 fn lost(view: &dyn View, facts: &Facts, event: &DeskEvent, who: &Credential, lot: &LotReference) -> Result<Vec<SessionEvent>, Note> {
     let exit = waiting(view, event.lot, who).ok_or(Note::Unknown)?;
+    // It has come in since it stood there, if that was it: whose ticket was lost a person has to find out.
+    if inside(view, event.lot, who).is_some() {
+        return Err(Note::AlreadyInside);
+    }
     let departure = exit.departure.clone();
     let place = Place { province: lot.declared.province, day: lot.zone.day(departure.left_at), partition: Partition::of_lot(event.lot.as_str()) };
     let session = id::derive(Kind::Session, place, &["lost", exit.waiting.as_str()]);

@@ -105,6 +105,7 @@ fn what_is_done_by_hand_has_its_outcome() {
         ("50 out A, 60 lost A", "waiting, opened+leaving", 1),
         ("50 out! A, 60 lost A", "waiting, opened+leaving+gone", 0),
         ("60 lost A", "Unknown", 0),
+        ("50 out A, 55 in A, 60 lost A, 90 out A", "waiting, opened, AlreadyInside, leaving", 1),
         ("0 in A, 60 lost A", "opened, Unknown", 1),
     ] {
         let (trial, said) = day(script);
