@@ -22,7 +22,7 @@ pub use stats::{Count, Latency, Sample, Stats, histogram, micros};
 use crate::city::{Action, Fate, Plan, Step};
 use schema::{
     DeskEvent, Event, GateKind, Journal, Moment, RefundCall,
-    journal::OrderEvent,
+    journal::{OrderEvent, PaymentEvent},
     wire::{self, Format},
 };
 use std::{
@@ -115,7 +115,8 @@ impl World {
                 calls = listen_again(&part.bus, "refund.>").await;
             }
         });
-        background.spawn(pay_orders(shared.clone(), pace.clone()));
+        background.spawn(pay_orders(shared.clone(), pace.clone(), Journal::Order, &["priced", "reopened"]));
+        background.spawn(pay_orders(shared.clone(), pace.clone(), Journal::Payment, &["reversed"]));
         Ok(Self { shared, pace, background })
     }
 
@@ -248,15 +249,26 @@ async fn answer_refund(shared: Arc<Shared>, payload: bytes::Bytes) {
     send(&shared.bus, &shared.stats, message).await;
 }
 
-async fn pay_orders(shared: Arc<Shared>, pace: Pace) {
+/// What drivers pay because of an event.
+fn payments(event: &Event, now: Moment) -> Vec<Message> {
+    match event {
+        Event::Order(OrderEvent::Reopened { order, amount, .. }) => vec![channels::pay_debt(*order, *amount, now)],
+        Event::Order(order) => channels::pay(order, now),
+        // It had failed before it could pay anything: its driver still stands there.
+        Event::Payment(PaymentEvent::Reversed { bill, amount, applied: false, .. }) => vec![channels::pay_debt(bill.order, *amount, now)],
+        _ => Vec::new(),
+    }
+}
+
+async fn pay_orders(shared: Arc<Shared>, pace: Pace, journal: Journal, kinds: &[&str]) {
     let reader = Reader {
-        stream: Journal::Order.stream().into(),
+        stream: journal.stream().into(),
         durable: pace.reader.clone(),
-        filters: vec!["ORDER.*.*.priced".into(), "ORDER.*.*.reopened".into()],
+        filters: kinds.iter().map(|kind| format!("{}.*.*.{kind}", journal.stream())).collect(),
         ack_wait: Duration::from_secs(30),
         ack_pending_max: 2_000,
     };
-    let mut payments = JoinSet::new();
+    let mut paying = JoinSet::new();
     loop {
         let Ok(mut intake) = shared.bus.consume(reader.clone()).await else {
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -264,18 +276,13 @@ async fn pay_orders(shared: Arc<Shared>, pace: Pace) {
         };
         // An error of a fetch is a broker that went away: open the consumer again.
         while let Ok(deliveries) = intake.fetch(200, Duration::from_secs(2)).await {
-            while payments.try_join_next().is_some() {}
+            while paying.try_join_next().is_some() {}
             for delivery in deliveries {
                 let (shared, pay_after) = (shared.clone(), pace.pay_after);
-                payments.spawn(async move {
+                paying.spawn(async move {
                     let content_type = delivery.stored.headers.get(wire::CONTENT_TYPE).map(String::as_str);
-                    if let Ok(recorded) = wire::decode_recorded(Journal::Order, content_type, &delivery.stored.payload)
-                        && let Event::Order(order) = &recorded.event
-                    {
-                        let messages = match order {
-                            OrderEvent::Reopened { order, amount, .. } => vec![channels::pay_debt(*order, *amount, shared.now())],
-                            order => channels::pay(order, shared.now()),
-                        };
+                    if let Ok(recorded) = wire::decode_recorded(journal, content_type, &delivery.stored.payload) {
+                        let messages = payments(&recorded.event, shared.now());
                         if !messages.is_empty() {
                             tokio::time::sleep(pay_after).await;
                         }
