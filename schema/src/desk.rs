@@ -71,7 +71,8 @@ pub enum Says {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         open: bool,
     },
-    /// A car that is inside was read wrongly, or came at another time. An exit that waits for its entry under the right plate has it then.
+    /// A car that is inside was read wrongly, or came at another time. An exit that waits for its entry under the right plate has it then. Of a stay
+    /// that is over the price is found anew: what was paid too much goes back, what is lacking is owed.
     Corrected {
         /// Under what it is known.
         who: Credential,
@@ -81,6 +82,9 @@ pub enum Says {
         /// When it really came; left out: that is right.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         entered_at: Option<Moment>,
+        /// Which stay, where its car has gone; left out: the one that is inside.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stay: Option<Id>,
     },
     /// A car was found inside, or was not, when the lot was looked through. What is known already changes nothing; what differs becomes an entry or
     /// an exit that no device saw, at the moment of saying.
@@ -213,21 +217,27 @@ impl DeskEvent {
             }
             Says::LetThrough { who, .. } => who.iter_mut().try_for_each(identify)?,
             Says::Corrected { is: None, entered_at: None, .. } => return Err("nothing is corrected: say what it is, or entered_at".into()),
-            Says::Corrected { who, is, .. } => {
+            Says::Corrected { who, is, stay, .. } => {
                 identify(who)?;
                 is.iter_mut().try_for_each(identify)?;
+                if let Some(stay) = stay {
+                    of_this_desk(self.lot, "stay", stay)?;
+                }
             }
             Says::Lost { who } | Says::Stock { who, .. } => identify(who)?,
             Says::Refund { amount, .. } if amount.minor <= 0 => return Err(format!("{amount} are to go back: an amount above zero")),
             Says::Refund { order, .. } | Says::Approved { order, .. } | Says::RefundSettled { order, .. } => {
-                let place = id::place(order.as_str()).ok_or_else(|| format!("{order} is no order of ours"))?;
-                if place.partition != Partition::of_lot(self.lot.as_str()) {
-                    return Err(format!("order {order} is not of lot {}: say it at its own lot's desk", self.lot));
-                }
+                of_this_desk(self.lot, "order", order)?;
             }
         }
         Ok(self)
     }
+}
+
+fn of_this_desk(lot: LotId, what: &str, id: &Id) -> Result<(), String> {
+    let place = id::place(id.as_str()).ok_or_else(|| format!("{id} is no {what} of ours"))?;
+    let is_of_lot = place.partition == Partition::of_lot(lot.as_str());
+    if is_of_lot { Ok(()) } else { Err(format!("{what} {id} is not of lot {lot}: say it at its own lot's desk")) }
 }
 
 fn sound(validation: &Validation) -> Result<(), String> {
@@ -328,7 +338,7 @@ mod tests {
         let (who, lane) = (Credential::plate("粤b·12345", Colour::Blue), name("out"));
         let off = |kind| Says::Validated { who: who.clone(), validation: Validation { id: "v-1".into(), bearer: "cinema".into(), kind } };
         let through = |way, who, open| Says::LetThrough { lane, way, who, at: None, open };
-        let right = |is, entered_at| Says::Corrected { who: who.clone(), is, entered_at };
+        let right = |is, entered_at| Says::Corrected { who: who.clone(), is, entered_at, stay: None };
         for (says, part) in [
             (off(ValidationKind::Percent { percent: 100 }), ""),
             (off(ValidationKind::Percent { percent: 101 }), "101 percent"),

@@ -305,13 +305,17 @@ pub struct Session {
     /// Until when it crosses the lane, or its space is free again; none where it has, or need not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passes_by: Option<Moment>,
+    /// Who put it right after it was over, where somebody did, and the id of what was said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<Box<(EventId, Said)>>,
 }
 
 impl Session {
     /// What its next price depends on, beside its times and its right.
     pub fn terms(&self) -> Option<Box<Terms>> {
         let before = self.asked.as_ref().map(|asked| (self.sequence, asked.left_at));
-        let terms = Terms { paid: self.prepaid.clone(), validations: self.validations.clone(), before, gone: self.gone, lost: self.lost };
+        let (paid, validations, corrected) = (self.prepaid.clone(), self.validations.clone(), self.corrected.clone());
+        let terms = Terms { paid, validations, before, gone: self.gone, lost: self.lost, corrected };
         (terms != Terms::default()).then(|| Box::new(terms))
     }
 }
@@ -367,13 +371,21 @@ pub struct Order {
     /// Whether its car has gone while it waited.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,
+    /// What of what paid it was found to be too much, in minor units.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub overpaid: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+const fn is_zero(minor: &i64) -> bool {
+    *minor == 0
 }
 
 impl Order {
     /// One of which nothing but its question is known.
     pub fn of(order: Id, stay: Stay, departure: Departure, inside: Option<u32>) -> Self {
         let (quote, paid, question, replaces, replaced_by) = (None, None, None, None, None);
-        Self { order, stay, departure, quote, paid, inside, question, replaces, replaced_by, cancelled: false, gone: false }
+        Self { order, stay, departure, quote, paid, inside, question, replaces, replaced_by, cancelled: false, gone: false, overpaid: 0 }
     }
 
     /// Whether money can still settle it.

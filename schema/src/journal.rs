@@ -159,6 +159,7 @@ impl Event {
                 OrderEvent::Unpriced { .. } => "unpriced",
                 OrderEvent::Paid { .. } => "paid",
                 OrderEvent::Reopened { .. } => "reopened",
+                OrderEvent::Overpaid { .. } => "overpaid",
                 OrderEvent::Owed { .. } => "owed",
                 OrderEvent::Noted { .. } => "noted",
             },
@@ -200,6 +201,7 @@ impl Event {
                 OrderEvent::Priced { stay, .. } | OrderEvent::Unpriced { stay, .. } => stay.province,
                 OrderEvent::Withdrawn { question, .. } | OrderEvent::Overtaken { question, .. } => question.stay.province,
                 OrderEvent::Paid { province, .. }
+                | OrderEvent::Overpaid { province, .. }
                 | OrderEvent::Owed { province, .. }
                 | OrderEvent::Reopened { province, .. }
                 | OrderEvent::Cancelled { province, .. }
@@ -337,6 +339,9 @@ pub struct Terms {
     /// Whether nobody knows when it came: it costs what a lost ticket does.
     #[serde(default, skip_serializing_if = "is_default")]
     pub lost: bool,
+    /// Who put the stay right after it was over, where somebody did, and the id of what was said: what was paid too much goes back then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<Box<(EventId, Said)>>,
 }
 
 /// A price that is asked for.
@@ -678,6 +683,9 @@ pub enum SessionEvent {
         /// The exit that waited for this entry, if one did: `leaving` follows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         releases: Option<Id>,
+        /// Whether its car has gone.
+        #[serde(default, skip_serializing_if = "is_default")]
+        gone: bool,
     },
     /// Nothing was to be done.
     Noted {
@@ -902,6 +910,21 @@ pub enum OrderEvent {
         province: Province,
         /// What is due.
         amount: Money,
+    },
+    /// An order was paid, and its stay costs less since it was put right: the rest goes back.
+    Overpaid {
+        /// The order.
+        order: Id,
+        /// The session that it belongs to.
+        session: Id,
+        /// Its province.
+        province: Province,
+        /// What goes back.
+        amount: Money,
+        /// Who put it right.
+        by: Said,
+        /// What was said, by its id.
+        said: EventId,
     },
     /// The car has gone and has not paid.
     Owed {

@@ -162,7 +162,7 @@ pub const PROCESSORS: [Processor; 4] = [
         sources: &[
             Source { stream: "CHANNEL", kinds: &[] },
             Source { stream: "DESK", kinds: &["refund", "approved", "refund_settled"] },
-            Source { stream: "ORDER", kinds: &["priced", "withdrawn"] },
+            Source { stream: "ORDER", kinds: &["priced", "withdrawn", "overpaid"] },
         ],
     },
     Processor {

@@ -291,7 +291,7 @@ fn by_hand(fate: Fate, entry: &GateEvent, who: &Credential, left_at: Moment, vis
             let at = entry.seen_at;
             (at, Says::LetThrough { lane: entry.lane, way: GateKind::Entry, who: Some(who), at: Some(at), open: true })
         }
-        Fate::Misread => (left_at.plus(30 * SECOND), Says::Corrected { who: entry.credential.clone(), is: Some(who), entered_at: None }),
+        Fate::Misread => (left_at.plus(30 * SECOND), Says::Corrected { who: entry.credential.clone(), is: Some(who), entered_at: None, stay: None }),
         _ => (left_at.plus(30 * SECOND), Says::Lost { who }),
     }
 }

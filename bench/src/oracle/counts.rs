@@ -169,6 +169,7 @@ impl Counts {
             OrderEvent::Paid { .. } => self.orders_paid += 1,
             OrderEvent::Reopened { .. } => self.orders_reopened += 1,
             OrderEvent::Owed { .. }
+            | OrderEvent::Overpaid { .. }
             | OrderEvent::Withdrawn { .. }
             | OrderEvent::Overtaken { .. }
             | OrderEvent::Cancelled { .. }

@@ -45,7 +45,7 @@ impl Asks {
         let before = self.newest.as_ref().map(|asked| (self.count, asked.left_at));
         self.count += 1;
         self.newest = Some(departure.clone());
-        let terms = Terms { paid: self.paid.clone(), validations: self.validations.clone(), before, gone, lost: self.lost };
+        let terms = Terms { paid: self.paid.clone(), validations: self.validations.clone(), before, gone, lost: self.lost, corrected: None };
         (self.count, (terms != Terms::default()).then(|| Box::new(terms)))
     }
 }
@@ -408,7 +408,9 @@ impl<'a> Stays<'a> {
             // What is said of money is no business of a stay.
             Says::Refund { .. } | Says::Approved { .. } | Says::RefundSettled { .. } => return Vec::new(),
             Says::Validated { who, validation } => Some(self.validated(event, who, validation)),
-            Says::Corrected { who, is, entered_at } => Some(self.corrected(event, stored_at, who, (is.as_ref(), *entered_at))),
+            // The city puts no stay right that is over.
+            Says::Corrected { stay: Some(_), .. } => Some(Err(Note::Unknown)),
+            Says::Corrected { who, is, entered_at, stay: None } => Some(self.corrected(event, stored_at, who, (is.as_ref(), *entered_at))),
             Says::Lost { who } => Some(self.lost(event, province, who)),
             Says::LetThrough { lane, way, who, at, open } => {
                 let crossed = (*lane, *way, who.as_ref(), at.unwrap_or(event.said_at), *open);
@@ -506,7 +508,7 @@ impl<'a> Stays<'a> {
         let releases = self.waiting.get(&new_car).filter(|(_, exit)| departure.is_none() && exit.left_at >= stay.entered_at).cloned();
         let (waiting, by) = (releases.as_ref().map(|(waiting, _)| *waiting), event.said());
         let (was, came_at) = (old.credential, old.entered_at);
-        let mut events = vec![SessionEvent::Corrected { stay: stay.clone(), was, came_at, by, releases: waiting }];
+        let mut events = vec![SessionEvent::Corrected { stay: stay.clone(), was, came_at, by, releases: waiting, gone: false }];
         let Some((_, exit)) = releases else {
             self.inside.insert(new_car.clone(), (stay, departure));
             events.extend(self.again(&new_car));

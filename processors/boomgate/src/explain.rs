@@ -178,7 +178,9 @@ fn ids(event: &Event) -> Vec<Id> {
             OrderEvent::Withdrawn { order, by, question } | OrderEvent::Overtaken { order, by, question } => {
                 vec![*order, *by, question.stay.session]
             }
-            OrderEvent::Paid { order, session, .. } | OrderEvent::Owed { order, session, .. } => vec![*order, *session],
+            OrderEvent::Paid { order, session, .. } | OrderEvent::Overpaid { order, session, .. } | OrderEvent::Owed { order, session, .. } => {
+                vec![*order, *session]
+            }
             OrderEvent::Cancelled { order, .. }
             | OrderEvent::Gone { order, .. }
             | OrderEvent::Reopened { order, .. }

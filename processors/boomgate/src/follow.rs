@@ -296,8 +296,8 @@ fn parts(recorded: &Recorded) -> Said {
     match event {
         SessionEvent::Opened { stay, marks, .. } => present(stay, marks.right.as_ref().map(|right| right.id), recorded.at),
         SessionEvent::Owed { stay, order, amount, operator } => arrear(stay, (*order, *amount, *operator), recorded.at),
-        SessionEvent::Closed { stay, order, gone: true, .. } => {
-            let removed = Part { id: part_id(order), at: recorded.at, what: What::Removed(fact::Kind::Arrears) };
+        SessionEvent::Closed { stay, gone: true, .. } => {
+            let removed = Part { id: debt_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Arrears) };
             vec![(stay.credential.clone(), removed)]
         }
         SessionEvent::Closed { stay, .. }
@@ -306,6 +306,10 @@ fn parts(recorded: &Recorded) -> Said {
         | SessionEvent::Gone { stay, .. } => {
             let removed = Part { id: presence_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Presence) };
             concerned(stay).map(|credential| (credential.clone(), removed.clone())).collect()
+        }
+        // It is not here any more; what it owes, if anything, is said again.
+        SessionEvent::Corrected { stay, was, gone: true, .. } => {
+            vec![(was.clone(), Part { id: debt_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Arrears) })]
         }
         SessionEvent::Corrected { stay, was, .. } => {
             let removed = Part { id: presence_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Presence) };
@@ -356,11 +360,16 @@ fn concerned(stay: &Stay) -> impl Iterator<Item = &Credential> {
 
 fn arrear(stay: &Stay, (order, amount, operator): (Id, Money, OperatorId), at: Moment) -> Said {
     let what = What::Arrear(Arrear { order, operator, lot: stay.lot, amount });
-    vec![(stay.credential.clone(), Part { id: part_id(&order), at, what })]
+    vec![(stay.credential.clone(), Part { id: debt_id(stay), at, what })]
 }
 
 fn presence_id(stay: &Stay) -> PartId {
     part_id(&stay.session)
+}
+
+/// A stay owes one thing at a time.
+fn debt_id(stay: &Stay) -> PartId {
+    format!("A{}", stay.session.as_str().get(1..).unwrap_or_default()).parse().expect("as long as a session's id")
 }
 
 fn part_id(id: &Id) -> PartId {

@@ -88,8 +88,9 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
         Body::Desk(event) => desk::decide(view, facts, input, event),
         Body::Tick(key) => never_crossed(view, input, key).into_iter().collect(),
         Body::Journal(_) | Body::Channel(_) => {
-            let closed = settled(input).map(|settled| close(view, facts, input, &settled));
-            let one = closed.or_else(|| owed(view, facts, input)).map(|event| vec![event]);
+            let closed = settled(input)
+                .map(|settled| hand::paid_meanwhile(view, facts, &settled).unwrap_or_else(|| vec![close(view, facts, input, &settled)]));
+            let one = closed.or_else(|| owed(view, facts, input).map(|event| vec![event]));
             one.or_else(|| prepay::paid(view, facts, input)).unwrap_or_default()
         }
     };
@@ -392,6 +393,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             validations: Vec::new(),
             lost: marks.lost.is_some(),
             passes_by: *passes_by,
+            corrected: None,
         })),
         (Table::Sessions, SessionEvent::Asked { departure, sequence, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { asked: Some(departure.clone()), sequence: *sequence, ..*session }))
@@ -405,9 +407,10 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         (Table::Sessions, SessionEvent::Corrected { stay, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stay: stay.clone(), ..*session }))
         }
-        (Table::Sessions, SessionEvent::Leaving { departure, sequence, .. }, Some(Entity::Session(session))) => {
+        (Table::Sessions, SessionEvent::Leaving { departure, sequence, terms, .. }, Some(Entity::Session(session))) => {
             let (asked, departure) = (Some(departure.clone()), Some(departure.clone()));
-            Entity::Session(Box::new(Session { stage: Stage::Leaving, departure, asked, sequence: *sequence, ..*session }))
+            let corrected = terms.as_ref().and_then(|terms| terms.corrected.clone());
+            Entity::Session(Box::new(Session { stage: Stage::Leaving, departure, asked, sequence: *sequence, corrected, ..hand::reopened(*session) }))
         }
         (Table::Sessions, SessionEvent::Passed { .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { passes_by: None, ..*session }))

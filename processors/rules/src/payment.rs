@@ -32,7 +32,7 @@ fn concerns(body: &Body) -> bool {
         Body::Desk(event) => event.says.is_of_money(),
         Body::Journal(recorded) => match &recorded.event {
             Event::Order(OrderEvent::Priced { quote, .. }) => !quote.total.is_zero(),
-            Event::Order(OrderEvent::Withdrawn { .. }) => true,
+            Event::Order(OrderEvent::Withdrawn { .. } | OrderEvent::Overpaid { .. }) => true,
             _ => false,
         },
         Body::Gate(_) => false,
@@ -46,7 +46,7 @@ fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
         Body::Desk(event) => refund::order_of(event),
         Body::Tick(key) => return vec![*key],
         Body::Journal(recorded) => match &recorded.event {
-            Event::Order(OrderEvent::Withdrawn { order, .. }) => Some(*order),
+            Event::Order(OrderEvent::Withdrawn { order, .. } | OrderEvent::Overpaid { order, .. }) => Some(*order),
             _ => None,
         },
         Body::Gate(_) => None,
@@ -66,6 +66,9 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
                 expect(known(*order), facts, input, &Bill { order: *order, lot: Some(stay.lot), day }, quote.total)
             }
             Event::Order(OrderEvent::Withdrawn { order, .. }) => vec![withdraw(known(*order), *order)],
+            Event::Order(OrderEvent::Overpaid { order, amount, by, said, .. }) => {
+                vec![refund::overpaid(known(*order), facts, input, (*order, *amount), (said, by))]
+            }
             _ => Vec::new(),
         },
         Body::Channel(event) => {
@@ -85,7 +88,7 @@ fn ordered<'a>(known: impl Fn(Id) -> Option<&'a Payment>, facts: &Facts, input: 
     vec![match &event.says {
         Says::Refund { channel, transaction, amount, .. } => {
             let source = Source { channel: channel.clone(), transaction: transaction.clone() };
-            refund::want(payment, facts, input, event, &source, *amount)
+            refund::want(payment, facts, input, (&event.id, event.said()), &source, *amount)
         }
         Says::Approved { refund, .. } => refund::approve(payment, facts, input, event, refund),
         Says::RefundSettled { refund, back, .. } => refund::settle_by_hand(payment, facts, input, *refund, *back),

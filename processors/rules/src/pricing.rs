@@ -9,6 +9,9 @@
 //! 5. Of a stay one order at most can be paid at any time: a new one waits until `payment` has withdrawn the one before
 //!    (`tests::a_stay_has_one_order_that_can_be_paid`).
 //!
+//! 6. Of a stay that is put right after it was paid no more goes back than it costs less, however often that is done
+//!    (`entry::prepay::tests::a_stay_that_is_over_is_priced_again`).
+//!
 //! Not here: the arithmetic (`quote`), which success pays (`payment`).
 
 use crate::{
@@ -16,11 +19,13 @@ use crate::{
     quote::{self, quote, segments},
 };
 use schema::{
-    Effect, Entity, Event, Id, Journal, Key, LaneCommand, Moment, Money, Partition, Recorded, Table, Verdict,
+    Effect, Entity, Event, EventId, Id, Journal, Key, LaneCommand, Moment, Money, Partition, Recorded, Table, Verdict,
+    desk::Said,
     entity::Order,
     id::{self, Kind, Place, Province},
-    journal::{Departure, Note, OrderEvent, PaymentEvent, Prepays, Question, SessionEvent, Source, Stay, Terms},
+    journal::{Departure, LineKind, Note, OrderEvent, PaymentEvent, Prepays, Question, Quote, QuoteLine, SessionEvent, Source, Stay, Terms},
 };
+use std::collections::BTreeSet;
 
 /// The processor `pricing`.
 pub const RULES: Rules = Rules { name: "pricing", journal: Journal::Order, concerns, needs, wants: nothing, decide, touches, evolve, effects };
@@ -42,7 +47,12 @@ fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
             Some(bill.order)
         }
         Event::Session(SessionEvent::Gone { stay, asked: Some((sequence, asked_at)), .. }) => Some(order_of(facts, stay, *asked_at, *sequence)),
-        Event::Session(SessionEvent::Asked { stay, terms, .. } | SessionEvent::Leaving { stay, terms, .. }) => before(facts, stay, terms.as_deref()),
+        Event::Session(SessionEvent::Asked { stay, terms, .. } | SessionEvent::Leaving { stay, terms, .. }) => {
+            let put_right = terms.as_deref().filter(|terms| terms.corrected.is_some());
+            let paid = put_right.into_iter().flat_map(|terms| &terms.paid).filter_map(|paid| paid.id.parse().ok());
+            let orders: BTreeSet<Id> = before(facts, stay, terms.as_deref()).into_iter().chain(paid).collect();
+            return orders.into_iter().filter_map(|order| Key::of(Table::Orders, order)).collect();
+        }
         _ => None,
     };
     order.and_then(|order| Key::of(Table::Orders, order)).into_iter().collect()
@@ -82,7 +92,7 @@ fn known(view: &dyn View, order: Id) -> Option<&Order> {
 }
 
 /// The order of a stay whose price was asked for at a moment.
-fn order_of(facts: &Facts, stay: &Stay, asked_at: Moment, sequence: u32) -> Id {
+pub fn order_of(facts: &Facts, stay: &Stay, asked_at: Moment, sequence: u32) -> Id {
     let day = facts.reference.lot(&stay.lot).map_or_else(|| asked_at.utc_day(), |lot| lot.zone.day(asked_at));
     let place = Place { province: stay.province, day, partition: Partition::of_lot(stay.lot.as_str()) };
     id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()])
@@ -95,7 +105,14 @@ fn before(facts: &Facts, stay: &Stay, terms: Option<&Terms>) -> Option<Id> {
 }
 
 /// A price is asked for: it is found at once, unless money may be on its way for the one before.
-fn ask(view: &dyn View, facts: &Facts, question: Question) -> Vec<OrderEvent> {
+fn ask(view: &dyn View, facts: &Facts, mut question: Question) -> Vec<OrderEvent> {
+    // Only here it is known what of what was paid goes back already.
+    if let Some(terms) = question.terms.as_mut().filter(|terms| terms.corrected.is_some()) {
+        for paid in &mut terms.paid {
+            let overpaid = paid.id.parse().ok().and_then(|order| known(view, order)).map_or(0, |order| order.overpaid);
+            paid.amount.minor = paid.amount.minor.saturating_sub(overpaid);
+        }
+    }
     let order = order_of(facts, &question.stay, question.departure.left_at, question.sequence);
     let province = question.stay.province;
     let withdraw = |old: Id, question: Question| OrderEvent::Withdrawn { order: old, by: order, question: Box::new(question) };
@@ -154,13 +171,26 @@ fn price(facts: &Facts, question: &Question, gone: bool) -> Vec<OrderEvent> {
             let amount = quote.total;
             let gone = gone || terms.as_ref().is_some_and(|terms| terms.gone);
             let owed = (gone && !amount.is_zero()).then_some(OrderEvent::Owed { order, session, lot, province, amount });
-            std::iter::once(OrderEvent::Priced { order, quote, stay, departure, expires_at, inside }).chain(owed).collect()
+            let corrected = terms.as_ref().and_then(|terms| terms.corrected.as_deref());
+            let over = corrected.map_or_else(Vec::new, |corrected| overpaid(&quote, session, province, corrected));
+            std::iter::once(OrderEvent::Priced { order, quote, stay, departure, expires_at, inside }).chain(owed).chain(over).collect()
         }
         Err((word, reason)) => {
             let (word, reason) = (Some(word.into()), reason.into());
             vec![OrderEvent::Unpriced { order, reason, word, stay, departure, expires_at, inside }]
         }
     }
+}
+
+/// What was paid for it and its price does not need.
+fn overpaid(quote: &Quote, session: Id, province: Province, (said, by): &(EventId, Said)) -> Vec<OrderEvent> {
+    let too_much = |line: &QuoteLine| {
+        let minor = line.unit_price.saturating_add(line.amount);
+        let order = line.due_to.as_ref()?.parse().ok().filter(|_| line.what == LineKind::Paid && minor > 0)?;
+        let (amount, by, said) = (Money::new(minor, quote.total.currency), by.clone(), *said);
+        Some(OrderEvent::Overpaid { order, session, province, amount, by, said })
+    };
+    quote.lines.iter().filter_map(too_much).collect()
 }
 
 /// The car has gone without having settled what was asked for.
@@ -230,6 +260,7 @@ fn touches(event: &Event) -> Vec<Touch> {
         OrderEvent::Paid { order, .. }
         | OrderEvent::Cancelled { order, .. }
         | OrderEvent::Gone { order, .. }
+        | OrderEvent::Overpaid { order, .. }
         | OrderEvent::Reopened { order, .. } => [Some((*order, false)), None],
         OrderEvent::Owed { .. } | OrderEvent::Noted { .. } => [None, None],
     };
@@ -263,6 +294,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         }
         (OrderEvent::Cancelled { .. }, Some(old)) => Order { cancelled: true, ..*old },
         (OrderEvent::Gone { .. }, Some(old)) => Order { gone: true, ..*old },
+        (OrderEvent::Overpaid { amount, .. }, Some(old)) => Order { overpaid: old.overpaid.saturating_add(amount.minor), ..*old },
         // What is paid later is no prepayment any more.
         (OrderEvent::Reopened { .. }, Some(old)) => Order { paid: None, inside: None, ..*old },
         (OrderEvent::Paid { amount, by, .. }, Some(old)) => Order { paid: Some((*amount, by.clone())), ..*old },
@@ -301,6 +333,7 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         OrderEvent::Priced { .. }
         | OrderEvent::Paid { .. }
         | OrderEvent::Owed { .. }
+        | OrderEvent::Overpaid { .. }
         | OrderEvent::Reopened { .. }
         | OrderEvent::Withdrawn { .. }
         | OrderEvent::Overtaken { .. }

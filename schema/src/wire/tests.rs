@@ -81,7 +81,7 @@ fn said() -> Said {
 }
 
 fn terms() -> Terms {
-    Terms { paid: vec![prepaid()], validations: vec![validation()], before: Some((1, AT)), gone: true, lost: true }
+    Terms { paid: vec![prepaid()], validations: vec![validation()], before: Some((1, AT)), gone: true, lost: true, corrected: None }
 }
 
 fn stated() -> Stated {
@@ -135,6 +135,7 @@ fn session_events() -> Vec<SessionEvent> {
             came_at: AT,
             by: said(),
             releases: Some(id(Kind::Waiting, "w")),
+            gone: false,
         },
         SessionEvent::Noted { note: Note::AlreadyLeaving, concerns: Some(id(Kind::Session, "s")), lot, province, ask: Some((lane, name("e3"), AT)) },
     ]
@@ -175,6 +176,7 @@ fn order_events() -> Vec<OrderEvent> {
         },
         OrderEvent::Reopened { order: id(Kind::Order, "o"), province: Province(44), amount: FEE },
         OrderEvent::Owed { order: id(Kind::Order, "o"), session: stay().session, lot: name("lot-1"), province: Province(44), amount: FEE },
+        OrderEvent::Overpaid { order, session: stay().session, province: Province(44), amount: FEE, by: said(), said: name("d1") },
         OrderEvent::Noted { note: Note::AlreadyKnown, order, province: Province(44) },
     ]
 }

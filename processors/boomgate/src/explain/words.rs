@@ -26,7 +26,11 @@ pub fn lot(event: &Event) -> Option<LotId> {
             OrderEvent::Priced { stay, .. } | OrderEvent::Unpriced { stay, .. } => Some(stay.lot),
             OrderEvent::Withdrawn { question, .. } | OrderEvent::Overtaken { question, .. } => Some(question.stay.lot),
             OrderEvent::Paid { lot, .. } | OrderEvent::Owed { lot, .. } => Some(*lot),
-            OrderEvent::Cancelled { .. } | OrderEvent::Gone { .. } | OrderEvent::Reopened { .. } | OrderEvent::Noted { .. } => None,
+            OrderEvent::Cancelled { .. }
+            | OrderEvent::Gone { .. }
+            | OrderEvent::Reopened { .. }
+            | OrderEvent::Overpaid { .. }
+            | OrderEvent::Noted { .. } => None,
         },
         Event::Payment(event) => event.bill().and_then(|bill| bill.lot),
         Event::Ledger(LedgerEvent::Posted { lot, .. }) => *lot,
@@ -186,6 +190,9 @@ fn order(event: &OrderEvent, clock: Clock) -> Vec<String> {
         OrderEvent::Paid { order, amount, by, .. } => vec![format!("Order {order} is paid: {amount} by {}", source(by))],
         OrderEvent::Reopened { order, amount, .. } => {
             vec![format!("Order {order} is due again, {amount}: what had paid it has failed")]
+        }
+        OrderEvent::Overpaid { order, amount, by: said, .. } => {
+            vec![format!("{amount} of what paid order {order} are too much since the stay was put right, and go back"), by(said)]
         }
         OrderEvent::Owed { order, amount, .. } => vec![format!("{amount} of order {order} are owed")],
         OrderEvent::Noted { note, order, .. } => vec![format!("Nothing was to be done for order {order}: {note:?}")],

@@ -9,7 +9,7 @@
 use super::hand;
 use crate::{Facts, Input, Touch, View};
 use schema::{
-    DeskEvent, Entity, Key, Moment,
+    DeskEvent, Entity, Key, Moment, Table,
     desk::Says,
     entity::Lot,
     fact::{Stated, What},
@@ -20,8 +20,11 @@ use schema::{
 /// What must be known, wherever it lies.
 pub(super) fn needs(facts: &Facts, event: &DeskEvent) -> Vec<Key> {
     let Some(lot) = facts.reference.lot(&event.lot) else { return Vec::new() };
-    let Says::Stated { part, .. } = &event.says else { return Vec::new() };
-    vec![Key::fact(lot.declared.province, event.lot, part)]
+    match &event.says {
+        Says::Stated { part, .. } => vec![Key::fact(lot.declared.province, event.lot, part)],
+        Says::Corrected { stay: Some(stay), .. } => Key::of(Table::Sessions, *stay).into_iter().collect(),
+        _ => Vec::new(),
+    }
 }
 
 pub(super) fn decide(view: &dyn View, facts: &Facts, input: &Input, event: &DeskEvent) -> Vec<SessionEvent> {

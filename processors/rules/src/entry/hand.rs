@@ -3,18 +3,19 @@
 //! Invariants
 //! 1. Each names who did it and why   (`tests::what_is_done_by_hand_has_its_outcome`).
 //! 2. What changes a price has it asked for anew, and the old one is paid no more   (`tests::a_price_follows_what_is_put_right`).
+//! 3. Of a stay that is over, what was paid too much goes back and what is lacking is owed   (`prepay::tests::a_stay_that_is_over_is_priced_again`).
 //!
 //! Not here: who may do it (the server's permissions), what it costs then (`pricing`).
 
-use super::{gate, prepay::ask_again};
-use crate::{Facts, Input, View};
+use super::{Settled, gate, prepay::ask_again};
+use crate::{Facts, Input, View, pricing::order_of};
 use schema::{
-    Credential, DeskEvent, Entity, GateEvent, GateKind, Handle, Id, LaneId, LotId, Moment, Partition, Verdict,
+    Credential, DeskEvent, Entity, GateEvent, GateKind, Handle, Id, Key, LaneId, LotId, Moment, Money, Partition, Table, Verdict,
     desk::{Said, Says},
     entity::{Answer, Session, Stage, Waiting},
     id::{self, Kind, Place, Province},
     journal::{Departure, Marks, Note, SessionEvent, Stay, Terms},
-    rate::Validation,
+    rate::{Prepaid, Validation},
     reference::LotReference,
 };
 
@@ -73,16 +74,19 @@ pub(super) fn validated(mut session: Session, validation: &Validation) -> Sessio
 }
 
 fn correct(view: &dyn View, input: &Input, event: &DeskEvent, who: &Credential) -> Result<Vec<SessionEvent>, Note> {
-    let Says::Corrected { is, entered_at, .. } = &event.says else { return Err(Note::Unknown) };
-    let session = inside(view, event.lot, who).ok_or(Note::Unknown)?;
-    let old = &session.stay;
+    let Says::Corrected { is, entered_at, stay: which, .. } = &event.says else { return Err(Note::Unknown) };
+    let session = match which {
+        Some(stay) => over(view, event.lot, *stay, who)?,
+        None => inside(view, event.lot, who).ok_or(Note::Unknown)?,
+    };
+    let (old, gone) = (&session.stay, which.is_some());
     let credential = is.clone().unwrap_or_else(|| old.credential.clone());
     let energy = is.as_ref().and_then(Credential::energy).unwrap_or(old.energy);
     let stay = Stay { entered_at: entered_at.unwrap_or(old.entered_at), energy, credential, ..old.clone() };
     if stay == *old {
         return Err(Note::AlreadyKnown);
     }
-    if stay.credential != old.credential && inside(view, event.lot, &stay.credential).is_some() {
+    if !gone && stay.credential != old.credential && inside(view, event.lot, &stay.credential).is_some() {
         return Err(Note::AlreadyInside);
     }
     let left_at = session.departure.as_ref().map(|departure| departure.left_at);
@@ -91,13 +95,70 @@ fn correct(view: &dyn View, input: &Input, event: &DeskEvent, who: &Credential) 
     }
     let exit = waiting(view, event.lot, &stay.credential).filter(|exit| session.stage == Stage::Open && exit.departure.left_at >= stay.entered_at);
     let (was, came_at, by, releases) = (old.credential.clone(), old.entered_at, event.said(), exit.map(|exit| exit.waiting));
-    let corrected = SessionEvent::Corrected { stay: stay.clone(), was, came_at, by, releases };
+    let corrected = SessionEvent::Corrected { stay: stay.clone(), was, came_at, by, releases, gone };
     let session = Session { stay, ..session.clone() };
     let again = match exit {
         Some(exit) => leave(&session, exit.departure.clone(), session.terms()),
+        None if gone => price_again(session, event).into_iter().collect(),
         None => ask_again(&session).into_iter().collect(),
     };
     Ok(std::iter::once(corrected).chain(again).collect())
+}
+
+/// A stay whose car has left, and which has a price.
+fn over<'a>(view: &'a dyn View, lot: LotId, stay: Id, who: &Credential) -> Result<&'a Session, Note> {
+    let Some(Entity::Session(session)) = Key::of(Table::Sessions, stay).and_then(|key| view.get(&key)) else { return Err(Note::Unknown) };
+    if session.stay.lot != lot || session.stay.credential != *who {
+        return Err(Note::Contradicts);
+    }
+    let is_over = session.gone || session.stage == Stage::Closed;
+    match (is_over, &session.departure, session.superseded_by) {
+        (false, ..) => Err(Note::AlreadyInside),
+        (true, Some(_), None) => Ok(session),
+        (true, ..) => Err(Note::AlreadyClosed),
+    }
+}
+
+/// What a stay that is over costs now that it is put right. The car has gone: what is lacking it owes.
+fn price_again(session: Session, event: &DeskEvent) -> Option<SessionEvent> {
+    let session = Session { corrected: Some(Box::new((event.id, event.said()))), ..reopened(session) };
+    let (stay, departure, sequence) = (session.stay.clone(), session.departure.clone()?, session.sequence.saturating_add(1));
+    let (right, terms) = (session.right.clone().map(Box::new), session.terms());
+    Some(SessionEvent::Leaving { stay, departure, sequence, right, terms })
+}
+
+/// What an older price of a stay was paid while a newer one was asked for that puts it right: the newer one is asked for again with it.
+pub(super) fn paid_meanwhile(view: &dyn View, facts: &Facts, settled: &Settled) -> Option<Vec<SessionEvent>> {
+    let Some(Entity::Session(session)) = Key::of(Table::Sessions, settled.session).and_then(|key| view.get(&key)) else { return None };
+    let is_known = session.prepaid.iter().any(|paid| &*paid.id == settled.order.as_str());
+    if session.corrected.is_none() || session.stage != Stage::Leaving || settled.paid.is_zero() || is_known {
+        return None;
+    }
+    let (departure, asked) = (session.departure.as_ref()?, session.asked.as_ref()?);
+    if settled.order == order_of(facts, &session.stay, asked.left_at, session.sequence) {
+        return None;
+    }
+    let at = departure.left_at;
+    let paid = Prepaid { id: settled.order.as_str().into(), at, amount: settled.paid, until: at };
+    let (stay, sequence) = (session.stay.clone(), session.sequence.saturating_sub(1));
+    let again = ask_again(&super::prepay::with((**session).clone(), &paid, sequence));
+    Some(std::iter::once(SessionEvent::Prepaid { stay, paid, sequence, leave_by: at, told: None }).chain(again).collect())
+}
+
+/// A stay that was settled and is priced anew: all that was paid for it was paid before.
+pub(super) fn reopened(mut session: Session) -> Session {
+    if session.stage != Stage::Closed {
+        return session;
+    }
+    if let (Some(order), Some(paid), Some(departure)) = (session.order, session.paid, &session.departure) {
+        let before = session.prepaid.iter().fold(0_i64, |sum, paid| sum.saturating_add(paid.amount.minor));
+        let amount = Money::new(paid.minor.saturating_sub(before), paid.currency);
+        let at = departure.left_at;
+        if amount.minor > 0 {
+            session.prepaid.push(Prepaid { id: order.as_str().into(), at, amount, until: at });
+        }
+    }
+    Session { stage: Stage::Leaving, gone: true, order: None, paid: None, ..session }
 }
 
 /// The exit that waited is that of this session.

@@ -13,7 +13,7 @@ use crate::{Facts, Input};
 use schema::{
     DeskEvent, EventId, Id, Moment, Money, RefundCall,
     channel::Standing,
-    desk::Says,
+    desk::{Said, Says},
     entity::{Fate, Payment, Receipt, Refund, RefundWish},
     id::{self, Kind},
     journal::{Bill, Note, PaymentEvent, RefundReason, RefundState, Source},
@@ -47,7 +47,7 @@ pub fn all(facts: &Facts, input: &Input, bill: Bill, source: Source, amount: Mon
 }
 
 /// A part of what pays the order goes back, or all of it, because persons say so.
-fn part(payment: &Payment, receipt: &Receipt, facts: &Facts, input: &Input, wish: RefundWish, approved: Option<schema::desk::Said>) -> PaymentEvent {
+fn part(payment: &Payment, receipt: &Receipt, facts: &Facts, input: &Input, wish: RefundWish, approved: Option<Said>) -> PaymentEvent {
     let RefundWish { source, amount, by } = wish;
     let refund = id_of(payment.order, &source, receipt.refunds.len().saturating_add(1));
     PaymentEvent::RefundRequested {
@@ -74,15 +74,29 @@ fn possible<'a>(payment: &'a Payment, source: &Source, amount: Money) -> Result<
     if fits { Ok(receipt) } else { Err(Note::MoreThanPaid) }
 }
 
+/// A stay was put right and costs less: the rest goes back of what pays its order, as if the person had said that.
+pub fn overpaid(
+    payment: Option<&Payment>,
+    facts: &Facts,
+    input: &Input,
+    (order, amount): (Id, Money),
+    (said, by): (&EventId, &Said),
+) -> PaymentEvent {
+    match payment.and_then(|payment| Some((payment, payment.applied()?))) {
+        Some((payment, applied)) => want(payment, facts, input, (said, by.clone()), &applied.source, amount),
+        None => PaymentEvent::Noted { note: Note::Unknown, order },
+    }
+}
+
 /// A person wants money to go back.
-pub fn want(payment: &Payment, facts: &Facts, input: &Input, event: &DeskEvent, source: &Source, amount: Money) -> PaymentEvent {
-    let wish = RefundWish { source: source.clone(), amount, by: event.said() };
+pub fn want(payment: &Payment, facts: &Facts, input: &Input, (said, by): (&EventId, Said), source: &Source, amount: Money) -> PaymentEvent {
+    let wish = RefundWish { source: source.clone(), amount, by: by.clone() };
     match possible(payment, source, amount) {
         Err(note) => PaymentEvent::Noted { note, order: payment.order },
         Ok(receipt) if amount.minor <= facts.limits.refund_alone_max => part(payment, receipt, facts, input, wish, None),
         Ok(_) => {
-            let (bill, by) = (bill(Some(payment), payment.order), event.said());
-            PaymentEvent::RefundWanted { bill, source: source.clone(), amount, by, said: event.id }
+            let bill = bill(Some(payment), payment.order);
+            PaymentEvent::RefundWanted { bill, source: source.clone(), amount, by, said: *said }
         }
     }
 }

@@ -79,6 +79,7 @@ pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64
         validations: Vec::new(),
         lost: false,
         passes_by: None,
+        corrected: None,
     };
     let key = Key { table: Table::Sessions, province, day: DAY, bucket, id: token(name) };
     Row { key, at: Moment(at), entity: Entity::Session(Box::new(session)) }

@@ -4,7 +4,8 @@ use crate::{
 };
 use proptest::prelude::*;
 use schema::{
-    ChannelEvent, ChannelFact, Effect, Entity, Event, GateKind, Id, Inbox, Recorded,
+    ChannelEvent, ChannelFact, DeskEvent, Effect, Entity, Event, GateKind, Id, Inbox, Recorded,
+    desk::Says,
     entity::{Fate, Stage},
     id,
     journal::{Note, OrderEvent, PaymentEvent, SessionEvent},
@@ -84,9 +85,17 @@ impl Town {
     fn money(&self) -> (i64, i64) {
         let receipts = self.payment.entities.values().filter_map(|entity| if let Entity::Payment(payment) = entity { Some(payment) } else { None });
         receipts.flat_map(|payment| payment.receipts.values()).fold((0, 0), |(applied, back), receipt| match receipt.fate {
-            Fate::Applied => (applied + receipt.amount.minor, back),
+            Fate::Applied => (applied + receipt.applied(), back + receipt.returning()),
             _ => (applied, back + receipt.amount.minor),
         })
+    }
+
+    /// Somebody at the desk says of the stay, which is over, that its car came at another minute.
+    fn came(&mut self, minute: i64) {
+        let (stay, now) = (self.session().stay.clone(), self.entry.now);
+        let id = format!("d{}", self.entry.journal.len()).parse().expect("a name");
+        let says = Says::Corrected { who: stay.credential, is: None, entered_at: Some(at(minute)), stay: Some(stay.session) };
+        self.entry.desk(DeskEvent { id, lot: stay.lot, said_at: now, author: "lin".parse().expect("a name"), reason: "two clocks".into(), says });
     }
 
     fn told(&self) -> String {
@@ -119,6 +128,7 @@ fn played(script: &str) -> Town {
             "out" => say(GateKind::Exit, None),
             "out!" => say(GateKind::Exit, Some(schema::Verdict::Open)),
             "pay" => town.pay(),
+            "came" => town.came(minute),
             _ => town.settle(),
         }
     }
@@ -175,6 +185,54 @@ fn what_is_paid_inside_counts() {
 }
 
 #[test]
+fn a_stay_that_is_over_is_priced_again() {
+    for (script, told, money) in [
+        (
+            "in 0, out 90, -, pay, -, came 40",
+            "opened leaving closed corrected leaving closed | priced 1000 paid free overpaid | expected applied refund Ordered",
+            (500, 500),
+        ),
+        // It was free, and is not.
+        ("in 80, out 90, -, came 0", "opened leaving closed corrected leaving owed | free priced 1000 owed | expected", (0, 0)),
+        (
+            "in 40, out 90, -, pay, -, came 0, -, pay",
+            "opened leaving closed corrected leaving owed closed | priced 500 paid priced 500 owed paid | expected applied expected applied",
+            (1_000, 0),
+        ),
+        // Twice: no more goes back than was paid, and what went back is due again.
+        (
+            "in 0, out 90, -, pay, -, came 40, came 80",
+            "opened leaving closed corrected leaving corrected leaving closed AlreadyClosed | priced 1000 paid free overpaid free overpaid | \
+             expected applied refund Ordered refund Ordered",
+            (0, 1_000),
+        ),
+        (
+            "in 0, out 90, -, pay, -, came 40, -, came 5, -, pay",
+            "opened leaving closed corrected leaving closed corrected leaving owed closed | priced 1000 paid free overpaid priced 500 owed paid | \
+             expected applied refund Ordered expected applied",
+            (1_000, 500),
+        ),
+        // What was owed is withdrawn, and something else is owed.
+        (
+            "in 0, out! 90, -, came 40",
+            "opened leaving gone owed corrected leaving owed | priced 1000 owed withdrawn cancelled priced 500 owed | expected withdrawn expected",
+            (0, 0),
+        ),
+        // Of what was paid inside, too.
+        (
+            "in 0, ask 90, -, pay, -, out 100, -, came 40",
+            "opened asked prepaid leaving closed corrected leaving closed | priced 1000 paid free free overpaid | expected applied refund Ordered",
+            (500, 500),
+        ),
+        ("in 0, came 5", "opened AlreadyInside |  | ", (0, 0)),
+        ("in 0, out 90, -, pay, -, came 95", "opened leaving closed Contradicts | priced 1000 paid | expected applied", (1_000, 0)),
+    ] {
+        let town = played(script);
+        assert_eq!((town.told().as_str(), town.money()), (told, money), "{script}");
+    }
+}
+
+#[test]
 fn who_asked_is_told_at_the_pay_station() {
     let town = played("in 0, ask 90, -, pay, -");
     let reasons = |trial: &Trial| {
@@ -189,6 +247,39 @@ fn who_asked_is_told_at_the_pay_station() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// However often and at whatever moment it is put right: in the end its stay was paid once, at its last price.
+    #[test]
+    fn a_stay_that_is_put_right_costs_what_it_costs(steps in prop::collection::vec(0..40_u8, 0..60), local in any::<bool>()) {
+        const EXIT: i64 = 200;
+        let mut town = played("in 150");
+        town.entry.gate(schema::GateEvent { decided: local.then_some(schema::Verdict::Open), ..gate(GateKind::Exit, "small", "A", EXIT) });
+        if !local {
+            town.settle();
+            town.pay();
+            town.settle();
+        }
+        let mut came = 150;
+        for step in steps {
+            match step {
+                0..16 => { town.step(usize::from(step % 4)); }
+                16..20 => town.pay(),
+                _ => {
+                    came = i64::from(step - 20) * 10;
+                    town.came(came);
+                }
+            }
+        }
+        for _ in 0..3 {
+            town.settle();
+            town.pay();
+        }
+        town.settle();
+        let told = town.told();
+        prop_assert_eq!(town.session().stage, Stage::Closed, "{}", told);
+        let price = |minutes: i64| if minutes <= 15 { 0 } else { 500 * ((minutes + 59) / 60) };
+        prop_assert_eq!(town.money().0, price(EXIT - came), "{}", told);
+    }
 
     /// Whatever comes between: the car leaves, and has paid what its stay costs and not a cent more.
     #[test]
