@@ -7,7 +7,7 @@
 //!
 //! On one server a batch costs a staging store, 3 ms and more whatever its size, so a few appends of one message go as concurrent conditional
 //! publishes. Once they are more than a few they gather: what comes while a batch flies waits and becomes
-//! the next one. On a cluster a batch costs what a publish does.
+//! the next one; where nobody waits for a journal they always gather. On a cluster a batch costs what a publish does.
 
 use super::{
     pause,
@@ -40,7 +40,12 @@ pub(crate) struct Pace {
     pub batch_from: usize,
     /// From how many messages a second on, of all journals, appends go as batches alone, and how long each gathers.
     pub crowded: Option<(usize, Duration)>,
+    /// How long the appends gather of a journal for which nobody waits.
+    pub patient: Duration,
 }
+
+/// The journal for which nobody waits: no lane and no driver is told of a posting.
+const PATIENT: Journal = Journal::Ledger;
 
 impl Pace {
     /// One server: a batch costs about what 16 conditional publishes do, 3 to 25 ms as busy as its disk is, against 0.4 ms for a publish. Most of it
@@ -48,12 +53,12 @@ impl Pace {
     /// 5,600 single messages a second makes each wait 40 ms, and one that gets them in batches takes 10,000.
     pub fn alone() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { singles_max: 16, batch_from: 12, crowded: Some((cores * 2_250, Duration::from_millis(20))) }
+        Self { singles_max: 16, batch_from: 12, crowded: Some((cores * 2_250, Duration::from_millis(20))), patient: Duration::from_millis(100) }
     }
 
     /// A cluster, where a batch costs no more than one message.
     pub const fn cluster() -> Self {
-        Self { singles_max: 1, batch_from: 2, crowded: None }
+        Self { singles_max: 1, batch_from: 2, crowded: None, patient: Duration::ZERO }
     }
 }
 
@@ -77,12 +82,17 @@ impl Pressure {
 
     /// From how many messages on a batch is worth its price now: where all wait for a batch anyway, at once.
     pub fn batch_from(&self) -> usize {
-        if self.gathers().is_some() { 2 } else { self.pace.batch_from }
+        if self.is_crowded().is_some() { 2 } else { self.pace.batch_from }
     }
 
-    /// How long a batch gathers; none where what comes goes at once.
-    fn gathers(&self) -> Option<Duration> {
+    fn is_crowded(&self) -> Option<Duration> {
         self.pace.crowded.map(|(_, wait)| wait).filter(|_| self.crowded.load(Ordering::Relaxed))
+    }
+
+    /// How long a batch of a journal gathers; none where what comes goes at once.
+    fn gathers(&self, journal: Journal) -> Option<Duration> {
+        let patient = (journal == PATIENT && !self.pace.patient.is_zero()).then_some(self.pace.patient);
+        patient.or_else(|| self.is_crowded())
     }
 
     fn count(&self, messages: usize) {
@@ -190,7 +200,7 @@ impl Line {
 
     /// Sends what may fly now. What may not waits, and what gathers meanwhile becomes the next batch.
     fn launch(&mut self) {
-        let gathers = self.pressure.gathers().is_some();
+        let gathers = self.pressure.gathers(self.sender.journal).is_some();
         if gathers && self.batch {
             return;
         }
@@ -243,7 +253,7 @@ impl Line {
         let partitions: Vec<_> = batch.iter().map(|job| job.append.partition).collect();
         self.busy.extend(&partitions);
         let sender = self.sender.clone();
-        let gather = self.pressure.gathers().unwrap_or_default();
+        let gather = self.pressure.gathers(self.sender.journal).unwrap_or_default();
         self.flights.push(
             async move {
                 tokio::join!(sender.together(batch), pause(gather));
