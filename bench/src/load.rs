@@ -5,7 +5,9 @@
 //!
 //! Not here: the processes (`system`), what is sent (`plan`), the page (`page`).
 
+pub mod arbitration;
 mod floor;
+mod orders;
 mod page;
 mod plan;
 mod step;
@@ -164,7 +166,7 @@ struct Run {
 pub async fn entry(wanted: Wanted) -> Result<Report> {
     fs::create_dir_all(&wanted.out).with_context(|| format!("cannot write into {}", wanted.out.display()))?;
     let declared = plan::declare(wanted.seed);
-    let mut system = System::prepare(wanted.boomgate.as_deref(), &wanted.out, &declared).await?;
+    let mut system = System::prepare(wanted.boomgate.as_deref(), &wanted.out, &declared, "").await?;
     eprintln!("floor: one durable publish and one request with reply …");
     let floor = floor::measure(&system.server.url()).await?;
     eprintln!("floor: {floor}");

@@ -2,7 +2,7 @@
 
 mod load;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Parser)]
@@ -16,59 +16,90 @@ struct Arguments {
 enum Scenario {
     /// Cars drive up at a fixed rate: how long until the barrier knows?
     Entry {
-        /// Gate events in a second.
-        #[arg(long, default_value_t = 600.0)]
-        rate: f64,
-        /// For how long, in seconds.
-        #[arg(long, default_value_t = 60)]
-        seconds: u64,
-        /// Ask for more and more until a hundredth waits longer than a second, or the queue grows.
-        #[arg(long)]
-        find_max: bool,
-        /// The program to load [default: `boomgate` beside this one].
-        #[arg(long)]
-        boomgate: Option<PathBuf>,
-        /// Where the report goes.
-        #[arg(long, default_value = "target/bench")]
-        out: PathBuf,
+        #[command(flatten)]
+        load: Load,
         /// How often something happens, of a thousand visits: `holders=150`, `banned=5`, `prepays=100`, `coupon=50`, `by_itself=5`; may be repeated.
         #[arg(long = "share", value_name = "NAME=PER_MILLE")]
         shares: Vec<String>,
-        /// The seed of cars and lots.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
+    },
+    /// Money comes by several channels at once, straight into CHANNEL: how long until a subscriber reads what became of it?
+    Arbitration {
+        #[command(flatten)]
+        load: Load,
     },
 }
 
+#[derive(Args)]
+struct Load {
+    /// Gate events, or orders, in a second.
+    #[arg(long, default_value_t = 600.0)]
+    rate: f64,
+    /// For how long, in seconds.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Ask for more and more until a hundredth waits longer than a second, or the queue grows.
+    #[arg(long)]
+    find_max: bool,
+    /// The program to load [default: `boomgate` beside this one].
+    #[arg(long)]
+    boomgate: Option<PathBuf>,
+    /// Where the report goes.
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+    /// The seed of cars and lots.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
 fn main() -> ExitCode {
-    let Scenario::Entry { rate, seconds, find_max, boomgate, out, shares, seed } = Arguments::parse().scenario;
+    let scenario = Arguments::parse().scenario;
+    let (load, shares) = match &scenario {
+        Scenario::Entry { load, shares } => (load, load::Shares::of(shares)),
+        Scenario::Arbitration { load } => (load, Ok(load::Shares::default())),
+    };
+    let &Load { rate, seconds, find_max, ref boomgate, ref out, seed } = load;
     if !rate.is_finite() || rate < 1.0 || seconds == 0 {
         eprintln!("bench: a rate is at least 1 and seconds are at least 1");
         return ExitCode::FAILURE;
     }
-    let shares = match load::Shares::of(&shares) {
+    let shares = match shares {
         Ok(shares) => shares,
         Err(wrong) => {
             eprintln!("bench: {wrong}");
             return ExitCode::FAILURE;
         }
     };
-    let wanted = load::Wanted { rate, seconds, find_max, boomgate, out: out.clone(), shares, seed };
+    let wanted = load::Wanted { rate, seconds, find_max, boomgate: boomgate.clone(), out: out.clone(), shares, seed };
     // One worker: the machine belongs to what is measured.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(load::entry(wanted)));
+    let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(&scenario, wanted)));
     match done {
-        Ok(report) => {
-            let good = report.is_good();
-            print(&report);
-            println!("written: {} and entry.html", out.join("entry.json").display());
-            if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("bench: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs it, and says whether all was as it should be.
+async fn run(scenario: &Scenario, wanted: load::Wanted) -> anyhow::Result<bool> {
+    let out = wanted.out.clone();
+    let (good, written) = match scenario {
+        Scenario::Entry { .. } => {
+            let report = load::entry(wanted).await?;
+            print(&report);
+            (report.is_good(), "entry.json, entry.html")
+        }
+        Scenario::Arbitration { .. } => {
+            let report = load::arbitration::run(wanted).await?;
+            report.print();
+            (report.is_good(), "arbitration.json")
+        }
+    };
+    println!("written to {}: {written}", out.display());
+    Ok(good)
 }
 
 fn print(report: &load::Report) {

@@ -42,6 +42,8 @@ use tokio::{
 pub struct Pace {
     /// Seconds of event time in one second.
     pub speed: f64,
+    /// Whether drivers pay what is asked; if not, somebody else does.
+    pub pays: bool,
     /// How long a driver takes to pay.
     pub pay_after: Duration,
     /// How many messages may be under way before the next one waits.
@@ -54,7 +56,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { speed: 600.0, pay_after: Duration::from_millis(50), under_way_max: 2_000, traced: false, reader: "world".into() }
+        Self { speed: 600.0, pays: true, pay_after: Duration::from_millis(50), under_way_max: 2_000, traced: false, reader: "world".into() }
     }
 }
 
@@ -115,8 +117,10 @@ impl World {
                 calls = listen_again(&part.bus, "refund.>").await;
             }
         });
-        background.spawn(pay_orders(shared.clone(), pace.clone(), Journal::Order, &["priced", "reopened"]));
-        background.spawn(pay_orders(shared.clone(), pace.clone(), Journal::Payment, &["reversed"]));
+        if pace.pays {
+            background.spawn(pay_orders(shared.clone(), pace.clone(), Journal::Order, &["priced", "reopened"]));
+            background.spawn(pay_orders(shared.clone(), pace.clone(), Journal::Payment, &["reversed"]));
+        }
         Ok(Self { shared, pace, background })
     }
 

@@ -29,7 +29,7 @@ use std::{
 /// How many lots there are.
 const LOTS: usize = 700;
 /// How steeply popularity falls with rank.
-const ZIPF: f64 = 0.9;
+pub const ZIPF: f64 = 0.9;
 /// Of a hundred messages, so many are copies, and so many late.
 const PERCENT: u32 = 1;
 
@@ -222,7 +222,8 @@ pub fn plan(declared: &Declared, asked: Asked) -> Vec<Planned> {
     }
 }
 
-fn seen(visit: u64, letter: char, fate: &str, lot: &LotDeclared, lane: schema::LaneId, seen_at: Moment, credential: &Credential) -> GateEvent {
+/// What a device saw. Its id tells who pays how.
+pub fn seen(visit: u64, letter: char, fate: &str, lot: &LotDeclared, lane: schema::LaneId, seen_at: Moment, credential: &Credential) -> GateEvent {
     let payer = match visit % 100 {
         7 => "twice",
         8 => "repeated",
@@ -242,8 +243,9 @@ fn coupon(visit: u64, who: &Credential) -> Says {
     Says::Validated { who: who.clone(), validation: Validation { id: format!("v-{visit}").into(), bearer: "cinema".into(), kind } }
 }
 
+/// A drawn number as a whole one.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an interval or a rank, far below 2^53 and above 0")]
-fn whole(drawn: f64) -> u64 {
+pub fn whole(drawn: f64) -> u64 {
     drawn.clamp(0.0, 4e15) as u64
 }
 

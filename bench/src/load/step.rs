@@ -55,22 +55,28 @@ pub struct Outcome {
     pub samples: Vec<Sample>,
 }
 
-/// Sends a plan and watches.
-pub async fn run(world: &Arc<World>, plan: Vec<Planned>, span: Span, rate: f64) -> Result<Outcome> {
-    let (clock, mut due) = mpsc::unbounded_channel();
-    let begin = span.begin;
+/// Hands out each part of a plan at its moment, in microseconds from `begin`, whether anybody takes it then or not.
+pub fn clock<T: Send + 'static>(plan: Vec<(u64, T)>, begin: Instant) -> Result<mpsc::UnboundedReceiver<(T, Instant)>> {
+    let (clock, due) = mpsc::unbounded_channel();
     let ticking = std::thread::Builder::new().name("clock".into()).spawn(move || {
-        for planned in plan {
-            let at = begin + Duration::from_micros(planned.offset_us);
+        for (offset_us, part) in plan {
+            let at = begin + Duration::from_micros(offset_us);
             let wait = at.saturating_duration_since(Instant::now());
             #[expect(clippy::disallowed_methods, reason = "a thread of its own: the runtime's timer ticks in whole milliseconds")]
             std::thread::sleep(wait);
-            if clock.send((planned.action, at)).is_err() {
+            if clock.send((part, at)).is_err() {
                 return;
             }
         }
     });
     ticking.context("no thread for the clock")?;
+    Ok(due)
+}
+
+/// Sends a plan and watches.
+pub async fn run(world: &Arc<World>, plan: Vec<Planned>, span: Span, rate: f64) -> Result<Outcome> {
+    let begin = span.begin;
+    let mut due = clock(plan.into_iter().map(|planned| (planned.offset_us, planned.action)).collect(), begin)?;
     let firing = tokio::spawn({
         let world = world.clone();
         async move {
@@ -115,7 +121,8 @@ pub async fn run(world: &Arc<World>, plan: Vec<Planned>, span: Span, rate: f64) 
     })
 }
 
+/// How many in a second.
 #[expect(clippy::cast_precision_loss, reason = "a count, far below 2^53")]
-fn rate_of(count: u64, seconds: f64) -> f64 {
+pub fn rate_of(count: u64, seconds: f64) -> f64 {
     count as f64 / seconds
 }

@@ -40,7 +40,9 @@ pub struct System {
 
 impl System {
     /// Starts the broker and writes the configuration; `boomgate` is not running yet.
-    pub async fn prepare(boomgate: Option<&Path>, out: &Path, declared: &Declared) -> Result<Self> {
+    ///
+    /// `more` is added to it: tables that this run needs.
+    pub async fn prepare(boomgate: Option<&Path>, out: &Path, declared: &Declared, more: &str) -> Result<Self> {
         let binary = match boomgate {
             Some(path) => path.to_owned(),
             None => std::env::current_exe().context("where am I?")?.with_file_name("boomgate"),
@@ -55,7 +57,7 @@ impl System {
         let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
         let store = format!("sqlite:{}", folder.path().join("boomgate.db").display());
         let text = format!(
-            "reference = {}\n[nats]\nurl = \"{}\"\n[store]\nlocation = {}\n[http]\nlisten = \"{listen}\"\n[loop]\nkeep_inputs = true\n",
+            "reference = {}\n[nats]\nurl = \"{}\"\n[store]\nlocation = {}\n[http]\nlisten = \"{listen}\"\n[loop]\nkeep_inputs = true\n{more}",
             quoted(&reference),
             server.url(),
             quoted(Path::new(&store)),
