@@ -53,7 +53,7 @@ impl Pace {
     /// 5,600 single messages a second makes each wait 40 ms, and one that gets them in batches takes 10,000.
     pub fn alone() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { singles_max: 16, batch_from: 12, crowded: Some((cores * 2_250, Duration::from_millis(20))), patient: Duration::from_millis(100) }
+        Self { singles_max: 32, batch_from: 32, crowded: Some((cores * 2_250, Duration::from_millis(20))), patient: Duration::from_millis(50) }
     }
 
     /// A cluster, where a batch costs no more than one message.
