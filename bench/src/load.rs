@@ -64,6 +64,8 @@ pub struct Wanted {
     pub out: PathBuf,
     /// Of a thousand visits, how many are what.
     pub shares: Shares,
+    /// Whether all processors run while the arbitration is measured.
+    pub whole: bool,
     /// The seed.
     pub seed: u64,
 }
@@ -172,7 +174,7 @@ pub async fn entry(wanted: Wanted) -> Result<Report> {
     eprintln!("floor: {floor}");
     system.provision().await?;
     let begun = std::time::Instant::now();
-    system.start()?;
+    system.start(&["all"])?;
     let bus: Arc<dyn Bus> = Arc::new(JetStream::connect(&system.server.url(), Options { name: "bench".into(), ..Options::default() }).await?);
     let world = Arc::new(World::open(bus, Pace { speed: 1.0, traced: true, reader: "bench".into(), ..Pace::default() }).await?);
     let mut run = Run { system, world, declared, wanted, visits: 0, planned: BTreeMap::new() };

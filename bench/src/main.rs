@@ -26,6 +26,9 @@ enum Scenario {
     Arbitration {
         #[command(flatten)]
         load: Load,
+        /// Let all processors run while it counts, not those alone that arbitrate and post.
+        #[arg(long)]
+        whole: bool,
     },
 }
 
@@ -55,7 +58,7 @@ fn main() -> ExitCode {
     let scenario = Arguments::parse().scenario;
     let (load, shares) = match &scenario {
         Scenario::Entry { load, shares } => (load, load::Shares::of(shares)),
-        Scenario::Arbitration { load } => (load, Ok(load::Shares::default())),
+        Scenario::Arbitration { load, .. } => (load, Ok(load::Shares::default())),
     };
     let &Load { rate, seconds, find_max, ref boomgate, ref out, seed } = load;
     if !rate.is_finite() || rate < 1.0 || seconds == 0 {
@@ -69,7 +72,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let wanted = load::Wanted { rate, seconds, find_max, boomgate: boomgate.clone(), out: out.clone(), shares, seed };
+    let whole = matches!(scenario, Scenario::Arbitration { whole: true, .. });
+    let wanted = load::Wanted { whole, rate, seconds, find_max, boomgate: boomgate.clone(), out: out.clone(), shares, seed };
     // One worker: the machine belongs to what is measured.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(&scenario, wanted)));

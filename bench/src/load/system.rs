@@ -53,6 +53,8 @@ impl System {
         let reference = folder.path().join("reference.toml");
         fs::write(&reference, toml::to_string(declared)?)?;
         let listen = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
+        let log = out.join("boomgate.log");
+        fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
         let config = folder.path().join("boomgate.toml");
         let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
         let store = format!("sqlite:{}", folder.path().join("boomgate.db").display());
@@ -63,7 +65,7 @@ impl System {
             quoted(Path::new(&store)),
         );
         fs::write(&config, text)?;
-        Ok(Self { server, boomgate: None, binary, config, metrics: listen, log: out.join("boomgate.log"), folder })
+        Ok(Self { server, boomgate: None, binary, config, metrics: listen, log, folder })
     }
 
     /// Brings the broker to what is declared.
@@ -75,11 +77,12 @@ impl System {
         Ok(())
     }
 
-    /// Starts all processors.
-    pub fn start(&mut self) -> Result<()> {
-        let log = fs::File::create(&self.log).with_context(|| format!("cannot write {}", self.log.display()))?;
+    /// Starts processors.
+    pub fn start(&mut self, processors: &[&str]) -> Result<()> {
+        let log = fs::File::options().create(true).append(true).open(&self.log);
+        let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
         let mut run = Command::new(&self.binary);
-        run.args(["run", "all", "--config"]).arg(&self.config).current_dir(self.folder.path());
+        run.arg("run").args(processors).arg("--config").arg(&self.config).current_dir(self.folder.path());
         run.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
         self.boomgate = Some(run.spawn()?);
         Ok(())
@@ -96,8 +99,20 @@ impl System {
         Ok(())
     }
 
-    /// Asks `boomgate` to leave and waits for it.
+    /// Has other processors run.
+    pub async fn restart(&mut self, processors: &[&str]) -> Result<()> {
+        self.leave().await?;
+        self.start(processors)
+    }
+
+    /// Asks `boomgate` to leave and waits for it, then ends the broker.
     pub async fn stop(&mut self) -> Result<()> {
+        self.leave().await?;
+        self.server.stop().await;
+        Ok(())
+    }
+
+    async fn leave(&mut self) -> Result<()> {
         if let Some(mut child) = self.boomgate.take() {
             if let Some(pid) = child.id() {
                 Command::new("kill").arg(pid.to_string()).status().await.context("kill cannot be run")?;
@@ -106,7 +121,6 @@ impl System {
                 child.kill().await?;
             }
         }
-        self.server.stop().await;
         Ok(())
     }
 
