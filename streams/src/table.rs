@@ -433,7 +433,7 @@ mod tests {
         );
         assert_eq!(filters("payment", 32, 17)[0], ("payment-CHANNEL-17of32".to_owned(), strings(&["CHANNEL.17.>", "CHANNEL.49.>"])));
         assert_eq!(filters("payment", 64, 17)[1].1, strings(&["DESK.17.*.refund", "DESK.17.*.approved", "DESK.17.*.refund_settled"]));
-        assert_eq!(filters("payment", 64, 17)[2].1, strings(&["ORDER.*.17.priced", "ORDER.*.17.withdrawn"]));
+        assert_eq!(filters("payment", 64, 17)[2].1, strings(&["ORDER.*.17.priced", "ORDER.*.17.withdrawn", "ORDER.*.17.overpaid"]));
         assert!(filters("entry", 4, 4).is_empty());
         assert!(filters("nobody", 1, 0).is_empty());
     }
