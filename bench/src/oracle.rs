@@ -31,7 +31,7 @@ use money::Purses;
 use postings::Books;
 use schema::{
     Event, Inbox, Journal, LotId, Partition,
-    journal::{LedgerEvent, OrderEvent, PaymentEvent, SessionEvent},
+    journal::{LedgerEvent, OrderEvent, Part, PaymentEvent, SessionEvent},
     reference::{Declared, LotReference, NotWhole, Reference},
 };
 use serde::Serialize;
@@ -143,7 +143,7 @@ pub fn judge(declared: &Declared, late_max: i64, logs: &Logs, at_rest: bool) -> 
 
     let payments = gather(Journal::Payment, logs.journal(Journal::Payment), &mut findings);
     for (partition, groups) in &payments {
-        judge_payments(*partition, groups, &inputs, at_rest, &mut findings);
+        judge_payments(&world, *partition, groups, &inputs, at_rest, &mut findings);
     }
     answered.take(Journal::Payment, &payments);
 
@@ -234,16 +234,25 @@ fn judge_sessions(stays: &mut Stays, partition: Partition, groups: &[Group], inp
     }
 }
 
-fn judge_payments(partition: Partition, groups: &[Group], inputs: &Inputs, at_rest: bool, findings: &mut Findings) {
+fn judge_payments(world: &World, partition: Partition, groups: &[Group], inputs: &Inputs, at_rest: bool, findings: &mut Findings) {
     let mut purses = Purses::default();
     for group in groups.iter().take_while(|group| at_rest || !inputs.is_later(group)) {
         let mut expected = Vec::new();
+        let Some(now) = group.lines.first().map(|line| line.recorded.at) else { continue };
+        // How an order is tried to be paid is taken as it is: what is judged is what becomes of the money.
+        let mut tries = false;
+        for given in group.lines.iter().filter_map(|line| as_payment(&line.recorded.event)).filter(|event| money::is_given(event)) {
+            tries = true;
+            if let Err(why) = purses.take_given(given) {
+                findings.found(format!("{}: {why}", group.name(Journal::Payment)));
+            }
+        }
         match group.inbox {
             Inbox::Channel => {
                 if let Some(Ok((home, key, event))) = inputs.channel.get(&group.sequence)
                     && (*home, key.as_str()) == (partition, group.event)
                 {
-                    expected = purses.channel(event);
+                    expected = purses.channel(event, now);
                 }
             }
             Inbox::Order => {
@@ -255,12 +264,13 @@ fn judge_payments(partition: Partition, groups: &[Group], inputs: &Inputs, at_re
                 if let Some((_, Ok((home, key, event)))) = inputs.desk.get(&group.sequence)
                     && (*home, key.as_str()) == (partition, group.event)
                 {
-                    expected = purses.desk(event);
+                    let province = world.lot(&event.lot).map(|lot| lot.declared.province).unwrap_or_default();
+                    expected = purses.desk(event, (now, tries), province);
                 }
             }
             Inbox::Tick => {
                 for line in &group.lines {
-                    let Some(actual) = as_payment(&line.recorded.event) else { continue };
+                    let Some(actual) = judged(&line.recorded.event) else { continue };
                     match purses.tick(line.recorded.at, actual) {
                         Ok(event) => expected.push(event),
                         Err(why) => findings.found(format!("{}: {why}", group.name(Journal::Payment))),
@@ -269,7 +279,11 @@ fn judge_payments(partition: Partition, groups: &[Group], inputs: &Inputs, at_re
             }
             _ => {}
         }
-        compare(Journal::Payment, group, &expected, as_payment, money::normal, findings);
+        let order = group.lines.iter().filter_map(|line| as_payment(&line.recorded.event)).find_map(PaymentEvent::order);
+        expected.extend(order.map(|order| purses.sweep(order, now)).unwrap_or_default());
+        if !(tries && expected.is_empty() && group.lines.iter().all(|line| judged(&line.recorded.event).is_none())) {
+            compare(Journal::Payment, group, &expected, judged, money::normal, findings);
+        }
         for actual in group.lines.iter().filter_map(|line| as_payment(&line.recorded.event)) {
             purses.take_due(actual);
         }
@@ -302,6 +316,10 @@ fn as_order(event: &Event) -> Option<&OrderEvent> {
 
 fn as_payment(event: &Event) -> Option<&PaymentEvent> {
     if let Event::Payment(event) = event { Some(event) } else { None }
+}
+
+fn judged(event: &Event) -> Option<&PaymentEvent> {
+    as_payment(event).filter(|event| !money::is_given(event))
 }
 
 fn as_ledger(event: &Event) -> Option<&LedgerEvent> {
@@ -385,9 +403,12 @@ fn readers(event: &Event) -> &'static [Journal] {
         Event::Order(OrderEvent::Priced { quote, .. }) if quote.total.is_zero() => &[Journal::Session],
         Event::Order(OrderEvent::Priced { .. } | OrderEvent::Withdrawn { .. }) => &[Journal::Payment],
         Event::Order(OrderEvent::Paid { .. } | OrderEvent::Owed { .. }) => &[Journal::Session],
-        Event::Payment(PaymentEvent::Applied { .. } | PaymentEvent::Reversed { applied: true, .. }) => &[Journal::Order, Journal::Ledger],
+        Event::Payment(PaymentEvent::Applied { part: None | Some(Part { last: true, .. }), .. } | PaymentEvent::Reversed { applied: true, .. }) => {
+            &[Journal::Order, Journal::Ledger]
+        }
         Event::Payment(
-            PaymentEvent::Held { provisional: false, .. }
+            PaymentEvent::Applied { .. }
+            | PaymentEvent::Held { provisional: false, .. }
             | PaymentEvent::Settled { .. }
             | PaymentEvent::PassedOver { applied: true, .. }
             | PaymentEvent::Refunded { .. }

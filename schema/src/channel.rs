@@ -61,6 +61,81 @@ pub enum ChannelFact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         standing: Option<Standing>,
     },
+    /// The answer to a call about an attempt that tells of no money.
+    CallAnswered {
+        /// Our number of the attempt.
+        attempt: Id,
+        /// What was asked.
+        act: Act,
+        /// How often it had been asked when this was answered.
+        tries: u32,
+        /// What came of it.
+        outcome: Outcome,
+        /// Where it was opened: what the driver scans or follows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<Arc<str>>,
+    },
+}
+
+/// What a channel is asked to do with an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// To open it, so that a driver can pay it; of points: to hold them.
+    Open,
+    /// To take what it holds.
+    Settle,
+    /// To close it, or to let go what it holds.
+    Close,
+    /// To say how it stands.
+    Query,
+}
+
+impl Act {
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Settle => "settle",
+            Self::Close => "close",
+            Self::Query => "query",
+        }
+    }
+}
+
+/// What came of a call about an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is open: it can be paid.
+    Opened,
+    /// It is taken on to be settled.
+    Settled,
+    /// It is closed, or never was open: nobody can pay it.
+    Closed,
+    /// It is open and not paid.
+    Unpaid,
+    /// The channel did not do it.
+    Refused,
+    /// The channel has no such thing.
+    Impossible,
+    /// Nobody knows: the call was not answered.
+    Unknown,
+}
+
+impl Outcome {
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Settled => "settled",
+            Self::Closed => "closed",
+            Self::Unpaid => "unpaid",
+            Self::Refused => "refused",
+            Self::Impossible => "impossible",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// How a refund stands at its channel, beside having been made or refused.
@@ -81,9 +156,10 @@ impl ChannelEvent {
     /// The order that this is about; none where the attempt is no number of ours.
     pub fn order(&self) -> Option<Id> {
         match &self.fact {
-            ChannelFact::Succeeded { attempt, .. } | ChannelFact::Accepted { attempt, .. } | ChannelFact::Failed { attempt, .. } => {
-                id::order_of(attempt.as_str())
-            }
+            ChannelFact::Succeeded { attempt, .. }
+            | ChannelFact::Accepted { attempt, .. }
+            | ChannelFact::Failed { attempt, .. }
+            | ChannelFact::CallAnswered { attempt, .. } => id::order_of(attempt.as_str()),
             ChannelFact::RefundAnswered { order, .. } => id::place(order.as_str()).map(|_| *order),
         }
     }
@@ -95,6 +171,7 @@ impl ChannelEvent {
             ChannelFact::Accepted { .. } => "accepted",
             ChannelFact::Failed { .. } => "failed",
             ChannelFact::RefundAnswered { .. } => "refund_answered",
+            ChannelFact::CallAnswered { .. } => "call_answered",
         }
     }
 
@@ -123,6 +200,9 @@ impl ChannelEvent {
                     (Some(Standing::Abnormal), _) => "abnormal",
                 };
                 id::digest(&[self.kind(), &self.channel, refund.as_str(), said, &tries.to_string()], 20)
+            }
+            ChannelFact::CallAnswered { attempt, act, tries, outcome, .. } => {
+                id::digest(&[self.kind(), &self.channel, attempt.as_str(), act.as_str(), outcome.as_str(), &tries.to_string()], 20)
             }
         }
     }

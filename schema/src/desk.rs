@@ -120,12 +120,69 @@ pub enum Says {
         refund: Id,
         /// Whether the money went back, by whatever way; if not, it is asked for once more.
         back: bool,
+        /// The shift from whose drawer it was given, if it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shift: Option<ShiftName>,
+    },
+    /// A driver, or who serves one, chose how to pay an order. The open payments of an earlier choice are closed first.
+    Pay {
+        /// The order.
+        order: Id,
+        /// By what, each a channel of its own; the sum is what is due. 1 to [`DeskEvent::TENDERS_MAX`].
+        tenders: Vec<Tender>,
+    },
+    /// Cash was taken at a booth.
+    Cash {
+        /// The order.
+        order: Id,
+        /// How much of it is kept: what was due, without the change.
+        amount: Money,
+        /// The shift that took it.
+        shift: ShiftName,
+    },
+    /// A cashier's shift begins, counts its drawer, or ends.
+    Shift {
+        /// Its name: unique at the lot, for ever.
+        shift: ShiftName,
+        /// What happens.
+        step: ShiftStep,
+    },
+    /// Money goes back of whatever paid an order, split by the operator's rule where several means did. Past a limit another person must agree.
+    RefundShared {
+        /// The order.
+        order: Id,
+        /// How much; above zero.
+        amount: Money,
     },
     /// Nobody knows when the car came that waits at an exit, and it has no ticket: it pays what the rate table says of that.
     Lost {
         /// The car.
         who: Credential,
     },
+}
+
+/// The name of a shift.
+pub type ShiftName = Token<32>;
+
+/// One means inside a payment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Tender {
+    /// The channel: `wechat`, `points`, `cash` …
+    pub channel: Arc<str>,
+    /// What it is to bring; above zero.
+    pub amount: Money,
+}
+
+/// What happens to a shift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShiftStep {
+    /// It begins with so much in the drawer.
+    Opened(Money),
+    /// So much was counted in the drawer. The newest count before the end counts.
+    Counted(Money),
+    /// It ends. Its difference is what was counted less what should be there.
+    Closed,
 }
 
 /// Who said something, when and why: what an event carries of it.
@@ -152,6 +209,10 @@ impl Says {
             Self::Refund { .. } => "refund",
             Self::Approved { .. } => "approved",
             Self::RefundSettled { .. } => "refund_settled",
+            Self::RefundShared { .. } => "refund_shared",
+            Self::Pay { .. } => "pay",
+            Self::Cash { .. } => "cash",
+            Self::Shift { .. } => "shift",
         }
     }
 }
@@ -159,7 +220,40 @@ impl Says {
 impl Says {
     /// Whether it is about money: then `payment` decides it, and otherwise `entry`.
     pub const fn is_of_money(&self) -> bool {
-        matches!(self, Self::Refund { .. } | Self::Approved { .. } | Self::RefundSettled { .. })
+        match self {
+            Self::Refund { .. }
+            | Self::RefundShared { .. }
+            | Self::Approved { .. }
+            | Self::RefundSettled { .. }
+            | Self::Pay { .. }
+            | Self::Cash { .. }
+            | Self::Shift { .. } => true,
+            Self::Stated { .. }
+            | Self::Validated { .. }
+            | Self::LetThrough { .. }
+            | Self::Corrected { .. }
+            | Self::Stock { .. }
+            | Self::Lost { .. } => false,
+        }
+    }
+
+    /// The order that it is about, where it is about one.
+    pub const fn order(&self) -> Option<Id> {
+        match self {
+            Self::Refund { order, .. }
+            | Self::RefundShared { order, .. }
+            | Self::Approved { order, .. }
+            | Self::RefundSettled { order, .. }
+            | Self::Pay { order, .. }
+            | Self::Cash { order, .. } => Some(*order),
+            Self::Stated { .. }
+            | Self::Validated { .. }
+            | Self::LetThrough { .. }
+            | Self::Corrected { .. }
+            | Self::Stock { .. }
+            | Self::Lost { .. }
+            | Self::Shift { .. } => None,
+        }
     }
 }
 
@@ -175,6 +269,8 @@ impl DeskEvent {
     pub const NAME_MAX: usize = 64;
     /// The most vehicles of one statement.
     pub const VEHICLES_MAX: usize = 64;
+    /// The most means of one payment.
+    pub const TENDERS_MAX: usize = 4;
 
     /// Who said it, when and why.
     pub fn said(&self) -> Said {
@@ -225,10 +321,23 @@ impl DeskEvent {
                 }
             }
             Says::Lost { who } | Says::Stock { who, .. } => identify(who)?,
-            Says::Refund { amount, .. } if amount.minor <= 0 => return Err(format!("{amount} are to go back: an amount above zero")),
-            Says::Refund { order, .. } | Says::Approved { order, .. } | Says::RefundSettled { order, .. } => {
-                of_this_desk(self.lot, "order", order)?;
+            Says::Refund { amount, .. } | Says::RefundShared { amount, .. } if amount.minor <= 0 => {
+                return Err(format!("{amount} are to go back: an amount above zero"));
             }
+            Says::Cash { amount, .. } if amount.minor <= 0 => return Err(format!("{amount} were taken: an amount above zero")),
+            Says::Shift { step: ShiftStep::Opened(amount) | ShiftStep::Counted(amount), .. } if amount.minor < 0 => {
+                return Err(format!("{amount} in a drawer: zero or more"));
+            }
+            Says::Shift { .. } => {}
+            Says::Pay { order, tenders } => {
+                of_this_desk(self.lot, "order", order)?;
+                tendered(tenders)?;
+            }
+            Says::Refund { order, .. }
+            | Says::RefundShared { order, .. }
+            | Says::Approved { order, .. }
+            | Says::RefundSettled { order, .. }
+            | Says::Cash { order, .. } => of_this_desk(self.lot, "order", order)?,
         }
         Ok(self)
     }
@@ -238,6 +347,24 @@ fn of_this_desk(lot: LotId, what: &str, id: &Id) -> Result<(), String> {
     let place = id::place(id.as_str()).ok_or_else(|| format!("{id} is no {what} of ours"))?;
     let is_of_lot = place.partition == Partition::of_lot(lot.as_str());
     if is_of_lot { Ok(()) } else { Err(format!("{what} {id} is not of lot {lot}: say it at its own lot's desk")) }
+}
+
+fn tendered(tenders: &[Tender]) -> Result<(), String> {
+    if tenders.is_empty() || tenders.len() > DeskEvent::TENDERS_MAX {
+        return Err(format!("{} means of payment: 1 to {}", tenders.len(), DeskEvent::TENDERS_MAX));
+    }
+    for (at, tender) in tenders.iter().enumerate() {
+        if tender.amount.minor <= 0 {
+            return Err(format!("{} by {}: an amount above zero", tender.amount, tender.channel));
+        }
+        if tender.channel.parse::<Token<32>>().is_err() {
+            return Err("a channel is a word, as wechat or points".into());
+        }
+        if tenders.iter().take(at).any(|before| before.channel == tender.channel) {
+            return Err(format!("{} is named twice: each means once", tender.channel));
+        }
+    }
+    Ok(())
 }
 
 fn sound(validation: &Validation) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! What goes out after an append: it may go out twice, and its id makes twice harmless.
 
-use crate::{EventId, Id, LaneId, LotId, Moment, Money};
+use crate::{EventId, Id, LaneId, LotId, Moment, Money, channel::Act};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -12,6 +12,8 @@ pub enum Effect {
     Lane(LaneCommand),
     /// To a payment channel, on `refund.<channel>`.
     Refund(RefundCall),
+    /// To a payment channel, on `call.<channel>`.
+    Call(ChannelCall),
 }
 
 impl Effect {
@@ -20,6 +22,7 @@ impl Effect {
         match self {
             Self::Lane(command) => format!("lane.{}.{}", command.lot, command.lane),
             Self::Refund(call) => format!("refund.{}", call.channel),
+            Self::Call(call) => format!("call.{}", call.channel),
         }
     }
 }
@@ -83,4 +86,24 @@ pub struct RefundCall {
     /// Whether it is to be asked about, and not made: nobody knows whether it was.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asks: bool,
+}
+
+/// What a channel shall do with an attempt. The same call may come twice: the attempt's number makes twice harmless.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelCall {
+    /// Our number of the attempt (`out_trade_no`).
+    pub attempt: Id,
+    /// The channel.
+    pub channel: Arc<str>,
+    /// What it shall do.
+    pub act: Act,
+    /// What the attempt is to bring.
+    pub amount: Money,
+    /// Until when it can be paid.
+    pub until: Moment,
+    /// How often it has been asked for this, this time included.
+    pub tries: u32,
+    /// The lot, for what the driver reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lot: Option<LotId>,
 }

@@ -2,10 +2,10 @@
 
 use crate::{
     Credential, Effect, EventId, Id, LotId, Moment, Money, Partition, Token,
-    desk::Said,
+    desk::{Said, ShiftName, Tender},
     fact::{OperatorId, PartId, Stated},
     id::{self, Province},
-    journal::{Departure, Entry, Journal, Question, Quote, RefundReason, RefundState, RightUsed, Source, Stay, Terms},
+    journal::{AttemptState, Departure, Entry, Journal, Question, Quote, RefundReason, RefundState, RightUsed, Source, Stay, Terms},
     money::Currency,
     rate::{Prepaid, Validation},
     time::{DAY, Day, MINUTE},
@@ -29,6 +29,8 @@ pub enum Table {
     Orders,
     /// Money per order.
     Payments,
+    /// Shifts of cashiers.
+    Shifts,
     /// Ledger rows.
     Ledger,
     /// Settlement windows.
@@ -45,13 +47,14 @@ pub enum Table {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Lots,
         Self::Sessions,
         Self::Waiting,
         Self::Facts,
         Self::Orders,
         Self::Payments,
+        Self::Shifts,
         Self::Ledger,
         Self::Windows,
         Self::SessionAnswers,
@@ -69,6 +72,7 @@ impl Table {
             Self::Facts => "facts",
             Self::Orders => "orders",
             Self::Payments => "payments",
+            Self::Shifts => "shifts",
             Self::Ledger => "ledger",
             Self::Windows => "windows",
             Self::SessionAnswers => "session_answers",
@@ -83,7 +87,7 @@ impl Table {
         match self {
             Self::Lots | Self::Sessions | Self::Waiting | Self::Facts | Self::SessionAnswers => Journal::Session,
             Self::Orders | Self::OrderAnswers => Journal::Order,
-            Self::Payments | Self::PaymentAnswers => Journal::Payment,
+            Self::Payments | Self::Shifts | Self::PaymentAnswers => Journal::Payment,
             Self::Ledger | Self::Windows | Self::LedgerAnswers => Journal::Ledger,
         }
     }
@@ -132,6 +136,12 @@ impl Key {
         Self { table: Table::Facts, id, ..Self::lot(province, lot) }
     }
 
+    /// The key of a cashier's shift: its name is unique at its lot.
+    pub fn shift(lot: LotId, name: &ShiftName) -> Self {
+        let id = id::digest(&["shift", lot.as_str(), name.as_str()], 20).parse().expect("20 letters and digits are a token");
+        Self { table: Table::Shifts, id, ..Self::lot(Province(0), lot) }
+    }
+
     /// The key of a lot's settlement window.
     pub fn window(province: Province, lot: LotId, day: Day) -> Self {
         Self { table: Table::Windows, day, ..Self::lot(province, lot) }
@@ -174,6 +184,8 @@ pub enum Entity {
     Order(Box<Order>),
     /// The money of an order.
     Payment(Box<Payment>),
+    /// A cashier's shift.
+    Shift(Box<Shift>),
     /// A ledger row.
     Posting(Box<Posting>),
     /// A settlement window.
@@ -191,6 +203,7 @@ impl Entity {
             Self::Waiting(waiting) => waiting.released_by.is_none(),
             Self::Order(order) => order.is_open(),
             Self::Payment(payment) => payment.is_open(),
+            Self::Shift(shift) => shift.closed.is_none(),
             // A statement never changes by itself, and its key follows from whoever changes it.
             Self::Stated(_) | Self::Posting(_) | Self::Window(_) | Self::Answer(_) => false,
         }
@@ -218,7 +231,7 @@ impl Entity {
     /// When it wants a tick, if it does.
     pub fn due_at(&self) -> Option<Moment> {
         match self {
-            Self::Payment(payment) => payment.receipts.values().filter_map(Receipt::due_at).min(),
+            Self::Payment(payment) => payment.due_at(),
             Self::Session(session) if session.stage == Stage::Open => session.passes_by,
             _ => None,
         }
@@ -421,6 +434,12 @@ pub struct Payment {
     /// What persons want to go back, until another person agrees, by what they said.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub wanted: BTreeMap<EventId, RefundWish>,
+    /// How it is to be paid, where somebody has chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Box<Choice>>,
+    /// What was tried at channels, by the attempts' numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attempts: BTreeMap<u16, Attempt>,
 }
 
 /// A refund that a person wants, and another one must agree to.
@@ -432,6 +451,75 @@ pub struct RefundWish {
     pub amount: Money,
     /// Who wants it.
     pub by: Said,
+    /// What of other money, beside that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<(Source, Money)>,
+}
+
+/// How somebody chose to pay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Its number.
+    pub number: u16,
+    /// By what, in the order in which it is asked for.
+    pub tenders: Vec<Tender>,
+    /// Until when.
+    pub until: Moment,
+}
+
+/// One try to be paid at a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its number at the channel (`out_trade_no`).
+    pub attempt: Id,
+    /// The choice that it belongs to.
+    pub choice: u16,
+    /// The channel.
+    pub channel: Arc<str>,
+    /// What it is to bring.
+    pub amount: Money,
+    /// Until when it can be paid.
+    pub until: Moment,
+    /// How it stands.
+    pub state: AttemptState,
+    /// How often what it waits for was asked for.
+    pub tries: u32,
+    /// What the driver scans or follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Arc<str>>,
+    /// When it is asked for, or about, again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Moment>,
+}
+
+/// A cashier's shift: what should be in its drawer, and what was counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shift {
+    /// Its name.
+    pub name: ShiftName,
+    /// The lot.
+    pub lot: LotId,
+    /// What was in the drawer at its beginning.
+    pub float: Money,
+    /// What it took less what it gave back, in minor units.
+    pub taken: i64,
+    /// How often it took or gave something.
+    pub times: u64,
+    /// Who began it.
+    pub opened: Said,
+    /// The newest count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Money>,
+    /// Who ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Said>,
+}
+
+impl Shift {
+    /// What should be in the drawer.
+    pub fn expected(&self) -> Money {
+        Money::new(self.float.minor.saturating_add(self.taken), self.float.currency)
+    }
 }
 
 impl Payment {
@@ -440,15 +528,35 @@ impl Payment {
         format!("{}/{}", source.channel, source.transaction)
     }
 
-    /// The money that pays the order.
-    pub fn applied(&self) -> Option<&Receipt> {
-        self.receipts.values().find(|receipt| receipt.fate == Fate::Applied)
+    /// The money that pays the order: one receipt, or those of all means of one payment.
+    pub fn payers(&self) -> impl Iterator<Item = &Receipt> {
+        self.receipts.values().filter(|receipt| receipt.fate == Fate::Applied)
+    }
+
+    /// Whether it is paid.
+    pub fn is_paid(&self) -> bool {
+        self.payers().next().is_some()
+    }
+
+    /// When something of it is to be asked for, or about, again.
+    pub fn due_at(&self) -> Option<Moment> {
+        let attempts = self.attempts.values().filter_map(|attempt| attempt.due_at);
+        // What waits for the other parts of its payment goes back when their time is over.
+        let waits = self.receipts.values().any(|receipt| receipt.fate == Fate::Held && receipt.choice.is_some());
+        let choice = self.choice.as_ref().filter(|_| waits).map(|choice| choice.until);
+        self.receipts.values().filter_map(Receipt::due_at).chain(attempts).chain(choice).min()
+    }
+
+    /// The attempt of that number, if it was tried at that channel.
+    pub fn attempt(&self, channel: &str, attempt: Id) -> Option<&Attempt> {
+        self.attempts.values().find(|known| known.attempt == attempt && &*known.channel == channel)
     }
 
     /// Whether anything of it may still change by itself: it waits for money, for a person, or for a channel.
     pub fn is_open(&self) -> bool {
-        let unpaid = self.due.is_some() && !self.withdrawn && self.applied().is_none();
-        unpaid || !self.wanted.is_empty() || self.receipts.values().any(Receipt::is_open)
+        let unpaid = self.due.is_some() && !self.withdrawn && !self.is_paid();
+        let tries = self.attempts.values().any(|attempt| !attempt.state.is_over());
+        unpaid || tries || !self.wanted.is_empty() || self.receipts.values().any(Receipt::is_open)
     }
 }
 
@@ -469,6 +577,9 @@ pub struct Receipt {
     /// Whether it may still fail, or has failed: nothing of it is captured.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub provisional: bool,
+    /// The choice of which it is a part, where others belong to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<u16>,
     /// What is to go back of it, or has, in the order in which that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refunds: Vec<Refund>,

@@ -124,6 +124,12 @@ pub fn order_of(attempt: &str) -> Option<Id> {
     order.parse().ok()
 }
 
+/// The number of an attempt within its order; none where the text is no attempt of ours.
+pub fn attempt_number(attempt: Id) -> Option<u16> {
+    order_of(attempt.as_str())?;
+    attempt.as_str().get(27..)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +143,7 @@ mod tests {
         assert_eq!(place(id.as_str()), Some(PLACE));
         let attempt = attempt(id, 3);
         assert_eq!(order_of(attempt.as_str()), Some(id));
+        assert_eq!((attempt_number(attempt), attempt_number(id)), (Some(3), None));
         assert_eq!(place(attempt.as_str()), Some(PLACE));
     }
 

@@ -4,7 +4,8 @@
 
 use crate::{
     Credential, Energy, EventId, GateKind, Id, LaneId, LotId, Moment, Money, VehicleClass,
-    desk::Said,
+    channel::Act,
+    desk::{Said, ShiftName, Tender},
     fact::{self, OperatorId, PartId, Stated, TimeBand},
     id::{self, Province},
     money::Currency,
@@ -175,6 +176,14 @@ impl Event {
                 PaymentEvent::RefundStood { .. } => "refund_stood",
                 PaymentEvent::RefundRequested { .. } => "refund_requested",
                 PaymentEvent::Refunded { .. } => "refunded",
+                PaymentEvent::Chosen { .. } => "chosen",
+                PaymentEvent::Attempted { .. } => "attempted",
+                PaymentEvent::AttemptStood { .. } => "attempt_stood",
+                PaymentEvent::ShiftOpened { .. } => "shift_opened",
+                PaymentEvent::ShiftTook { .. } => "shift_took",
+                PaymentEvent::ShiftCounted { .. } => "shift_counted",
+                PaymentEvent::ShiftClosed { .. } => "shift_closed",
+                PaymentEvent::ShiftNoted { .. } => "shift_noted",
                 PaymentEvent::Noted { .. } => "noted",
             },
             Self::Ledger(event) => match event {
@@ -208,7 +217,11 @@ impl Event {
                 | OrderEvent::Gone { province, .. }
                 | OrderEvent::Noted { province, .. } => *province,
             },
-            Self::Payment(event) => of(&event.order()),
+            Self::Payment(event) => match (event.shift(), event.order()) {
+                (Some(shift), _) => shift.province,
+                (None, Some(order)) => of(&order),
+                (None, None) => Province::default(),
+            },
             Self::Ledger(LedgerEvent::Posted { province, .. }) => *province,
         }
     }
@@ -461,6 +474,8 @@ pub enum Note {
     MoreThanPaid,
     /// Who wants it cannot be who agrees to it.
     SamePerson,
+    /// A shift ends once its drawer is counted.
+    NotCounted,
 }
 
 /// Events of SESSION.
@@ -993,6 +1008,48 @@ pub enum RefundReason {
     Withdrawn,
     /// A person decided so.
     Ordered,
+    /// It was a part of a payment whose other parts did not come.
+    Incomplete,
+}
+
+/// How an attempt stands at its channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptState {
+    /// It is asked for, and nothing has been heard.
+    Opening,
+    /// It can be paid.
+    Open,
+    /// The channel holds what it is to bring, and waits to be told to take it.
+    Held,
+    /// The channel is told to take what it holds.
+    Settling,
+    /// It is to be closed, or let go.
+    Closing,
+    /// It brought its money.
+    Paid,
+    /// Nobody can pay it, or it cannot be closed.
+    Closed,
+    /// Its channel did not open it.
+    Failed,
+}
+
+impl AttemptState {
+    /// Whether nothing more is to be done about it.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Paid | Self::Closed | Self::Failed)
+    }
+}
+
+/// A cashier's shift.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShiftAt {
+    /// The lot.
+    pub lot: LotId,
+    /// Its province.
+    pub province: Province,
+    /// The shift's name.
+    pub name: ShiftName,
 }
 
 /// How a refund stands, from the day it is asked for.
@@ -1048,6 +1105,9 @@ pub enum PaymentEvent {
         /// Whether it may still fail: nothing is captured, and so nothing is a liability.
         #[serde(default, skip_serializing_if = "is_default")]
         provisional: bool,
+        /// The choice of which it is a part: it waits for the others. None where it waits for its order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        choice: Option<u16>,
     },
     /// This money pays the order.
     Applied {
@@ -1065,6 +1125,9 @@ pub enum PaymentEvent {
         /// Whether it may still fail: nothing is captured yet.
         #[serde(default, skip_serializing_if = "is_default")]
         provisional: bool,
+        /// Of a payment by several means what all of them bring, and whether this is the last of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<Part>,
     },
     /// What was applied and could still fail is captured.
     Settled {
@@ -1111,6 +1174,9 @@ pub enum PaymentEvent {
         by: Said,
         /// What they said, by its id.
         said: EventId,
+        /// What of it is to go back from other money that pays the order beside this.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        beside: Vec<(Source, Money)>,
     },
     /// The order takes no money any more: what comes for it goes back.
     Withdrawn {
@@ -1176,6 +1242,104 @@ pub enum PaymentEvent {
         /// The refund.
         refund: Id,
     },
+    /// It was chosen how to pay an order.
+    Chosen {
+        /// The order.
+        bill: Bill,
+        /// The choice's number, which is the number of its first attempt.
+        choice: u16,
+        /// By what, in the order in which it is asked for.
+        tenders: Vec<Tender>,
+        /// Until when.
+        until: Moment,
+        /// Who chose.
+        by: Said,
+    },
+    /// A channel is asked to do something with an attempt.
+    Attempted {
+        /// The order.
+        bill: Bill,
+        /// The attempt.
+        attempt: Id,
+        /// The choice that it belongs to.
+        choice: u16,
+        /// The channel.
+        channel: Arc<str>,
+        /// What it is to bring.
+        amount: Money,
+        /// What is asked.
+        act: Act,
+        /// How often that has been asked, this time included.
+        tries: u32,
+        /// Until when it can be paid.
+        until: Moment,
+        /// When to ask again if no answer came.
+        due_at: Moment,
+    },
+    /// How an attempt stands at its channel.
+    AttemptStood {
+        /// The order.
+        bill: Bill,
+        /// The attempt.
+        attempt: Id,
+        /// How it stands.
+        state: AttemptState,
+        /// What the driver scans or follows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<Arc<str>>,
+        /// When it is asked about again; none once it is over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due_at: Option<Moment>,
+    },
+    /// A cashier's shift begins.
+    ShiftOpened {
+        /// The shift.
+        shift: ShiftAt,
+        /// What is in the drawer.
+        float: Money,
+        /// Who begins it.
+        by: Said,
+    },
+    /// A shift took cash, or gave it back.
+    ShiftTook {
+        /// The shift.
+        shift: ShiftAt,
+        /// The order.
+        order: Id,
+        /// How much; below zero where it was given back.
+        amount: Money,
+        /// Who.
+        by: Said,
+    },
+    /// The drawer was counted.
+    ShiftCounted {
+        /// The shift.
+        shift: ShiftAt,
+        /// What was in it.
+        counted: Money,
+        /// Who counted.
+        by: Said,
+    },
+    /// A shift ended.
+    ShiftClosed {
+        /// The shift.
+        shift: ShiftAt,
+        /// What should be in the drawer.
+        expected: Money,
+        /// What was in it.
+        counted: Money,
+        /// Who ended it.
+        by: Said,
+    },
+    /// Of a shift nothing was to be done.
+    ShiftNoted {
+        /// The shift.
+        shift: ShiftAt,
+        /// Why.
+        note: Note,
+        /// Who wanted something.
+        by: Said,
+    },
     /// Nothing was to be done.
     Noted {
         /// Why.
@@ -1185,8 +1349,17 @@ pub enum PaymentEvent {
     },
 }
 
+/// A part of a payment by several means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// What all of them bring.
+    pub of: Money,
+    /// Whether it is the last of them: the order is paid.
+    pub last: bool,
+}
+
 impl PaymentEvent {
-    /// The bill that it is about; none where nothing was to be done.
+    /// The bill that it is about; none where nothing was to be done, or where it is about a shift.
     pub const fn bill(&self) -> Option<&Bill> {
         match self {
             Self::Expected { bill, .. }
@@ -1199,17 +1372,36 @@ impl PaymentEvent {
             | Self::Withdrawn { bill }
             | Self::RefundRequested { bill, .. }
             | Self::RefundStood { bill, .. }
-            | Self::Refunded { bill, .. } => Some(bill),
-            Self::Noted { .. } => None,
+            | Self::Refunded { bill, .. }
+            | Self::Chosen { bill, .. }
+            | Self::Attempted { bill, .. }
+            | Self::AttemptStood { bill, .. } => Some(bill),
+            Self::ShiftOpened { .. }
+            | Self::ShiftTook { .. }
+            | Self::ShiftCounted { .. }
+            | Self::ShiftClosed { .. }
+            | Self::ShiftNoted { .. }
+            | Self::Noted { .. } => None,
         }
     }
 
-    /// The order that it is about.
-    pub const fn order(&self) -> Id {
-        match (self, self.bill()) {
-            (Self::Noted { order, .. }, _) => *order,
-            (_, Some(bill)) => bill.order,
-            (_, None) => unreachable!(),
+    /// The order that it is about; none where it is about a shift alone.
+    pub fn order(&self) -> Option<Id> {
+        match self {
+            Self::Noted { order, .. } | Self::ShiftTook { order, .. } => Some(*order),
+            event => event.bill().map(|bill| bill.order),
+        }
+    }
+
+    /// The shift that it is about, if it is about one.
+    pub const fn shift(&self) -> Option<&ShiftAt> {
+        match self {
+            Self::ShiftOpened { shift, .. }
+            | Self::ShiftTook { shift, .. }
+            | Self::ShiftCounted { shift, .. }
+            | Self::ShiftClosed { shift, .. }
+            | Self::ShiftNoted { shift, .. } => Some(shift),
+            _ => None,
         }
     }
 }

@@ -161,7 +161,7 @@ pub const PROCESSORS: [Processor; 4] = [
         journal: Journal::Payment,
         sources: &[
             Source { stream: "CHANNEL", kinds: &[] },
-            Source { stream: "DESK", kinds: &["refund", "approved", "refund_settled"] },
+            Source { stream: "DESK", kinds: &["refund", "refund_shared", "approved", "refund_settled", "pay", "cash", "shift"] },
             Source { stream: "ORDER", kinds: &["priced", "withdrawn", "overpaid"] },
         ],
     },
@@ -432,7 +432,15 @@ mod tests {
             ]
         );
         assert_eq!(filters("payment", 32, 17)[0], ("payment-CHANNEL-17of32".to_owned(), strings(&["CHANNEL.17.>", "CHANNEL.49.>"])));
-        assert_eq!(filters("payment", 64, 17)[1].1, strings(&["DESK.17.*.refund", "DESK.17.*.approved", "DESK.17.*.refund_settled"]));
+        assert_eq!(
+            filters("payment", 64, 17)[1].1,
+            strings(
+                &["refund", "refund_shared", "approved", "refund_settled", "pay", "cash", "shift"]
+                    .map(|kind| format!("DESK.17.*.{kind}"))
+                    .each_ref()
+                    .map(String::as_str)
+            )
+        );
         assert_eq!(filters("payment", 64, 17)[2].1, strings(&["ORDER.*.17.priced", "ORDER.*.17.withdrawn", "ORDER.*.17.overpaid"]));
         assert!(filters("entry", 4, 4).is_empty());
         assert!(filters("nobody", 1, 0).is_empty());

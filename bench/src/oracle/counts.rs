@@ -204,7 +204,15 @@ impl Counts {
             | PaymentEvent::PassedOver { .. }
             | PaymentEvent::Reversed { .. }
             | PaymentEvent::RefundWanted { .. }
-            | PaymentEvent::RefundStood { .. } => {}
+            | PaymentEvent::RefundStood { .. }
+            | PaymentEvent::Chosen { .. }
+            | PaymentEvent::Attempted { .. }
+            | PaymentEvent::AttemptStood { .. }
+            | PaymentEvent::ShiftOpened { .. }
+            | PaymentEvent::ShiftTook { .. }
+            | PaymentEvent::ShiftCounted { .. }
+            | PaymentEvent::ShiftClosed { .. }
+            | PaymentEvent::ShiftNoted { .. } => {}
         }
     }
 

@@ -12,7 +12,8 @@ use super::{
 use crate::logs::Line;
 use schema::{
     ChannelFact, Currency, Event, Id, Inbox, Money,
-    journal::{Account, PaymentEvent, Source},
+    desk::Says,
+    journal::{Account, PaymentEvent, RefundReason, Source},
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +80,16 @@ fn captured(groups: &Groups, inputs: &Inputs, orders: &mut BySum) {
             orders.entry((order, amount.currency)).or_default().captured += amount.minor;
         }
     }
+    // Cash is captured once it lies in a drawer.
+    for group in groups.values().flatten().filter(|group| group.inbox == Inbox::Desk) {
+        let Some((_, Ok((_, _, event)))) = inputs.desk.get(&group.sequence) else { continue };
+        let is_taken = group.lines.iter().any(|line| matches!(&line.recorded.event, Event::Payment(PaymentEvent::ShiftTook { .. })));
+        if let (Says::Cash { order, amount, .. }, true) = (&event.says, is_taken)
+            && known.insert((*order, Source { channel: "cash".into(), transaction: event.id.as_str().into() }))
+        {
+            orders.entry((*order, amount.currency)).or_default().captured += amount.minor;
+        }
+    }
 }
 
 fn spent(lines: &[Line], orders: &mut BySum, findings: &mut Findings) {
@@ -90,7 +101,10 @@ fn spent(lines: &[Line], orders: &mut BySum, findings: &mut Findings) {
             change(orders.entry((order, amount.currency)).or_default(), amount.minor);
         };
         match event {
-            PaymentEvent::RefundRequested { bill, amount, tries: 1, applied: true, .. } => {
+            PaymentEvent::RefundRequested { bill, amount, tries: 1, applied: true, reason, .. } => {
+                if *reason == RefundReason::Incomplete {
+                    applied.remove(&bill.order);
+                }
                 sums(bill.order, amount, &|sums, minor| {
                     sums.applied -= minor;
                     sums.liability += minor;
@@ -100,8 +114,9 @@ fn spent(lines: &[Line], orders: &mut BySum, findings: &mut Findings) {
             | PaymentEvent::RefundRequested { bill, amount, tries: 1, held: false, .. } => {
                 sums(bill.order, amount, &|sums, minor| sums.liability += minor);
             }
-            PaymentEvent::Applied { bill, amount, held, provisional, .. } => {
-                if !applied.insert(bill.order) {
+            PaymentEvent::Applied { bill, amount, held, provisional, part, .. } => {
+                // Of a payment by several means all are one.
+                if part.is_none_or(|part| part.last) && !applied.insert(bill.order) {
                     findings.found_double(format!("PAYMENT {}: order {} has a second payment", line.sequence, bill.order));
                 }
                 sums(bill.order, amount, &|sums, minor| {
@@ -138,6 +153,14 @@ fn spent(lines: &[Line], orders: &mut BySum, findings: &mut Findings) {
             | PaymentEvent::RefundWanted { .. }
             | PaymentEvent::RefundRequested { .. }
             | PaymentEvent::RefundStood { .. }
+            | PaymentEvent::Chosen { .. }
+            | PaymentEvent::Attempted { .. }
+            | PaymentEvent::AttemptStood { .. }
+            | PaymentEvent::ShiftOpened { .. }
+            | PaymentEvent::ShiftTook { .. }
+            | PaymentEvent::ShiftCounted { .. }
+            | PaymentEvent::ShiftClosed { .. }
+            | PaymentEvent::ShiftNoted { .. }
             | PaymentEvent::Noted { .. } => {}
         }
     }

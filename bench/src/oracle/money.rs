@@ -7,13 +7,13 @@
 
 use schema::{
     ChannelEvent, ChannelFact, DeskEvent, EventId, Id, LotId, Moment, Money,
-    channel::Standing,
-    desk::{Said, Says},
-    id::{self, Kind},
-    journal::{Bill, Note, OrderEvent, PaymentEvent, RefundReason, RefundState, Source},
+    channel::{Act, Standing},
+    desk::{Said, Says, ShiftName, ShiftStep, Tender},
+    id::{self, Kind, Province},
+    journal::{AttemptState, Bill, Note, OrderEvent, Part, PaymentEvent, RefundReason, RefundState, ShiftAt, Source},
     time::Day,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most that one person sends back alone.
 const ALONE_MAX: i64 = 10_000;
@@ -54,6 +54,8 @@ struct Receipt {
     captured: bool,
     fate: Fate,
     refunds: Vec<Refund>,
+    /// The choice for whose other means it waits.
+    part_of: Option<u16>,
 }
 
 #[derive(Default)]
@@ -62,13 +64,32 @@ struct Purse {
     due: Option<Money>,
     withdrawn: bool,
     receipts: Vec<Receipt>,
-    wanted: BTreeMap<EventId, (Source, Money, Said)>,
+    wanted: BTreeMap<EventId, (Vec<(Source, Money)>, Said)>,
+    /// The newest choice: its number, its means, until when.
+    choice: Option<(u16, Vec<Tender>, Moment)>,
+    /// The choices that cannot become a payment any more.
+    dead: BTreeSet<u16>,
+    /// Which choice an attempt belongs to, at which channel, and whether it may still be paid.
+    attempts: BTreeMap<Id, (u16, std::sync::Arc<str>, bool)>,
+}
+
+/// A drawer: what is in it by the books, what was counted since, and whether the shift is over.
+struct Drawer {
+    holds: Money,
+    counted: Option<Money>,
+    over: bool,
 }
 
 /// One partition: a purse for each order.
 #[derive(Default)]
 pub struct Purses {
     purses: BTreeMap<Id, Purse>,
+    drawers: BTreeMap<(LotId, ShiftName), Drawer>,
+}
+
+/// Whether an event says how an order is tried to be paid.
+pub const fn is_given(event: &PaymentEvent) -> bool {
+    matches!(event, PaymentEvent::Chosen { .. } | PaymentEvent::Attempted { .. } | PaymentEvent::AttemptStood { .. })
 }
 
 fn day(order: Id) -> Day {
@@ -89,6 +110,85 @@ impl Purse {
         self.receipts.iter().position(|receipt| receipt.fate == Fate::Pays)
     }
 
+    /// The receipts of a fate, by channel and transaction.
+    fn sorted(&self, wanted: impl Fn(&Receipt) -> bool) -> Vec<usize> {
+        let mut found: Vec<usize> = (0..self.receipts.len()).filter(|at| wanted(&self.receipts[*at])).collect();
+        found.sort_by_key(|at| format!("{}/{}", self.receipts[*at].source.channel, self.receipts[*at].source.transaction));
+        found
+    }
+
+    /// The choice that can still become a payment.
+    fn choice(&self, now: Moment) -> Option<(u16, Vec<Tender>)> {
+        let (number, tenders, until) = self.choice.clone()?;
+        let waits = self.due.is_some() && self.payer().is_none() && !self.withdrawn && !self.dead.contains(&number) && now < until;
+        waits.then_some((number, tenders))
+    }
+
+    /// The choice of which money is a part.
+    fn part(&self, source: &Source, attempt: Option<Id>, amount: Money, now: Moment) -> Option<(u16, Vec<Tender>)> {
+        let (number, tenders) = self.choice(now).filter(|(_, tenders)| tenders.len() > 1)?;
+        let is_its = attempt.map_or(&*source.channel == "cash", |attempt| {
+            self.attempts.get(&attempt).is_some_and(|(choice, channel, _)| (*choice, channel) == (number, &source.channel))
+        });
+        (is_its && tenders.iter().any(|tender| tender.channel == source.channel && tender.amount == amount)).then_some((number, tenders))
+    }
+
+    /// A part waits, or it is the last one and all of them pay.
+    fn gather(&mut self, order: Id, at: usize, (number, tenders): (u16, Vec<Tender>)) -> Vec<PaymentEvent> {
+        let bill = self.bill(order);
+        let of = self.due.expect("its price is known");
+        self.receipts[at].fate = Fate::Held;
+        self.receipts[at].part_of = Some(number);
+        let parts = self.sorted(|receipt| receipt.fate == Fate::Held && receipt.part_of == Some(number));
+        if parts.len() < tenders.len() {
+            let Receipt { source, amount, paid_at, captured, .. } = self.receipts[at].clone();
+            return vec![PaymentEvent::Held { bill, source, amount, paid_at: Some(paid_at), provisional: !captured, choice: Some(number) }];
+        }
+        let mut events = Vec::new();
+        for part in parts.iter().copied().filter(|part| *part != at).chain([at]) {
+            let receipt = &mut self.receipts[part];
+            receipt.fate = Fate::Pays;
+            let Receipt { source, amount, paid_at, captured, .. } = receipt.clone();
+            let (held, part) = (captured && part != at, Some(Part { of, last: part == at }));
+            events.push(PaymentEvent::Applied { bill: bill.clone(), source, amount, held, paid_at: Some(paid_at), provisional: !captured, part });
+        }
+        events
+    }
+
+    /// What of payments by several means is not made goes back.
+    fn sweep(&mut self, order: Id, now: Moment) -> Vec<PaymentEvent> {
+        let mut events = Vec::new();
+        let paid: i64 = self.receipts.iter().filter(|receipt| receipt.fate == Fate::Pays).map(|receipt| receipt.amount.minor).sum();
+        if self.payer().is_some() && self.due.is_some_and(|due| due.minor != paid) {
+            for at in self.sorted(|receipt| receipt.fate == Fate::Pays) {
+                events.push(self.let_go(order, at));
+            }
+        }
+        let waits = self.choice(now).map(|(number, _)| number);
+        for at in self.sorted(|receipt| receipt.fate == Fate::Held && receipt.part_of.is_some() && receipt.part_of != waits) {
+            events.push(self.let_go(order, at));
+        }
+        events
+    }
+
+    fn let_go(&mut self, order: Id, at: usize) -> PaymentEvent {
+        let bill = self.bill(order);
+        let receipt = &mut self.receipts[at];
+        let (paid, reason) = (receipt.fate == Fate::Pays, RefundReason::Incomplete);
+        if !receipt.captured {
+            receipt.fate = Fate::Over;
+            return PaymentEvent::PassedOver { bill, source: receipt.source.clone(), amount: receipt.amount, reason, applied: paid };
+        }
+        let returning: i64 = receipt.refunds.iter().map(|refund| refund.amount.minor).sum();
+        receipt.fate = Fate::Back;
+        let rest = Money::new(receipt.amount.minor - returning, receipt.amount.currency);
+        let mut event = receipt.send_back(bill, rest, reason, !paid);
+        if let PaymentEvent::RefundRequested { applied, .. } = &mut event {
+            *applied = paid;
+        }
+        event
+    }
+
     /// Counts or sends back one receipt of an order whose price is known. `held`: it was captured before.
     fn decide(&mut self, order: Id, at: usize, held: bool) -> Vec<PaymentEvent> {
         let bill = self.bill(order);
@@ -96,14 +196,13 @@ impl Purse {
         let mut events = Vec::new();
         let Receipt { source, amount, paid_at, captured, .. } = self.receipts[at].clone();
         // What was only accepted makes room for what is captured.
-        if let Some(payer) = self.payer()
-            && captured
-            && amount == due
-            && !self.receipts[payer].captured
-        {
-            self.receipts[payer].fate = Fate::Over;
-            let Receipt { source, amount, .. } = self.receipts[payer].clone();
-            events.push(PaymentEvent::PassedOver { bill: bill.clone(), source, amount, reason: RefundReason::Duplicate, applied: true });
+        let payers = self.sorted(|receipt| receipt.fate == Fate::Pays);
+        if captured && amount == due && payers.iter().all(|payer| !self.receipts[*payer].captured) {
+            for payer in payers {
+                self.receipts[payer].fate = Fate::Over;
+                let Receipt { source, amount, .. } = self.receipts[payer].clone();
+                events.push(PaymentEvent::PassedOver { bill: bill.clone(), source, amount, reason: RefundReason::Duplicate, applied: true });
+            }
         }
         let reason = if amount != due {
             Some(RefundReason::AmountDiffers)
@@ -118,7 +217,7 @@ impl Purse {
         match reason {
             None => {
                 receipt.fate = Fate::Pays;
-                events.push(PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at), provisional: !captured });
+                events.push(PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at), provisional: !captured, part: None });
             }
             Some(reason) if !captured => {
                 receipt.fate = Fate::Over;
@@ -205,7 +304,8 @@ impl Purses {
         // What is captured first, then what was only accepted, each in the order in which it came.
         for captured in [true, false] {
             for at in 0..purse.receipts.len() {
-                if purse.receipts[at].fate == Fate::Held && purse.receipts[at].captured == captured {
+                let receipt = &purse.receipts[at];
+                if receipt.fate == Fate::Held && receipt.part_of.is_none() && receipt.captured == captured {
                     events.extend(purse.decide(*order, at, captured));
                 }
             }
@@ -227,13 +327,22 @@ impl Purses {
     }
 
     /// What a channel's fact becomes.
-    pub fn channel(&mut self, event: &ChannelEvent) -> Vec<PaymentEvent> {
+    pub fn channel(&mut self, event: &ChannelEvent, now: Moment) -> Vec<PaymentEvent> {
         let Some(order) = event.order() else { return Vec::new() };
         let purse = self.purses.entry(order).or_default();
         let source = |transaction: &std::sync::Arc<str>| Source { channel: event.channel.clone(), transaction: transaction.clone() };
         match &event.fact {
-            ChannelFact::Succeeded { transaction, amount, .. } => purse.came(order, source(transaction), *amount, event.happened_at, true),
-            ChannelFact::Accepted { transaction, amount, .. } => purse.came(order, source(transaction), *amount, event.happened_at, false),
+            ChannelFact::Succeeded { transaction, amount, attempt } => {
+                purse.came(order, (source(transaction), Some(*attempt)), *amount, (event.happened_at, now), true)
+            }
+            ChannelFact::Accepted { transaction, amount, attempt } => {
+                purse.came(order, (source(transaction), Some(*attempt)), *amount, (event.happened_at, now), false)
+            }
+            // An answer to what was never asked.
+            ChannelFact::CallAnswered { attempt, .. } if !purse.attempts.contains_key(attempt) => {
+                vec![PaymentEvent::Noted { note: Note::Unknown, order }]
+            }
+            ChannelFact::CallAnswered { .. } => Vec::new(),
             ChannelFact::Failed { transaction, amount, .. } => vec![purse.failed(order, source(transaction), *amount)],
             ChannelFact::RefundAnswered { refund, succeeded, tries, standing, .. } => {
                 vec![purse.refund_answered(order, (*refund, *tries), (*succeeded, *standing))]
@@ -242,35 +351,48 @@ impl Purses {
     }
 
     /// What a person's saying becomes.
-    pub fn desk(&mut self, event: &DeskEvent) -> Vec<PaymentEvent> {
-        let (Says::Refund { order, .. } | Says::Approved { order, .. } | Says::RefundSettled { order, .. }) = &event.says else { return Vec::new() };
-        let order = *order;
+    pub fn desk(&mut self, event: &DeskEvent, (now, chosen): (Moment, bool), province: Province) -> Vec<PaymentEvent> {
+        if let Says::Shift { shift, step } = &event.says {
+            return vec![self.shift(event, *shift, *step, province)];
+        }
+        let Some(order) = event.says.order() else { return Vec::new() };
         let noted = |note| vec![PaymentEvent::Noted { note, order }];
         let Some(purse) = self.purses.get_mut(&order) else { return noted(Note::Unknown) };
         match &event.says {
+            // What is chosen is given; that nothing could be chosen is judged.
+            Says::Pay { tenders, .. } => match purse.choosable(tenders, chosen) {
+                Ok(()) => Vec::new(),
+                Err(note) => noted(note),
+            },
+            Says::Cash { amount, shift, .. } => {
+                let took = match drawer(&mut self.drawers, event, *shift, *amount, province, order) {
+                    Ok(took) => took,
+                    Err(noted) => return vec![*noted],
+                };
+                let source = Source { channel: "cash".into(), transaction: event.id.as_str().into() };
+                let came = purse.came(order, (source, None), *amount, (event.said_at, now), true);
+                came.into_iter().chain([took]).collect()
+            }
             Says::Refund { channel, transaction, amount, .. } => {
                 let source = Source { channel: channel.clone(), transaction: transaction.clone() };
-                match purse.returnable(&source, *amount) {
-                    Err(note) => noted(note),
-                    Ok(at) if amount.minor <= ALONE_MAX => vec![purse.ordered(order, at, *amount, event.said(), None)],
-                    Ok(_) => {
-                        purse.wanted.insert(event.id, (source.clone(), *amount, event.said()));
-                        vec![PaymentEvent::RefundWanted { bill: purse.bill(order), source, amount: *amount, by: event.said(), said: event.id }]
-                    }
-                }
+                purse.want(order, event, &[(source, *amount)])
             }
+            Says::RefundShared { amount, .. } => match purse.shared(*amount) {
+                Some(parts) => purse.want(order, event, &parts),
+                None => noted(Note::MoreThanPaid),
+            },
             Says::Approved { refund, .. } => match purse.wanted.get(refund).cloned() {
                 None => noted(Note::Unknown),
-                Some((_, _, by)) if by.author == event.author => noted(Note::SamePerson),
-                Some((source, amount, by)) => match purse.returnable(&source, amount) {
-                    Err(note) => noted(note),
-                    Ok(at) => {
-                        purse.wanted.remove(refund);
-                        vec![purse.ordered(order, at, amount, by, Some(event.said()))]
+                Some((_, by)) if by.author == event.author => noted(Note::SamePerson),
+                Some((parts, by)) => {
+                    if let Some(note) = parts.iter().find_map(|(source, amount)| purse.returnable(source, *amount).err()) {
+                        return noted(note);
                     }
-                },
+                    purse.wanted.remove(refund);
+                    purse.all_ordered(order, &parts, &by, Some(&event.said()))
+                }
             },
-            Says::RefundSettled { refund, back, .. } => {
+            Says::RefundSettled { refund, back, shift, .. } => {
                 let Some((at, number)) = purse.refund(*refund) else { return noted(Note::Unknown) };
                 let bill = purse.bill(order);
                 let receipt = &mut purse.receipts[at];
@@ -278,15 +400,94 @@ impl Purses {
                     return noted(Note::AlreadyKnown);
                 }
                 if *back {
-                    receipt.refunds[number].state = RefundState::Succeeded;
                     let (source, amount) = (receipt.source.clone(), receipt.refunds[number].amount);
-                    return vec![PaymentEvent::Refunded { bill, source, amount, refund: *refund }];
+                    let mut events = vec![PaymentEvent::Refunded { bill, source, amount, refund: *refund }];
+                    if let Some(shift) = shift {
+                        match drawer(&mut self.drawers, event, *shift, Money::new(-amount.minor, amount.currency), province, order) {
+                            Ok(took) => events.push(took),
+                            Err(noted) => return vec![*noted],
+                        }
+                    }
+                    receipt.refunds[number].state = RefundState::Succeeded;
+                    return events;
                 }
                 receipt.refunds[number].tries += 1;
                 receipt.refunds[number].state = RefundState::Requested;
                 vec![receipt.request(bill, number, false, false)]
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// Takes over how an order is tried to be paid, or says what is wrong with it.
+    pub fn take_given(&mut self, event: &PaymentEvent) -> Result<(), String> {
+        let Some(purse) = event.order().and_then(|order| self.purses.get_mut(&order)) else { return Err("an unknown order is tried".into()) };
+        match event {
+            PaymentEvent::Chosen { choice, tenders, until, .. } => {
+                let sum: i64 = tenders.iter().map(|tender| tender.amount.minor).sum();
+                if purse.due.is_none_or(|due| due.minor != sum) {
+                    return Err(format!("{sum} are chosen of {:?}", purse.due));
+                }
+                if let Some((before, _, _)) = purse.choice.replace((*choice, tenders.clone(), *until)) {
+                    purse.dead.insert(before);
+                }
+            }
+            PaymentEvent::Attempted { attempt, choice, channel, act, amount, .. } => {
+                if *act == Act::Close {
+                    purse.dead.insert(*choice);
+                }
+                if *act == Act::Open {
+                    let wanted = purse.choice.as_ref().is_some_and(|(number, tenders, _)| {
+                        number == choice && tenders.iter().any(|tender| tender.channel == *channel && tender.amount == *amount)
+                    });
+                    let others = purse.attempts.values().any(|(other, _, open)| other != choice && *open);
+                    if !wanted || others {
+                        return Err(format!("attempt {attempt} is opened, which nobody chose or while another one can be paid"));
+                    }
+                }
+                purse.attempts.insert(*attempt, (*choice, channel.clone(), true));
+            }
+            PaymentEvent::AttemptStood { attempt, state, .. } => {
+                let Some((choice, _, open)) = purse.attempts.get_mut(attempt) else { return Err(format!("attempt {attempt} was never made")) };
+                *open = !state.is_over();
+                if matches!(state, AttemptState::Closed | AttemptState::Failed) {
+                    purse.dead.insert(*choice);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What goes back of payments that are not made.
+    pub fn sweep(&mut self, order: Id, now: Moment) -> Vec<PaymentEvent> {
+        self.purses.get_mut(&order).map(|purse| purse.sweep(order, now)).unwrap_or_default()
+    }
+
+    fn shift(&mut self, event: &DeskEvent, name: ShiftName, step: ShiftStep, province: Province) -> PaymentEvent {
+        let (shift, by) = (ShiftAt { lot: event.lot, province, name }, event.said());
+        let Some(drawer) = self.drawers.get_mut(&(event.lot, name)) else {
+            let ShiftStep::Opened(float) = step else { return PaymentEvent::ShiftNoted { shift, note: Note::Unknown, by } };
+            self.drawers.insert((event.lot, name), Drawer { holds: float, counted: None, over: false });
+            return PaymentEvent::ShiftOpened { shift, float, by };
+        };
+        match step {
+            ShiftStep::Opened(_) => PaymentEvent::ShiftNoted { shift, note: Note::AlreadyKnown, by },
+            _ if drawer.over => PaymentEvent::ShiftNoted { shift, note: Note::AlreadyClosed, by },
+            ShiftStep::Counted(counted) if counted.currency != drawer.holds.currency => {
+                PaymentEvent::ShiftNoted { shift, note: Note::AmountDiffers, by }
+            }
+            ShiftStep::Counted(counted) => {
+                drawer.counted = Some(counted);
+                PaymentEvent::ShiftCounted { shift, counted, by }
+            }
+            ShiftStep::Closed => match drawer.counted {
+                None => PaymentEvent::ShiftNoted { shift, note: Note::NotCounted, by },
+                Some(counted) => {
+                    drawer.over = true;
+                    PaymentEvent::ShiftClosed { shift, expected: drawer.holds, counted, by }
+                }
+            },
         }
     }
 
@@ -327,9 +528,96 @@ impl Purses {
     }
 }
 
+/// Cash goes into a drawer or out of it.
+fn drawer(
+    drawers: &mut BTreeMap<(LotId, ShiftName), Drawer>,
+    event: &DeskEvent,
+    name: ShiftName,
+    amount: Money,
+    province: Province,
+    order: Id,
+) -> Result<PaymentEvent, Box<PaymentEvent>> {
+    let (shift, by) = (ShiftAt { lot: event.lot, province, name }, event.said());
+    let note = match drawers.get_mut(&(event.lot, name)) {
+        None => Note::Unknown,
+        Some(drawer) if drawer.over => Note::AlreadyClosed,
+        Some(drawer) if drawer.holds.currency != amount.currency => Note::AmountDiffers,
+        Some(drawer) => {
+            drawer.holds.minor += amount.minor;
+            drawer.counted = None;
+            return Ok(PaymentEvent::ShiftTook { shift, order, amount, by });
+        }
+    };
+    Err(Box::new(PaymentEvent::ShiftNoted { shift, note, by }))
+}
+
 impl Purse {
-    fn came(&mut self, order: Id, source: Source, amount: Money, paid_at: Moment, captured: bool) -> Vec<PaymentEvent> {
+    /// Whether these means can be chosen; `chosen` is whether they were.
+    fn choosable(&self, tenders: &[Tender], chosen: bool) -> Result<(), Note> {
+        let due = self.due.ok_or(Note::Unknown)?;
+        if self.payer().is_some() {
+            return Err(Note::AlreadyKnown);
+        }
+        if self.withdrawn {
+            return Err(Note::AlreadyClosed);
+        }
+        let sum: i64 = tenders.iter().map(|tender| tender.amount.minor).sum();
+        if sum != due.minor || tenders.iter().any(|tender| tender.amount.currency != due.currency) {
+            return Err(Note::AmountDiffers);
+        }
+        // It was chosen before, or too often.
+        if chosen { Ok(()) } else { Err(if self.attempts.len() < 90 { Note::AlreadyKnown } else { Note::TooMany }) }
+    }
+
+    fn want(&mut self, order: Id, event: &DeskEvent, parts: &[(Source, Money)]) -> Vec<PaymentEvent> {
+        if let Some(note) = parts.iter().find_map(|(source, amount)| self.returnable(source, *amount).err()) {
+            return vec![PaymentEvent::Noted { note, order }];
+        }
+        let whole: i64 = parts.iter().map(|(_, amount)| amount.minor).sum();
+        if whole <= ALONE_MAX {
+            return self.all_ordered(order, parts, &event.said(), None);
+        }
+        self.wanted.insert(event.id, (parts.to_vec(), event.said()));
+        let ((source, amount), beside) = (parts[0].clone(), parts[1..].to_vec());
+        vec![PaymentEvent::RefundWanted { bill: self.bill(order), source, amount, by: event.said(), said: event.id, beside }]
+    }
+
+    fn all_ordered(&mut self, order: Id, parts: &[(Source, Money)], by: &Said, approved: Option<&Said>) -> Vec<PaymentEvent> {
+        let mut events = Vec::new();
+        for (source, amount) in parts {
+            let at = self.returnable(source, *amount).expect("it was looked at");
+            events.push(self.ordered(order, at, *amount, by.clone(), approved.cloned()));
+        }
+        events
+    }
+
+    /// Money first, points last.
+    fn shared(&self, amount: Money) -> Option<Vec<(Source, Money)>> {
+        let (mut rest, mut parts) = (amount.minor, Vec::new());
+        for points in [false, true] {
+            for at in self.sorted(|receipt| receipt.fate == Fate::Pays && receipt.captured && (&*receipt.source.channel == "points") == points) {
+                let receipt = &self.receipts[at];
+                let left = receipt.amount.minor - receipt.refunds.iter().map(|refund| refund.amount.minor).sum::<i64>();
+                let part = left.min(rest);
+                if part > 0 && receipt.amount.currency == amount.currency {
+                    parts.push((receipt.source.clone(), Money::new(part, amount.currency)));
+                    rest -= part;
+                }
+            }
+        }
+        (rest == 0 && amount.minor > 0).then_some(parts)
+    }
+
+    fn came(
+        &mut self,
+        order: Id,
+        (source, attempt): (Source, Option<Id>),
+        amount: Money,
+        (paid_at, now): (Moment, Moment),
+        captured: bool,
+    ) -> Vec<PaymentEvent> {
         let noted = |note| vec![PaymentEvent::Noted { note, order }];
+        let part = self.part(&source, attempt, amount, now);
         let at = match self.receipts.iter().position(|receipt| receipt.source == source) {
             Some(at) if captured && !self.receipts[at].captured => {
                 let receipt = &mut self.receipts[at];
@@ -350,14 +638,21 @@ impl Purse {
             }
             Some(at) => return noted(if self.receipts[at].amount == amount { Note::AlreadyKnown } else { Note::AmountDiffers }),
             None => {
-                self.receipts.push(Receipt { source: source.clone(), amount, paid_at, captured, fate: Fate::Held, refunds: Vec::new() });
+                let (fate, refunds, part_of) = (Fate::Held, Vec::new(), None);
+                self.receipts.push(Receipt { source: source.clone(), amount, paid_at, captured, fate, refunds, part_of });
                 self.receipts.len() - 1
             }
         };
+        if let Some(part) = part
+            && self.receipts[at].fate == Fate::Held
+        {
+            return self.gather(order, at, part);
+        }
         if self.due.is_none() {
             self.receipts[at].fate = Fate::Held;
-            return vec![PaymentEvent::Held { bill: self.bill(order), source, amount, paid_at: Some(paid_at), provisional: !captured }];
+            return vec![PaymentEvent::Held { bill: self.bill(order), source, amount, paid_at: Some(paid_at), provisional: !captured, choice: None }];
         }
+        self.receipts[at].part_of = None;
         self.decide(order, at, false)
     }
 
@@ -366,7 +661,7 @@ impl Purse {
         let noted = PaymentEvent::Noted { note: Note::AlreadyKnown, order };
         let Some(at) = self.receipts.iter().position(|receipt| receipt.source == source) else {
             let (paid_at, captured, refunds) = (Moment(0), false, Vec::new());
-            self.receipts.push(Receipt { source: source.clone(), amount, paid_at, captured, fate: Fate::Failed, refunds });
+            self.receipts.push(Receipt { source: source.clone(), amount, paid_at, captured, fate: Fate::Failed, refunds, part_of: None });
             return PaymentEvent::Reversed { bill, source, amount, applied: false };
         };
         let receipt = &mut self.receipts[at];

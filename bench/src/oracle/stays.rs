@@ -406,7 +406,13 @@ impl<'a> Stays<'a> {
         let by_hand = match &event.says {
             Says::Stated { .. } => None,
             // What is said of money is no business of a stay.
-            Says::Refund { .. } | Says::Approved { .. } | Says::RefundSettled { .. } => return Vec::new(),
+            Says::Refund { .. }
+            | Says::RefundShared { .. }
+            | Says::Approved { .. }
+            | Says::RefundSettled { .. }
+            | Says::Pay { .. }
+            | Says::Cash { .. }
+            | Says::Shift { .. } => return Vec::new(),
             Says::Validated { who, validation } => Some(self.validated(event, who, validation)),
             // The city puts no stay right that is over.
             Says::Corrected { stay: Some(_), .. } => Some(Err(Note::Unknown)),

@@ -205,6 +205,25 @@ pub struct Limits {
     pub refund_tries_max: u32,
     /// The most, in minor units, that one person may send back alone; above it another one must agree.
     pub refund_alone_max: i64,
+    /// Of which money a refund is, where several means paid.
+    pub refund_shares: RefundShares,
+    /// How many minutes a payment that somebody chose can be made.
+    pub pay_life_min: i64,
+    /// A call about a payment without an answer is made again after this many seconds, and then ever more seldom.
+    pub call_retry_s: i64,
+    /// How often such a call is made before it is given up.
+    pub call_tries_max: u32,
+}
+
+/// Of which money a refund is, where several means paid.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundShares {
+    /// Money first, points last.
+    #[default]
+    MoneyFirst,
+    /// By what each has paid.
+    ProRata,
 }
 
 impl Default for Limits {
@@ -216,6 +235,10 @@ impl Default for Limits {
             refund_retry_s: limits.refund_retry / schema::time::SECOND,
             refund_tries_max: limits.refund_tries_max,
             refund_alone_max: limits.refund_alone_max,
+            refund_shares: RefundShares::default(),
+            pay_life_min: limits.pay_life / schema::time::MINUTE,
+            call_retry_s: limits.call_retry / schema::time::SECOND,
+            call_tries_max: limits.call_tries_max,
         }
     }
 }
@@ -254,7 +277,12 @@ impl Config {
         if !config.nats.auth.as_os_str().is_empty() && !config.nats.credentials_file.as_os_str().is_empty() {
             bail!("nats: auth and credentials_file are two ways to the same; name one");
         }
-        if config.limits.late_max_days < 1 || config.limits.command_life_s < 1 || config.limits.refund_retry_s < 1 {
+        if config.limits.late_max_days < 1
+            || config.limits.command_life_s < 1
+            || config.limits.refund_retry_s < 1
+            || config.limits.pay_life_min < 1
+            || config.limits.call_retry_s < 1
+        {
             bail!("limits: each is at least 1");
         }
         Ok(config)
@@ -270,13 +298,21 @@ impl Config {
 
     /// The numbers that bound decisions.
     pub fn limits(&self) -> rules::Limits {
-        let Limits { late_max_days, command_life_s, refund_retry_s, refund_tries_max, refund_alone_max } = self.limits;
+        let Limits { late_max_days, command_life_s, refund_retry_s, refund_tries_max, refund_alone_max, .. } = self.limits;
+        let Limits { refund_shares, pay_life_min, call_retry_s, call_tries_max, .. } = self.limits;
         rules::Limits {
             late_max: late_max_days.saturating_mul(schema::time::DAY),
             command_life: command_life_s.saturating_mul(schema::time::SECOND),
             refund_retry: refund_retry_s.saturating_mul(schema::time::SECOND),
             refund_tries_max,
             refund_alone_max,
+            refund_shares: match refund_shares {
+                RefundShares::MoneyFirst => rules::payment::RefundShares::MoneyFirst,
+                RefundShares::ProRata => rules::payment::RefundShares::ProRata,
+            },
+            pay_life: pay_life_min.saturating_mul(schema::time::MINUTE),
+            call_retry: call_retry_s.saturating_mul(schema::time::SECOND),
+            call_tries_max,
         }
     }
 

@@ -190,7 +190,8 @@ fn ids(event: &Event) -> Vec<Id> {
             PaymentEvent::RefundRequested { bill, refund, .. }
             | PaymentEvent::RefundStood { bill, refund, .. }
             | PaymentEvent::Refunded { bill, refund, .. } => vec![bill.order, *refund],
-            event => vec![event.order()],
+            PaymentEvent::Attempted { bill, attempt, .. } | PaymentEvent::AttemptStood { bill, attempt, .. } => vec![bill.order, *attempt],
+            event => event.order().into_iter().collect(),
         },
         Event::Ledger(LedgerEvent::Posted { posting, order, .. }) => vec![*posting, *order],
     }

@@ -161,7 +161,8 @@ fn channel(event: &ChannelEvent, subject: &str, partition: Partition) -> Result<
             }
             Ok(())
         }
-        ChannelFact::RefundAnswered { .. } => Ok(()),
+        ChannelFact::CallAnswered { code: Some(code), .. } if code.len() > 512 => Err(format!("the code has {} bytes: at most 512", code.len())),
+        ChannelFact::RefundAnswered { .. } | ChannelFact::CallAnswered { .. } => Ok(()),
     }
 }
 

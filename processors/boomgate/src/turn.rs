@@ -299,6 +299,7 @@ async fn answer(shared: &Shared, items: &[Item], effects: Vec<Effect>) -> Result
         let payload = match &effect {
             Effect::Lane(command) => wire::encode(shared.format, command),
             Effect::Refund(call) => wire::encode(shared.format, call),
+            Effect::Call(call) => wire::encode(shared.format, call),
         };
         shared.bus.tell(Told { subject: effect.subject(), payload: payload.into() }).await?;
     }

@@ -95,6 +95,14 @@ pub struct Limits {
     pub refund_tries_max: u32,
     /// The most, in minor units, that one person may send back alone; above it another one must agree.
     pub refund_alone_max: i64,
+    /// Of which money a refund is, where several means paid.
+    pub refund_shares: payment::RefundShares,
+    /// How long a payment that somebody chose can be made.
+    pub pay_life: i64,
+    /// How long after a call about a payment without an answer it is made again; each try waits as long again.
+    pub call_retry: i64,
+    /// How often such a call is made before it is given up.
+    pub call_tries_max: u32,
 }
 
 impl Default for Limits {
@@ -105,6 +113,10 @@ impl Default for Limits {
             refund_retry: 30 * schema::time::SECOND,
             refund_tries_max: 20,
             refund_alone_max: 10_000,
+            refund_shares: payment::RefundShares::default(),
+            pay_life: 15 * schema::time::MINUTE,
+            call_retry: 5 * schema::time::SECOND,
+            call_tries_max: 12,
         }
     }
 }

@@ -10,18 +10,27 @@
 //! 4. Nothing pays an order that was withdrawn, and one that is paid is not withdrawn   (`tests::a_withdrawn_order_takes_no_money`).
 //! 5. What is settled beats what may still fail; among equals the first durable one counts   (`tests::what_is_settled_beats_what_may_fail`).
 //!
-//! Not here: whether a notification is genuine (`channels`), how a refund goes on (`refund`), what the ledger says of it (`settlement`).
+//! 6. Of a payment by several means all count or none   (`attempt::tests::laws`).
+//!
+//! Not here: whether a notification is genuine (`channels`), how an order is tried to be paid (`attempt`), who takes cash (`shift`), how a refund goes on
+//! (`refund`) and of which money it is (`share`), what the ledger says of it (`settlement`).
 
+mod attempt;
 mod refund;
+mod share;
+mod shift;
 
 use crate::{Body, Facts, Input, Rules, Touch, View, nothing};
 use schema::{
     ChannelEvent, ChannelFact, Day, DeskEvent, Effect, Entity, Event, Id, Journal, Key, Moment, Money, Recorded, Table,
     desk::Says,
-    entity::{Fate, Payment, Receipt},
+    entity::{Fate, Payment, Receipt, Shift},
     id,
-    journal::{Bill, Note, OrderEvent, PaymentEvent, RefundReason, Source},
+    journal::{AttemptState, Bill, Note, OrderEvent, PaymentEvent, RefundReason, ShiftAt, Source},
 };
+use std::sync::Arc;
+
+pub use share::RefundShares;
 
 /// The processor `payment`.
 pub const RULES: Rules = Rules { name: "payment", journal: Journal::Payment, concerns, needs, wants: nothing, decide, touches, evolve, effects };
@@ -43,7 +52,11 @@ fn concerns(body: &Body) -> bool {
 fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
     let order = match &input.body {
         Body::Channel(event) => event.order(),
-        Body::Desk(event) => refund::order_of(event),
+        Body::Desk(event) => {
+            let shift = shift_of(event).map(|name| Key::shift(event.lot, &name));
+            let order = event.says.order().and_then(|order| Key::of(Table::Payments, order));
+            return order.into_iter().chain(shift).collect();
+        }
         Body::Tick(key) => return vec![*key],
         Body::Journal(recorded) => match &recorded.event {
             Event::Order(OrderEvent::Withdrawn { order, .. } | OrderEvent::Overpaid { order, .. }) => Some(*order),
@@ -67,7 +80,7 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
             }
             Event::Order(OrderEvent::Withdrawn { order, .. }) => vec![withdraw(known(*order), *order)],
             Event::Order(OrderEvent::Overpaid { order, amount, by, said, .. }) => {
-                vec![refund::overpaid(known(*order), facts, input, (*order, *amount), (said, by))]
+                refund::overpaid(known(*order), facts, input, (*order, *amount), (said, by))
             }
             _ => Vec::new(),
         },
@@ -75,25 +88,88 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
             let Some(order) = event.order() else { return Vec::new() };
             said(known(order), facts, input, order, event)
         }
-        Body::Desk(event) => ordered(known, facts, input, event),
-        Body::Tick(key) => known(key.id).map(|payment| refund::due(payment, facts, input)).unwrap_or_default(),
+        Body::Desk(event) => {
+            let shift = shift_of(event).and_then(|name| match view.get(&Key::shift(event.lot, &name)) {
+                Some(Entity::Shift(shift)) => Some(&**shift),
+                _ => None,
+            });
+            ordered(known, shift, facts, input, event)
+        }
+        Body::Tick(key) => known(key.id).map(|payment| due(payment, facts, input)).unwrap_or_default(),
         Body::Gate(_) => Vec::new(),
     };
-    events.into_iter().map(Event::Payment).collect()
+    let order = events.iter().find_map(|event| if event.shift().is_some() { None } else { event.order() });
+    // A tick at which nothing was due of a refund may be the end of what a payment by several means waited for.
+    let order = order.or(if let Body::Tick(key) = &input.body { Some(key.id) } else { None });
+    let follows = order.and_then(known).map(|payment| attempt::follow(payment, facts, input, &events)).unwrap_or_default();
+    events.into_iter().chain(follows).map(Event::Payment).collect()
 }
 
-fn ordered<'a>(known: impl Fn(Id) -> Option<&'a Payment>, facts: &Facts, input: &Input, event: &DeskEvent) -> Vec<PaymentEvent> {
-    let Some(order) = refund::order_of(event) else { return Vec::new() };
+fn due(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent> {
+    refund::due(payment, facts, input).into_iter().chain(attempt::due(payment, facts, input)).collect()
+}
+
+/// The shift that a person speaks of.
+fn shift_of(event: &DeskEvent) -> Option<schema::desk::ShiftName> {
+    match &event.says {
+        Says::Cash { shift, .. } | Says::Shift { shift, .. } | Says::RefundSettled { shift: Some(shift), .. } => Some(*shift),
+        _ => None,
+    }
+}
+
+fn ordered<'a>(
+    known: impl Fn(Id) -> Option<&'a Payment>,
+    shift: Option<&Shift>,
+    facts: &Facts,
+    input: &Input,
+    event: &DeskEvent,
+) -> Vec<PaymentEvent> {
+    if let Says::Shift { shift: name, step } = &event.says {
+        return vec![shift::step(shift, facts, event, *name, *step)];
+    }
+    let Some(order) = event.says.order() else { return Vec::new() };
     let Some(payment) = known(order) else { return vec![PaymentEvent::Noted { note: Note::Unknown, order }] };
-    vec![match &event.says {
+    let drawer = |name| shift::at(facts, event, name);
+    match &event.says {
+        Says::Pay { tenders, .. } => vec![attempt::choose(payment, facts, input, tenders, event.said())],
+        Says::Cash { amount, shift: name, .. } => take_cash(payment, (shift, drawer(*name)), facts, input, event, *amount),
         Says::Refund { channel, transaction, amount, .. } => {
             let source = Source { channel: channel.clone(), transaction: transaction.clone() };
-            refund::want(payment, facts, input, (&event.id, event.said()), &source, *amount)
+            refund::want(payment, facts, input, (&event.id, event.said()), vec![(source, *amount)])
         }
+        Says::RefundShared { amount, .. } => refund::want_shared(payment, facts, input, (&event.id, event.said()), *amount),
         Says::Approved { refund, .. } => refund::approve(payment, facts, input, event, refund),
-        Says::RefundSettled { refund, back, .. } => refund::settle_by_hand(payment, facts, input, *refund, *back),
-        _ => PaymentEvent::Noted { note: Note::Unknown, order },
-    }]
+        Says::RefundSettled { refund, back, shift: name, .. } => {
+            let settled = refund::settle_by_hand(payment, facts, input, *refund, *back);
+            let (PaymentEvent::Refunded { amount, .. }, Some(name)) = (&settled, name) else { return vec![settled] };
+            let given = Money::new(amount.minor.saturating_neg(), amount.currency);
+            match shift::take(shift, drawer(*name), order, given, event.said()) {
+                Ok(took) => vec![settled, took],
+                Err(noted) => vec![*noted],
+            }
+        }
+        _ => vec![PaymentEvent::Noted { note: Note::Unknown, order }],
+    }
+}
+
+/// Cash counts like any other money, once it lies in a drawer.
+fn take_cash(
+    payment: &Payment,
+    (shift, at): (Option<&Shift>, ShiftAt),
+    facts: &Facts,
+    input: &Input,
+    event: &DeskEvent,
+    amount: Money,
+) -> Vec<PaymentEvent> {
+    match shift::take(shift, at, payment.order, amount, event.said()) {
+        Err(noted) => vec![*noted],
+        Ok(took) => {
+            let source = Source { channel: attempt::CASH.into(), transaction: event.id.as_str().into() };
+            let paid_at = event.said_at.min(input.received_at);
+            let money = Tendered { source, amount, paid_at, provisional: false, known: Known::New };
+            succeed(Some(payment), facts, input, payment.order, (money, None)).into_iter().chain([took]).collect()
+        }
+    }
 }
 
 /// Money that a channel says it has captured or accepted.
@@ -118,16 +194,28 @@ enum Known {
 
 fn said(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, event: &ChannelEvent) -> Vec<PaymentEvent> {
     let paid_at = event.happened_at.min(input.received_at);
-    let money = |transaction: &std::sync::Arc<str>, amount: Money, provisional| {
+    let money = |transaction: &Arc<str>, amount: Money, provisional| {
         let source = Source { channel: event.channel.clone(), transaction: transaction.clone() };
         Tendered { source, amount, paid_at, provisional, known: Known::New }
     };
+    let heard = |attempt: &Id, state| known.and_then(|payment| attempt::heard_money(payment, &event.channel, *attempt, state));
     match &event.fact {
-        ChannelFact::Succeeded { transaction, amount, .. } => succeed(known, facts, input, order, money(transaction, *amount, false)),
-        ChannelFact::Accepted { transaction, amount, .. } => succeed(known, facts, input, order, money(transaction, *amount, true)),
-        ChannelFact::Failed { transaction, amount, .. } => vec![fail(known, order, &money(transaction, *amount, true))],
+        ChannelFact::Succeeded { transaction, amount, attempt } => {
+            let came = succeed(known, facts, input, order, (money(transaction, *amount, false), Some(*attempt)));
+            came.into_iter().chain(heard(attempt, AttemptState::Paid)).collect()
+        }
+        ChannelFact::Accepted { transaction, amount, attempt } => {
+            let came = succeed(known, facts, input, order, (money(transaction, *amount, true), Some(*attempt)));
+            came.into_iter().chain(heard(attempt, AttemptState::Held)).collect()
+        }
+        ChannelFact::Failed { transaction, amount, attempt } => {
+            [fail(known, order, &money(transaction, *amount, true))].into_iter().chain(heard(attempt, AttemptState::Closed)).collect()
+        }
         ChannelFact::RefundAnswered { refund, succeeded, tries, standing, .. } => {
             vec![refund::answer(known, facts, input, order, (*refund, *tries), (*succeeded, *standing))]
+        }
+        ChannelFact::CallAnswered { attempt, act, tries, outcome, code } => {
+            vec![attempt::answer(known, facts, input, (order, &event.channel, *attempt), (*act, *tries), (*outcome, code.as_ref()))]
         }
     }
 }
@@ -137,7 +225,8 @@ fn expect(known: Option<&Payment>, facts: &Facts, input: &Input, bill: &Bill, du
         return vec![PaymentEvent::Noted { note: Note::AlreadyKnown, order: bill.order }];
     }
     let mut events = vec![PaymentEvent::Expected { bill: bill.clone(), due }];
-    let mut held: Vec<&Receipt> = known.iter().flat_map(|payment| payment.receipts.values()).filter(|receipt| receipt.fate == Fate::Held).collect();
+    let waits = |receipt: &&Receipt| receipt.fate == Fate::Held && receipt.choice.is_none();
+    let mut held: Vec<&Receipt> = known.iter().flat_map(|payment| payment.receipts.values()).filter(waits).collect();
     // What is settled comes before what may still fail; then the first durable one.
     held.sort_by_key(|receipt| (receipt.provisional, receipt.came_at));
     let mut stands = Stands::Due(due);
@@ -165,23 +254,33 @@ enum Stands {
 
 fn stands(payment: &Payment) -> Option<Stands> {
     let due = payment.due?;
-    Some(match (payment.applied().is_some(), payment.withdrawn) {
+    Some(match (payment.is_paid(), payment.withdrawn) {
         (true, _) => Stands::Paid(due),
         (false, true) => Stands::Withdrawn(due),
         (false, false) => Stands::Due(due),
     })
 }
 
-/// Money was captured, or accepted.
-fn succeed(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, money: Tendered) -> Vec<PaymentEvent> {
+/// Money was captured, or accepted, by this attempt; by none where it is cash.
+fn succeed(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, (money, attempt): (Tendered, Option<Id>)) -> Vec<PaymentEvent> {
     let bill = bill(known, order);
+    let choice = known.and_then(|payment| {
+        let choice = attempt::part_of(payment, input.received_at, &money.source.channel, attempt, money.amount)?;
+        Some((payment, choice))
+    });
     if let Some(receipt) = known.and_then(|payment| payment.receipts.get(&Payment::receipt_key(&money.source))) {
         // What was accepted is settled, or what had failed is captured after all.
         if receipt.provisional && !money.provisional {
-            return settle(known, facts, input, receipt, money, bill);
+            return match choice.filter(|_| receipt.fate == Fate::Held) {
+                Some((payment, choice)) => attempt::gather(payment, choice, money),
+                None => settle(known, facts, input, receipt, money, bill),
+            };
         }
         let note = if receipt.amount == money.amount { Note::AlreadyKnown } else { Note::AmountDiffers };
         return vec![PaymentEvent::Noted { note, order }];
+    }
+    if let Some((payment, choice)) = choice {
+        return attempt::gather(payment, choice, money);
     }
     match known.and_then(|payment| Some((payment, stands(payment)?))) {
         None => vec![held(bill, money)],
@@ -191,7 +290,7 @@ fn succeed(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, mon
 
 fn held(bill: Bill, money: Tendered) -> PaymentEvent {
     let Tendered { source, amount, paid_at, provisional, .. } = money;
-    PaymentEvent::Held { bill, source, amount, paid_at: Some(paid_at), provisional }
+    PaymentEvent::Held { bill, source, amount, paid_at: Some(paid_at), provisional, choice: None }
 }
 
 /// What was accepted is captured. Its amount is what was captured.
@@ -223,14 +322,16 @@ fn fail(known: Option<&Payment>, order: Id, money: &Tendered) -> PaymentEvent {
 
 /// The same among what is there: what is settled takes the place of what may still fail.
 fn arbitrate_among(payment: &Payment, facts: &Facts, input: &Input, bill: Bill, money: Tendered, stands: Stands) -> Vec<PaymentEvent> {
-    if let (Stands::Paid(due), Some(before)) = (stands, payment.applied())
-        && before.provisional
+    if let Stands::Paid(due) = stands
+        && payment.payers().all(|before| before.provisional)
         && !money.provisional
         && money.amount == due
     {
-        let (source, amount, reason) = (before.source.clone(), before.amount, RefundReason::Duplicate);
-        let over = PaymentEvent::PassedOver { bill: bill.clone(), source, amount, reason, applied: true };
-        return vec![over, arbitrate(facts, input, bill, money, Stands::Due(due))];
+        let over = payment.payers().map(|before| {
+            let (source, amount, reason) = (before.source.clone(), before.amount, RefundReason::Duplicate);
+            PaymentEvent::PassedOver { bill: bill.clone(), source, amount, reason, applied: true }
+        });
+        return over.chain([arbitrate(facts, input, bill.clone(), money, Stands::Due(due))]).collect();
     }
     vec![arbitrate(facts, input, bill, money, stands)]
 }
@@ -240,10 +341,20 @@ fn arbitrate(facts: &Facts, input: &Input, bill: Bill, money: Tendered, stands: 
     let Tendered { source, amount, paid_at, provisional, known } = money;
     let held = known == Known::Owed;
     match goes_back(amount, stands) {
-        None => PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at), provisional },
+        None => PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at), provisional, part: None },
         Some(reason) if provisional => PaymentEvent::PassedOver { bill, source, amount, reason, applied: false },
         Some(reason) => refund::all(facts, input, bill, source, amount, (reason, held)),
     }
+}
+
+/// A part of a payment that is not made goes back, or is let go.
+fn give_back(payment: &Payment, facts: &Facts, input: &Input, receipt: &Receipt) -> PaymentEvent {
+    let (bill, source, reason) = (bill(Some(payment), payment.order), receipt.source.clone(), RefundReason::Incomplete);
+    let applied = receipt.fate == Fate::Applied;
+    if receipt.provisional {
+        return PaymentEvent::PassedOver { bill, source, amount: receipt.amount, reason, applied };
+    }
+    refund::rest(payment, facts, input, receipt, reason)
 }
 
 /// Why money goes back, if it does.
@@ -275,6 +386,11 @@ fn bill(known: Option<&Payment>, order: Id) -> Bill {
 
 fn touches(event: &Event) -> Vec<Touch> {
     let Event::Payment(event) = event else { return Vec::new() };
+    if let Some(shift) = event.shift() {
+        let born = matches!(event, PaymentEvent::ShiftOpened { .. });
+        let noted = matches!(event, PaymentEvent::ShiftNoted { .. });
+        return if noted { Vec::new() } else { vec![Touch { key: Key::shift(shift.lot, &shift.name), born }] };
+    }
     let born = match event {
         PaymentEvent::Expected { .. } | PaymentEvent::Held { .. } | PaymentEvent::Reversed { applied: false, .. } => true,
         PaymentEvent::Applied { .. }
@@ -285,14 +401,25 @@ fn touches(event: &Event) -> Vec<Touch> {
         | PaymentEvent::RefundWanted { .. }
         | PaymentEvent::RefundRequested { .. }
         | PaymentEvent::RefundStood { .. }
-        | PaymentEvent::Refunded { .. } => false,
-        PaymentEvent::Noted { .. } => return Vec::new(),
+        | PaymentEvent::Refunded { .. }
+        | PaymentEvent::Chosen { .. }
+        | PaymentEvent::Attempted { .. }
+        | PaymentEvent::AttemptStood { .. } => false,
+        PaymentEvent::ShiftOpened { .. }
+        | PaymentEvent::ShiftTook { .. }
+        | PaymentEvent::ShiftCounted { .. }
+        | PaymentEvent::ShiftClosed { .. }
+        | PaymentEvent::ShiftNoted { .. }
+        | PaymentEvent::Noted { .. } => return Vec::new(),
     };
-    Key::of(Table::Payments, event.order()).map(|key| Touch { key, born }).into_iter().collect()
+    event.order().and_then(|order| Key::of(Table::Payments, order)).map(|key| Touch { key, born }).into_iter().collect()
 }
 
 fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     let Event::Payment(event) = &recorded.event else { unreachable!("PAYMENT holds its own events alone") };
+    if key.table == Table::Shifts {
+        return shift::evolve(entity, recorded, event);
+    }
     let mut payment = match entity {
         Some(Entity::Payment(payment)) => payment,
         _ => Box::new(Payment {
@@ -303,8 +430,16 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             receipts: std::collections::BTreeMap::new(),
             withdrawn: false,
             wanted: std::collections::BTreeMap::new(),
+            choice: None,
+            attempts: std::collections::BTreeMap::new(),
         }),
     };
+    fold(&mut payment, recorded.at, event);
+    Entity::Payment(payment)
+}
+
+/// The fold of one payment.
+fn fold(payment: &mut Payment, at: Moment, event: &PaymentEvent) {
     match event {
         PaymentEvent::Withdrawn { .. } => payment.withdrawn = true,
         PaymentEvent::Expected { bill, due } => {
@@ -312,43 +447,51 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             payment.day = bill.day;
             payment.due = Some(*due);
         }
-        PaymentEvent::Held { source, amount, provisional, paid_at, .. } => {
-            receive(&mut payment, recorded.at, (source, *amount, *paid_at), Fate::Held).provisional = *provisional;
+        PaymentEvent::Held { source, amount, provisional, paid_at, choice, .. } => {
+            let receipt = receive(payment, at, (source, *amount, *paid_at), Fate::Held);
+            (receipt.provisional, receipt.choice) = (*provisional, *choice);
         }
         PaymentEvent::Applied { source, amount, provisional, paid_at, .. } => {
-            receive(&mut payment, recorded.at, (source, *amount, *paid_at), Fate::Applied).provisional = *provisional;
+            receive(payment, at, (source, *amount, *paid_at), Fate::Applied).provisional = *provisional;
         }
         PaymentEvent::Settled { source, amount, .. } => {
-            receive(&mut payment, recorded.at, (source, *amount, None), Fate::Applied).provisional = false;
+            receive(payment, at, (source, *amount, None), Fate::Applied).provisional = false;
         }
         PaymentEvent::PassedOver { source, amount, .. } => {
-            receive(&mut payment, recorded.at, (source, *amount, None), Fate::PassedOver).provisional = true;
+            receive(payment, at, (source, *amount, None), Fate::PassedOver).provisional = true;
         }
         PaymentEvent::Reversed { source, amount, .. } => {
-            receive(&mut payment, recorded.at, (source, *amount, None), Fate::Reversed).provisional = true;
+            receive(payment, at, (source, *amount, None), Fate::Reversed).provisional = true;
         }
-        PaymentEvent::RefundRequested { source, amount, applied, captured, .. } => {
+        PaymentEvent::RefundRequested { source, amount, applied, captured, reason, .. } => {
             let amount = captured.unwrap_or(*amount);
-            let fate = if *applied { Fate::Applied } else { Fate::Surplus };
-            let receipt = receive(&mut payment, recorded.at, (source, amount, None), fate);
+            // What was a part of a payment that is not made pays nothing any more.
+            let fate = if *applied && *reason != RefundReason::Incomplete { Fate::Applied } else { Fate::Surplus };
+            let receipt = receive(payment, at, (source, amount, None), fate);
             receipt.provisional = false;
             refund::evolve(receipt, event);
-            refund::agreed(&mut payment, event);
+            refund::agreed(payment, event);
         }
-        PaymentEvent::RefundWanted { .. } => refund::agreed(&mut payment, event),
+        PaymentEvent::RefundWanted { .. } => refund::agreed(payment, event),
+        PaymentEvent::Chosen { .. } | PaymentEvent::Attempted { .. } | PaymentEvent::AttemptStood { .. } => attempt::evolve(payment, event),
         PaymentEvent::RefundStood { source, .. } | PaymentEvent::Refunded { source, .. } => {
             if let Some(receipt) = payment.receipts.get_mut(&Payment::receipt_key(source)) {
                 refund::evolve(receipt, event);
             }
         }
-        PaymentEvent::Noted { .. } => unreachable!("a note concerns no row"),
+        // What concerns no payment is nothing to it.
+        PaymentEvent::ShiftOpened { .. }
+        | PaymentEvent::ShiftTook { .. }
+        | PaymentEvent::ShiftCounted { .. }
+        | PaymentEvent::ShiftClosed { .. }
+        | PaymentEvent::ShiftNoted { .. }
+        | PaymentEvent::Noted { .. } => {}
     }
-    Entity::Payment(payment)
 }
 
 /// The receipt of that money, new or known, with what became of it. What is captured tells how much it is.
 fn receive<'a>(payment: &'a mut Payment, at: Moment, (source, amount, paid_at): (&Source, Money, Option<Moment>), fate: Fate) -> &'a mut Receipt {
-    let new = || Receipt { source: source.clone(), amount, came_at: at, fate, paid_at, provisional: false, refunds: Vec::new() };
+    let new = || Receipt { source: source.clone(), amount, came_at: at, fate, paid_at, provisional: false, choice: None, refunds: Vec::new() };
     let receipt = payment.receipts.entry(Payment::receipt_key(source)).or_insert_with(new);
     receipt.fate = fate;
     receipt.amount = amount;
@@ -357,7 +500,7 @@ fn receive<'a>(payment: &'a mut Payment, at: Moment, (source, amount, paid_at): 
 
 fn effects(recorded: &Recorded) -> Vec<Effect> {
     let Event::Payment(event) = &recorded.event else { return Vec::new() };
-    refund::call(event).map(Effect::Refund).into_iter().collect()
+    refund::call(event).map(Effect::Refund).into_iter().chain(attempt::call(event).map(Effect::Call)).collect()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use schema::{
     desk::Said,
     entity::Order,
     id::{self, Kind, Place, Province},
-    journal::{Departure, LineKind, Note, OrderEvent, PaymentEvent, Prepays, Question, Quote, QuoteLine, SessionEvent, Source, Stay, Terms},
+    journal::{Departure, LineKind, Note, OrderEvent, Part, PaymentEvent, Prepays, Question, Quote, QuoteLine, SessionEvent, Source, Stay, Terms},
 };
 use std::collections::BTreeSet;
 
@@ -35,7 +35,12 @@ fn concerns(body: &Body) -> bool {
     matches!(
         &recorded.event,
         Event::Session(SessionEvent::Asked { .. } | SessionEvent::Leaving { .. } | SessionEvent::Gone { .. })
-            | Event::Payment(PaymentEvent::Applied { .. } | PaymentEvent::Withdrawn { .. } | PaymentEvent::Reversed { applied: true, .. })
+            | Event::Payment(
+                // Of several means the last one pays.
+                PaymentEvent::Applied { part: None | Some(Part { last: true, .. }), .. }
+                    | PaymentEvent::Withdrawn { .. }
+                    | PaymentEvent::Reversed { applied: true, .. }
+            )
     )
 }
 
@@ -68,8 +73,8 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
             ask(view, facts, question(stay, departure, *sequence, (right, terms), false))
         }
         Event::Session(SessionEvent::Gone { stay, asked, .. }) => vec![gone(view, facts, stay, *asked)],
-        Event::Payment(PaymentEvent::Applied { bill, source, amount, paid_at, .. }) => {
-            paid(view, bill.order, (source, *amount, paid_at.unwrap_or(recorded.at)))
+        Event::Payment(PaymentEvent::Applied { bill, source, amount, paid_at, part, .. }) => {
+            paid(view, bill.order, (source, part.map_or(*amount, |part| part.of), paid_at.unwrap_or(recorded.at)))
         }
         Event::Payment(PaymentEvent::Withdrawn { bill }) => withdrawn(view, facts, bill.order),
         Event::Payment(PaymentEvent::Reversed { bill, .. }) => reopened(view, bill.order),

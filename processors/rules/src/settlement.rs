@@ -54,6 +54,14 @@ fn movement(body: &Body) -> Option<Movement<'_>> {
         | PaymentEvent::RefundWanted { .. }
         | PaymentEvent::RefundRequested { .. }
         | PaymentEvent::RefundStood { .. }
+        | PaymentEvent::Chosen { .. }
+        | PaymentEvent::Attempted { .. }
+        | PaymentEvent::AttemptStood { .. }
+        | PaymentEvent::ShiftOpened { .. }
+        | PaymentEvent::ShiftTook { .. }
+        | PaymentEvent::ShiftCounted { .. }
+        | PaymentEvent::ShiftClosed { .. }
+        | PaymentEvent::ShiftNoted { .. }
         | PaymentEvent::Noted { .. } => return None,
     };
     Some(Movement { bill, source, amount: *amount, debit, credit })

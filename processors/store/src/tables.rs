@@ -70,6 +70,9 @@ pub(crate) const fn columns(table: Table) -> &'static [Column] {
             ("open_minor", Number),
             ("currency", Text),
         ],
+        Table::Shifts => {
+            &[("lot", Text), ("name", Text), ("cashier", Text), ("expected_minor", Number), ("counted_minor", Number), ("currency", Text)]
+        }
         Table::Ledger => {
             &[("lot", Text), ("channel", Text), ("order_id", Text), ("currency", Text), ("debit_minor", Number), ("credit_minor", Number)]
         }
@@ -87,7 +90,7 @@ pub(crate) fn names(table: Table) -> Vec<&'static str> {
 /// Whether a table has rows that can be open. The others need no index of open rows.
 pub(crate) const fn opens(table: Table) -> bool {
     match table {
-        Table::Lots | Table::Sessions | Table::Waiting | Table::Orders | Table::Payments => true,
+        Table::Lots | Table::Sessions | Table::Waiting | Table::Orders | Table::Payments | Table::Shifts => true,
         Table::Facts
         | Table::Ledger
         | Table::Windows
@@ -102,7 +105,15 @@ pub(crate) const fn opens(table: Table) -> bool {
 pub(crate) const fn forgets(table: Table) -> bool {
     match table {
         Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers => true,
-        Table::Lots | Table::Sessions | Table::Waiting | Table::Facts | Table::Orders | Table::Payments | Table::Ledger | Table::Windows => false,
+        Table::Lots
+        | Table::Sessions
+        | Table::Waiting
+        | Table::Facts
+        | Table::Orders
+        | Table::Payments
+        | Table::Shifts
+        | Table::Ledger
+        | Table::Windows => false,
     }
 }
 
@@ -215,6 +226,14 @@ fn values(table: Table, entity: &Entity) -> Vec<Value> {
                 currency(payment.due.or_else(|| payment.receipts.values().next().map(|r| r.amount))),
             ]
         }
+        (Table::Shifts, Entity::Shift(shift)) => vec![
+            id(shift.lot),
+            text(shift.name.as_str()),
+            text(shift.opened.author.as_str()),
+            Number(shift.expected().minor),
+            Number(shift.counted.map_or(0, |m| m.minor)),
+            currency(Some(shift.float)),
+        ],
         (Table::Ledger, Entity::Posting(posting)) => vec![
             id(posting.lot),
             text(&posting.channel),

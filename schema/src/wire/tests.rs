@@ -1,14 +1,15 @@
 use super::*;
 use crate::{
-    Cause, ChannelEvent, ChannelFact, Currency, Day, Energy, Event, GateEvent, GateKind, Id, Inbox, Journal, LaneCommand, Moment, Money, Partition,
-    Recorded, RefundCall, VehicleClass, Verdict,
-    desk::{DeskEvent, Said, Says},
+    Cause, ChannelCall, ChannelEvent, ChannelFact, Currency, Day, Energy, Event, GateEvent, GateKind, Id, Inbox, Journal, LaneCommand, Moment, Money,
+    Partition, Recorded, RefundCall, VehicleClass, Verdict,
+    channel::{Act, Outcome},
+    desk::{DeskEvent, Said, Says, ShiftStep, Tender},
     fact::{Arrear, AssignedRight, Ban, Part, Presence, Reservation, Scope, Stated, TimeBand, Weekdays, What},
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
     journal::{
-        Account, Bill, Departure, Entry, Known, LedgerEvent, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote, QuoteLine,
-        RefundReason, RefundState, Refusal, RightUsed, SessionEvent, Source, Stay, Terms,
+        Account, AttemptState, Bill, Departure, Entry, Known, LedgerEvent, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote,
+        QuoteLine, RefundReason, RefundState, Refusal, RightUsed, SessionEvent, ShiftAt, Source, Stay, Terms,
     },
     rate::{Prepaid, Validation, ValidationKind},
 };
@@ -186,8 +187,8 @@ fn payment_events() -> Vec<PaymentEvent> {
     let (reason, due_at) = (RefundReason::Duplicate, AT);
     vec![
         PaymentEvent::Expected { bill: bill(), due: FEE },
-        PaymentEvent::Held { bill: Bill { lot: None, ..bill() }, source: source(), amount: FEE, paid_at: None, provisional: false },
-        PaymentEvent::Applied { bill: bill(), source: source(), amount: FEE, held: false, paid_at: None, provisional: false },
+        PaymentEvent::Held { bill: Bill { lot: None, ..bill() }, source: source(), amount: FEE, paid_at: None, provisional: false, choice: None },
+        PaymentEvent::Applied { bill: bill(), source: source(), amount: FEE, held: false, paid_at: None, provisional: false, part: None },
         PaymentEvent::Withdrawn { bill: bill() },
         PaymentEvent::RefundRequested {
             bill: bill(),
@@ -207,11 +208,43 @@ fn payment_events() -> Vec<PaymentEvent> {
         PaymentEvent::Settled { bill: bill(), source: source(), amount: FEE },
         PaymentEvent::PassedOver { bill: bill(), source: source(), amount: FEE, reason, applied: true },
         PaymentEvent::Reversed { bill: bill(), source: source(), amount: FEE, applied: true },
-        PaymentEvent::RefundWanted { bill: bill(), source: source(), amount: FEE, by: said(), said: "d1".parse().expect("a token") },
+        PaymentEvent::RefundWanted { bill: bill(), source: source(), amount: FEE, by: said(), said: name("d1"), beside: Vec::new() },
         PaymentEvent::RefundStood { bill: bill(), source: source(), refund, state: RefundState::Accepted, due_at: Some(due_at) },
         PaymentEvent::Refunded { bill: bill(), source: source(), amount: FEE, refund },
         PaymentEvent::Noted { note: Note::Unknown, order: bill().order },
+        PaymentEvent::Chosen { bill: bill(), choice: 1, tenders: tenders(), until: AT, by: said() },
+        PaymentEvent::Attempted {
+            bill: bill(),
+            attempt: id::attempt(bill().order, 1),
+            choice: 1,
+            channel: "points".into(),
+            amount: FEE,
+            act: Act::Open,
+            tries: 1,
+            until: AT,
+            due_at,
+        },
+        PaymentEvent::AttemptStood {
+            bill: bill(),
+            attempt: id::attempt(bill().order, 1),
+            state: AttemptState::Open,
+            code: Some("weixin://wxpay/bizpayurl?pr=x".into()),
+            due_at: Some(due_at),
+        },
+        PaymentEvent::ShiftOpened { shift: shift(), float: FEE, by: said() },
+        PaymentEvent::ShiftTook { shift: shift(), order: bill().order, amount: FEE, by: said() },
+        PaymentEvent::ShiftCounted { shift: shift(), counted: FEE, by: said() },
+        PaymentEvent::ShiftClosed { shift: shift(), expected: FEE, counted: FEE, by: said() },
+        PaymentEvent::ShiftNoted { shift: shift(), note: Note::NotCounted, by: said() },
     ]
+}
+
+fn tenders() -> Vec<Tender> {
+    [("points", 200), ("wechat", 800)].map(|(channel, fen)| Tender { channel: channel.into(), amount: Money::new(fen, Currency::Cny) }).to_vec()
+}
+
+fn shift() -> ShiftAt {
+    ShiftAt { lot: name("lot-1"), province: Province(44), name: name("early") }
 }
 
 fn ledger_events() -> Vec<LedgerEvent> {
@@ -313,7 +346,11 @@ fn what_is_said_at_a_desk_reads_and_writes_its_golden_bytes() {
     for says in [
         Says::Refund { order, channel, transaction, amount: FEE },
         Says::Approved { order, refund: name("d1") },
-        Says::RefundSettled { order, refund: id(Kind::Refund, "r"), back: true },
+        Says::RefundSettled { order, refund: id(Kind::Refund, "r"), back: true, shift: None },
+        Says::RefundShared { order, amount: FEE },
+        Says::Pay { order, tenders: tenders() },
+        Says::Cash { order, amount: FEE, shift: name("early") },
+        Says::Shift { shift: name("early"), step: ShiftStep::Opened(FEE) },
     ] {
         let event = DeskEvent { says, ..event.clone() };
         check(&format!("desk.{}", event.says.kind()), &event, |content_type, bytes| decode(Some(content_type), bytes));
@@ -376,7 +413,9 @@ fn what_devices_and_channels_say_reads_and_writes_its_golden_bytes() {
     let answered = ChannelFact::RefundAnswered { refund: id(Kind::Refund, "r"), order: bill().order, succeeded: true, tries: 1, standing: None };
     let accepted = ChannelFact::Accepted { attempt: id::attempt(bill().order, 1), transaction: "4200001".into(), amount: FEE };
     let failed = ChannelFact::Failed { attempt: id::attempt(bill().order, 1), transaction: "4200001".into(), amount: FEE };
-    for fact in [succeeded, answered, accepted, failed] {
+    let attempt = id::attempt(bill().order, 1);
+    let called = ChannelFact::CallAnswered { attempt, act: Act::Open, tries: 1, outcome: Outcome::Opened, code: Some("weixin://x".into()) };
+    for fact in [succeeded, answered, accepted, failed, called] {
         let event = ChannelEvent { channel: "wechat".into(), happened_at: AT, fact };
         check(&format!("channel.{}", event.kind()), &event, |content_type, bytes| decode(Some(content_type), bytes));
     }
@@ -433,6 +472,16 @@ fn what_goes_out_reads_and_writes_its_golden_bytes() {
         asks: false,
     };
     check("effect.refund", &call, |content_type, bytes| decode(Some(content_type), bytes));
+    let call = ChannelCall {
+        attempt: id::attempt(bill().order, 1),
+        channel: "wechat".into(),
+        act: Act::Open,
+        amount: FEE,
+        until: AT,
+        tries: 1,
+        lot: Some(name("lot-1")),
+    };
+    check("effect.call", &call, |content_type, bytes| decode(Some(content_type), bytes));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use rules::quote::why;
 use schema::{
     Credential, Effect, Event, LotId, Moment, Money, Verdict,
+    channel::Act,
     desk::Said,
     journal::{Known, LedgerEvent, Made, Marks, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, SessionEvent, Source, Terms},
     time::MINUTE,
@@ -219,6 +220,7 @@ const fn because(reason: RefundReason) -> &'static str {
         RefundReason::AmountDiffers => "the amount is not what was due",
         RefundReason::Withdrawn => "the order had been withdrawn",
         RefundReason::Ordered => "a person decided so",
+        RefundReason::Incomplete => "the rest of its payment did not come",
     }
 }
 
@@ -229,6 +231,9 @@ const fn came(provisional: bool) -> &'static str {
 fn payment(event: &PaymentEvent, clock: Clock) -> String {
     match event {
         PaymentEvent::Expected { bill, due } => format!("{due} are waited for, of order {}", bill.order),
+        PaymentEvent::Held { bill, source: by, amount, provisional, choice: Some(_), .. } => {
+            format!("{amount} {} by {}, a part of what pays order {}: the rest is waited for", came(*provisional), source(by), bill.order)
+        }
         PaymentEvent::Held { bill, source: by, amount, provisional, .. } => {
             format!("{amount} {} by {}, before order {} was known", came(*provisional), source(by), bill.order)
         }
@@ -263,6 +268,28 @@ fn payment(event: &PaymentEvent, clock: Clock) -> String {
             format!("{amount} of {} are to go back, because {why}: refund {refund} of order {}, try {tries}", source(by), bill.order)
         }
         PaymentEvent::Refunded { source: by, amount, refund, .. } => format!("{amount} of {} went back: refund {refund}", source(by)),
+        PaymentEvent::Chosen { bill, tenders, until, by, .. } => {
+            let means: Vec<String> = tenders.iter().map(|tender| format!("{} by {}", tender.amount, tender.channel)).collect();
+            format!("{} chose to pay order {} until {}: {}", by.author, bill.order, clock(*until), means.join(", "))
+        }
+        PaymentEvent::Attempted { attempt, channel, amount, act, tries, .. } => {
+            let what = match act {
+                Act::Open => format!("open a payment of {amount}"),
+                Act::Settle => format!("take the {amount} that it holds"),
+                Act::Close => "close the payment".to_owned(),
+                Act::Query => "say how the payment stands".to_owned(),
+            };
+            format!("{channel} is asked to {what}: attempt {attempt}, try {tries}")
+        }
+        PaymentEvent::AttemptStood { attempt, state, .. } => format!("Attempt {attempt} stands like this at its channel: {state:?}"),
+        PaymentEvent::ShiftOpened { shift, float, by } => format!("{} began shift {} with {float} in the drawer", by.author, shift.name),
+        PaymentEvent::ShiftTook { shift, order, amount, .. } => format!("Shift {} took {amount} for order {order}", shift.name),
+        PaymentEvent::ShiftCounted { shift, counted, by } => format!("{} counted {counted} in the drawer of shift {}", by.author, shift.name),
+        PaymentEvent::ShiftClosed { shift, expected, counted, by } => {
+            let difference = Money::new(counted.minor.saturating_sub(expected.minor), counted.currency);
+            format!("{} ended shift {}: {counted} counted, {expected} expected, a difference of {difference}", by.author, shift.name)
+        }
+        PaymentEvent::ShiftNoted { shift, note, .. } => format!("Nothing was to be done for shift {}: {note:?}", shift.name),
         PaymentEvent::Noted { note, order } => format!("Nothing was to be done for order {order}: {note:?}"),
     }
 }
@@ -279,6 +306,7 @@ pub fn effect(effect: &Effect, clock: Clock) -> String {
             let due = command.due.map(|due| format!(" {due}")).unwrap_or_default();
             format!("lane {} was told: {verdict} ({}{due}), until {}", command.lane, command.reason, clock(command.expires_at))
         }
+        Effect::Call(call) => format!("{} was told: {} attempt {}", call.channel, call.act.as_str(), call.attempt),
         Effect::Refund(call) if call.asks => format!("{} was asked how refund {} stands", call.channel, call.refund),
         Effect::Refund(call) => format!("{} was told: give back {}, as refund {}", call.channel, call.amount, call.refund),
     }

@@ -35,7 +35,14 @@ pub(super) fn decide(view: &dyn View, facts: &Facts, input: &Input, event: &Desk
         }
         Says::Stock { who, held } => stock(view, event, who, *held).map(|crossed| let_through(view, facts, input, event, province, &crossed)),
         // Decided where it is stated, or by `payment`.
-        Says::Stated { .. } | Says::Refund { .. } | Says::Approved { .. } | Says::RefundSettled { .. } => Err(Note::Unknown),
+        Says::Stated { .. }
+        | Says::Refund { .. }
+        | Says::RefundShared { .. }
+        | Says::Approved { .. }
+        | Says::RefundSettled { .. }
+        | Says::Pay { .. }
+        | Says::Cash { .. }
+        | Says::Shift { .. } => Err(Note::Unknown),
     };
     decided.unwrap_or_else(|note| vec![SessionEvent::Noted { note, concerns: None, lot: event.lot, province, ask: None }])
 }

@@ -8,26 +8,16 @@
 //!
 //! Not here: what is refunded without anybody's asking (`payment`), how a channel is called (`channels`).
 
-use super::bill;
+use super::{bill, share::share};
 use crate::{Facts, Input};
 use schema::{
     DeskEvent, EventId, Id, Moment, Money, RefundCall,
     channel::Standing,
-    desk::{Said, Says},
+    desk::Said,
     entity::{Fate, Payment, Receipt, Refund, RefundWish},
     id::{self, Kind},
     journal::{Bill, Note, PaymentEvent, RefundReason, RefundState, Source},
 };
-
-/// The order of what a person says of a refund.
-pub fn order_of(event: &DeskEvent) -> Option<Id> {
-    match &event.says {
-        Says::Refund { order, .. } | Says::Approved { order, .. } | Says::RefundSettled { order, .. } => Some(*order),
-        Says::Stated { .. } | Says::Validated { .. } | Says::LetThrough { .. } | Says::Corrected { .. } | Says::Stock { .. } | Says::Lost { .. } => {
-            None
-        }
-    }
-}
 
 /// The id of the how-many-eth refund of a transaction.
 fn id_of(order: Id, source: &Source, number: usize) -> Id {
@@ -46,10 +36,31 @@ pub fn all(facts: &Facts, input: &Input, bill: Bill, source: Source, amount: Mon
     PaymentEvent::RefundRequested { bill, source, amount, refund, reason, tries, held, due_at, asks, applied, captured, by, approved }
 }
 
+/// What is left of money goes back that pays nothing any more.
+pub fn rest(payment: &Payment, facts: &Facts, input: &Input, receipt: &Receipt, reason: RefundReason) -> PaymentEvent {
+    let left = receipt.captured().saturating_sub(receipt.returning());
+    PaymentEvent::RefundRequested {
+        bill: bill(Some(payment), payment.order),
+        source: receipt.source.clone(),
+        amount: Money::new(left, receipt.amount.currency),
+        refund: id_of(payment.order, &receipt.source, receipt.refunds.len().saturating_add(1)),
+        reason,
+        tries: 1,
+        held: receipt.fate == Fate::Held,
+        due_at: retry_at(facts, input, 1),
+        asks: false,
+        applied: receipt.fate == Fate::Applied,
+        captured: (left != receipt.amount.minor).then_some(receipt.amount),
+        by: None,
+        approved: None,
+    }
+}
+
 /// A part of what pays the order goes back, or all of it, because persons say so.
-fn part(payment: &Payment, receipt: &Receipt, facts: &Facts, input: &Input, wish: RefundWish, approved: Option<Said>) -> PaymentEvent {
-    let RefundWish { source, amount, by } = wish;
+fn part(payment: &Payment, receipt: &Receipt, facts: &Facts, input: &Input, amount: Money, (by, approved): (&Said, Option<&Said>)) -> PaymentEvent {
+    let source = receipt.source.clone();
     let refund = id_of(payment.order, &source, receipt.refunds.len().saturating_add(1));
+    let (by, approved) = (by.clone(), approved.cloned());
     PaymentEvent::RefundRequested {
         bill: bill(Some(payment), payment.order),
         source,
@@ -81,37 +92,57 @@ pub fn overpaid(
     input: &Input,
     (order, amount): (Id, Money),
     (said, by): (&EventId, &Said),
-) -> PaymentEvent {
-    match payment.and_then(|payment| Some((payment, payment.applied()?))) {
-        Some((payment, applied)) => want(payment, facts, input, (said, by.clone()), &applied.source, amount),
-        None => PaymentEvent::Noted { note: Note::Unknown, order },
+) -> Vec<PaymentEvent> {
+    match payment.filter(|payment| payment.is_paid()) {
+        Some(payment) => want_shared(payment, facts, input, (said, by.clone()), amount),
+        None => vec![PaymentEvent::Noted { note: Note::Unknown, order }],
     }
 }
 
-/// A person wants money to go back.
-pub fn want(payment: &Payment, facts: &Facts, input: &Input, (said, by): (&EventId, Said), source: &Source, amount: Money) -> PaymentEvent {
-    let wish = RefundWish { source: source.clone(), amount, by: by.clone() };
-    match possible(payment, source, amount) {
-        Err(note) => PaymentEvent::Noted { note, order: payment.order },
-        Ok(receipt) if amount.minor <= facts.limits.refund_alone_max => part(payment, receipt, facts, input, wish, None),
-        Ok(_) => {
-            let bill = bill(Some(payment), payment.order);
-            PaymentEvent::RefundWanted { bill, source: source.clone(), amount, by, said: *said }
-        }
+/// A person wants money to go back, of whatever paid the order.
+pub fn want_shared(payment: &Payment, facts: &Facts, input: &Input, said: (&EventId, Said), amount: Money) -> Vec<PaymentEvent> {
+    match share(payment, amount, facts.limits.refund_shares) {
+        Some(parts) => want(payment, facts, input, said, parts),
+        None => vec![PaymentEvent::Noted { note: Note::MoreThanPaid, order: payment.order }],
     }
+}
+
+/// A person wants these parts of money to go back.
+pub fn want(payment: &Payment, facts: &Facts, input: &Input, (said, by): (&EventId, Said), parts: Vec<(Source, Money)>) -> Vec<PaymentEvent> {
+    let noted = |note| vec![PaymentEvent::Noted { note, order: payment.order }];
+    let whole = parts.iter().fold(0_i64, |sum, (_, amount)| sum.saturating_add(amount.minor));
+    if whole <= facts.limits.refund_alone_max {
+        return request(payment, facts, input, &parts, (&by, None)).unwrap_or_else(noted);
+    }
+    if let Some(note) = parts.iter().find_map(|(source, amount)| possible(payment, source, *amount).err()) {
+        return noted(note);
+    }
+    let mut parts = parts.into_iter();
+    let Some((source, amount)) = parts.next() else { return noted(Note::MoreThanPaid) };
+    let bill = bill(Some(payment), payment.order);
+    vec![PaymentEvent::RefundWanted { bill, source, amount, by, said: *said, beside: parts.collect() }]
+}
+
+/// All these parts, or why none of them.
+fn request(
+    payment: &Payment,
+    facts: &Facts,
+    input: &Input,
+    parts: &[(Source, Money)],
+    persons: (&Said, Option<&Said>),
+) -> Result<Vec<PaymentEvent>, Note> {
+    parts.iter().map(|(source, amount)| Ok(part(payment, possible(payment, source, *amount)?, facts, input, *amount, persons))).collect()
 }
 
 /// Another person agrees to it.
-pub fn approve(payment: &Payment, facts: &Facts, input: &Input, event: &DeskEvent, said: &EventId) -> PaymentEvent {
-    let noted = |note| PaymentEvent::Noted { note, order: payment.order };
+pub fn approve(payment: &Payment, facts: &Facts, input: &Input, event: &DeskEvent, said: &EventId) -> Vec<PaymentEvent> {
+    let noted = |note| vec![PaymentEvent::Noted { note, order: payment.order }];
     let Some(wish) = payment.wanted.get(said) else { return noted(Note::Unknown) };
     if wish.by.author == event.author {
         return noted(Note::SamePerson);
     }
-    match possible(payment, &wish.source, wish.amount) {
-        Err(note) => noted(note),
-        Ok(receipt) => part(payment, receipt, facts, input, wish.clone(), Some(event.said())),
-    }
+    let parts: Vec<_> = [(wish.source.clone(), wish.amount)].into_iter().chain(wish.beside.iter().cloned()).collect();
+    request(payment, facts, input, &parts, (&wish.by, Some(&event.said()))).unwrap_or_else(noted)
 }
 
 /// A person has found out how a refund stands that waited for that.
@@ -219,8 +250,9 @@ pub fn evolve(receipt: &mut Receipt, event: &PaymentEvent) {
 /// The fold of what persons want.
 pub fn agreed(payment: &mut Payment, event: &PaymentEvent) {
     match event {
-        PaymentEvent::RefundWanted { source, amount, by, said, .. } => {
-            payment.wanted.insert(*said, RefundWish { source: source.clone(), amount: *amount, by: by.clone() });
+        PaymentEvent::RefundWanted { source, amount, by, said, beside, .. } => {
+            let (source, by, beside) = (source.clone(), by.clone(), beside.clone());
+            payment.wanted.insert(*said, RefundWish { source, amount: *amount, by, beside });
         }
         PaymentEvent::RefundRequested { by: Some(by), approved: Some(_), .. } => payment.wanted.retain(|_, wish| wish.by != *by),
         _ => {}

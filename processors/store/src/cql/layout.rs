@@ -9,16 +9,17 @@ use crate::{Error, Kind};
 use scylla::client::session::Session;
 
 /// What makes the tables, in order; only added to.
-pub(crate) const FILES: [&str; 5] = [
+pub(crate) const FILES: [&str; 6] = [
     include_str!("../../../../schema/cql/0001_rows.cql"),
     include_str!("../../../../schema/cql/0002_marks.cql"),
     include_str!("../../../../schema/cql/0003_open_rows.cql"),
     include_str!("../../../../schema/cql/0004_layout.cql"),
     include_str!("../../../../schema/cql/0005_facts.cql"),
+    include_str!("../../../../schema/cql/0006_shifts.cql"),
 ];
 
 /// The layout of the tables. A release uses its own alone.
-const LAYOUT: i32 = 2;
+const LAYOUT: i32 = 3;
 
 /// A keyspace's name: it is written into statements, where nothing can be bound.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,333 @@
+//! How an order is tried to be paid: somebody chooses by what, and each means is an attempt at its channel.
+//!
+//! A choice takes the place of the one before: what is open of that is closed first, where its channel can. Of several means those that can be held are
+//! held before money moves, and the payment is made once all of them are there; what came of one that is not made goes back.
+//!
+//! Invariants
+//! 1. An attempt is opened once nothing of an earlier choice can be paid any more, as far as the channel can say so
+//!    (`tests::another_choice_closes_the_open_payment_first`).
+//! 2. Of a payment by several means all count or none   (`tests::all_means_of_a_payment_count_or_none`, `tests::laws`).
+//! 3. What nobody is to pay any more is closed; what is held is taken or let go   (`tests::an_order_that_is_paid_closes_what_is_open`).
+//! 4. What a channel does not answer is asked again, and ends   (`tests::a_channel_that_never_answers_is_given_up`).
+//!
+//! Not here: which money counts (`payment`), how a channel is called (`channels`).
+
+use super::{Tendered, bill, fold, give_back};
+use crate::{Facts, Input};
+use schema::{
+    ChannelCall, Id, Moment, Money,
+    channel::{Act, Outcome},
+    desk::{Said, Tender},
+    entity::{Attempt, Choice, Fate, Payment, Receipt},
+    id,
+    journal::{AttemptState, Note, Part, PaymentEvent},
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The channel that holds what it is to bring: it comes before those that move money.
+pub const HOLDS: &str = "points";
+/// The channel that nobody calls: a person takes it.
+pub const CASH: &str = "cash";
+/// The most attempts of an order: their numbers have two digits.
+const ATTEMPTS_MAX: u16 = 99;
+/// How often what follows may follow itself. Each time something ends.
+const ROUNDS_MAX: usize = 16;
+
+/// Somebody chooses how to pay.
+pub fn choose(payment: &Payment, facts: &Facts, input: &Input, tenders: &[Tender], by: Said) -> PaymentEvent {
+    let noted = |note| PaymentEvent::Noted { note, order: payment.order };
+    let Some(due) = payment.due else { return noted(Note::Unknown) };
+    if payment.is_paid() {
+        return noted(Note::AlreadyKnown);
+    }
+    if payment.withdrawn {
+        return noted(Note::AlreadyClosed);
+    }
+    let sum = tenders.iter().fold(0_i64, |sum, tender| sum.saturating_add(tender.amount.minor));
+    if sum != due.minor || tenders.iter().any(|tender| tender.amount.currency != due.currency) {
+        return noted(Note::AmountDiffers);
+    }
+    let mut tenders = tenders.to_vec();
+    tenders.sort_by_key(|tender| &*tender.channel != HOLDS);
+    if let Some(choice) = alive(payment, input.received_at)
+        && choice.tenders == tenders
+    {
+        return noted(Note::AlreadyKnown);
+    }
+    let last = payment.attempts.keys().next_back().copied().unwrap_or(0).max(payment.choice.as_ref().map_or(0, |choice| choice.number));
+    let choice = last.saturating_add(1);
+    if usize::from(ATTEMPTS_MAX.saturating_sub(last)) < tenders.len() {
+        return noted(Note::TooMany);
+    }
+    let until = input.received_at.plus(facts.limits.pay_life);
+    PaymentEvent::Chosen { bill: bill(Some(payment), payment.order), choice, tenders, until, by }
+}
+
+/// The choice, while it can still become a payment.
+fn alive(payment: &Payment, now: Moment) -> Option<&Choice> {
+    let choice = payment.choice.as_deref()?;
+    let ended = |attempt: &Attempt| matches!(attempt.state, AttemptState::Closing | AttemptState::Closed | AttemptState::Failed);
+    let broken = payment.attempts.values().any(|attempt| attempt.choice == choice.number && ended(attempt));
+    let waits = !payment.is_paid() && !payment.withdrawn && !broken && now < choice.until;
+    waits.then_some(choice)
+}
+
+/// The choice of which this money is a part, where others belong to it: `attempt` is none for cash.
+pub fn part_of<'a>(payment: &'a Payment, now: Moment, channel: &str, attempt: Option<Id>, amount: Money) -> Option<&'a Choice> {
+    let choice = alive(payment, now).filter(|choice| choice.tenders.len() > 1)?;
+    let is_its = match attempt {
+        Some(attempt) => payment.attempt(channel, attempt).is_some_and(|known| known.choice == choice.number),
+        None => channel == CASH,
+    };
+    let fits = choice.tenders.iter().any(|tender| &*tender.channel == channel && tender.amount == amount);
+    (is_its && fits).then_some(choice)
+}
+
+/// What of a choice is there, by channel.
+fn gathered(payment: &Payment, choice: u16) -> BTreeMap<&str, &Receipt> {
+    let is_here = |receipt: &&Receipt| receipt.fate == Fate::Held && receipt.choice == Some(choice);
+    payment.receipts.values().filter(is_here).map(|receipt| (&*receipt.source.channel, receipt)).collect()
+}
+
+/// A part of a payment came: it waits for the others, or all of them pay the order.
+pub fn gather(payment: &Payment, choice: &Choice, money: Tendered) -> Vec<PaymentEvent> {
+    let bill = bill(Some(payment), payment.order);
+    let mut here = gathered(payment, choice.number);
+    here.remove(&*money.source.channel);
+    let Tendered { source, amount, paid_at, provisional, .. } = money;
+    let complete = choice.tenders.iter().all(|tender| *tender.channel == *source.channel || here.contains_key(&*tender.channel));
+    if !complete {
+        return vec![PaymentEvent::Held { bill, source, amount, paid_at: Some(paid_at), provisional, choice: Some(choice.number) }];
+    }
+    let of = payment.due.unwrap_or(amount);
+    let applied = |source, amount, held, paid_at, provisional, last| PaymentEvent::Applied {
+        bill: bill.clone(),
+        source,
+        amount,
+        held,
+        paid_at,
+        provisional,
+        part: Some(Part { of, last }),
+    };
+    let before = here
+        .values()
+        .map(|receipt| applied(receipt.source.clone(), receipt.amount, !receipt.provisional, receipt.paid_at, receipt.provisional, false));
+    let last = applied(source.clone(), amount, false, Some(paid_at), provisional, true);
+    before.chain([last]).collect()
+}
+
+/// What money tells of the attempt by which it came.
+pub fn heard_money(payment: &Payment, channel: &str, attempt: Id, state: AttemptState) -> Option<PaymentEvent> {
+    let known = payment.attempt(channel, attempt)?;
+    let news = known.state != state && !(known.state == AttemptState::Paid || state == AttemptState::Held && known.state == AttemptState::Settling);
+    // What is held waits no longer than the choice does.
+    let due_at = (state == AttemptState::Held).then_some(known.until);
+    news.then(|| stood(payment, known, state, due_at))
+}
+
+fn stood(payment: &Payment, known: &Attempt, state: AttemptState, due_at: Option<Moment>) -> PaymentEvent {
+    let bill = bill(Some(payment), payment.order);
+    PaymentEvent::AttemptStood { bill, attempt: known.attempt, state, code: None, due_at }
+}
+
+/// What a channel answered that tells of no money.
+pub fn answer(
+    payment: Option<&Payment>,
+    facts: &Facts,
+    input: &Input,
+    (order, channel, attempt): (Id, &str, Id),
+    (act, tries): (Act, u32),
+    (outcome, code): (Outcome, Option<&Arc<str>>),
+) -> PaymentEvent {
+    let noted = |note| PaymentEvent::Noted { note, order };
+    let Some((payment, known)) = payment.and_then(|payment| Some((payment, payment.attempt(channel, attempt)?))) else {
+        return noted(Note::Unknown);
+    };
+    // The answer to an earlier call says less than what came since.
+    if known.state.is_over() || tries < known.tries && act == act_of(known.state) {
+        return noted(Note::AlreadyKnown);
+    }
+    let later = || input.received_at.plus(facts.limits.call_retry.saturating_mul(i64::from(known.tries.clamp(1, 60))));
+    let given_up = known.tries >= facts.limits.call_tries_max;
+    let state = known.state;
+    let (state, due_at) = match (outcome, state) {
+        (Outcome::Opened, AttemptState::Opening) => {
+            let bill = bill(Some(payment), order);
+            let state = AttemptState::Open;
+            return PaymentEvent::AttemptStood { bill, attempt, state, code: code.cloned(), due_at: Some(known.until) };
+        }
+        // Or nobody can close it: what is paid by it all the same goes back.
+        (Outcome::Closed, _) | (Outcome::Impossible, AttemptState::Closing) => (AttemptState::Closed, None),
+        // It may be paid already.
+        (Outcome::Refused, AttemptState::Closing) if act == Act::Close && !given_up => return ask(payment, facts, input, known, Act::Query),
+        (Outcome::Impossible, AttemptState::Opening) => (AttemptState::Failed, None),
+        // It settles by itself, and says so.
+        (Outcome::Impossible | Outcome::Settled, AttemptState::Settling) => (AttemptState::Paid, None),
+        (Outcome::Refused | Outcome::Unknown, AttemptState::Opening) if given_up => (AttemptState::Failed, None),
+        (Outcome::Refused | Outcome::Unknown | Outcome::Unpaid, AttemptState::Closing) if given_up => (AttemptState::Closed, None),
+        (Outcome::Refused | Outcome::Unknown, AttemptState::Settling) if given_up => (AttemptState::Paid, None),
+        (Outcome::Unpaid, AttemptState::Open) if input.received_at >= known.until => return ask(payment, facts, input, known, Act::Close),
+        (Outcome::Unpaid | Outcome::Impossible, AttemptState::Open) => (state, Some(known.until.max(later()))),
+        (Outcome::Opened | Outcome::Settled, _) => return noted(Note::AlreadyKnown),
+        (_, state) => (state, Some(later())),
+    };
+    stood(payment, known, state, due_at)
+}
+
+/// What an attempt waits for.
+const fn act_of(state: AttemptState) -> Act {
+    match state {
+        AttemptState::Opening => Act::Open,
+        AttemptState::Held | AttemptState::Settling => Act::Settle,
+        AttemptState::Closing => Act::Close,
+        AttemptState::Open | AttemptState::Paid | AttemptState::Closed | AttemptState::Failed => Act::Query,
+    }
+}
+
+/// A channel is asked for something of an attempt that is known.
+fn ask(payment: &Payment, facts: &Facts, input: &Input, known: &Attempt, act: Act) -> PaymentEvent {
+    let tries = if act == act_of(known.state) || act == Act::Query { known.tries.saturating_add(1) } else { 1 };
+    PaymentEvent::Attempted {
+        bill: bill(Some(payment), payment.order),
+        attempt: known.attempt,
+        choice: known.choice,
+        channel: known.channel.clone(),
+        amount: known.amount,
+        act,
+        tries,
+        until: known.until,
+        due_at: input.received_at.plus(facts.limits.call_retry.saturating_mul(i64::from(tries.min(60)))),
+    }
+}
+
+/// What is due of attempts.
+pub fn due(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent> {
+    let due = payment.attempts.values().filter(|attempt| attempt.due_at.is_some_and(|due_at| due_at <= input.received_at));
+    let asked = due.map(|attempt| match attempt.state {
+        _ if attempt.tries > facts.limits.call_tries_max.saturating_mul(2) => stood(payment, attempt, AttemptState::Closed, None),
+        AttemptState::Held => ask(payment, facts, input, attempt, Act::Close),
+        state => ask(payment, facts, input, attempt, act_of(state)),
+    });
+    asked.collect()
+}
+
+/// What follows for attempts, and for money that was a part, from how a payment stands.
+pub fn follow(before: &Payment, facts: &Facts, input: &Input, events: &[PaymentEvent]) -> Vec<PaymentEvent> {
+    let has_choice = before.choice.is_some() || events.iter().any(|event| matches!(event, PaymentEvent::Chosen { .. }));
+    if !has_choice && before.attempts.is_empty() {
+        return Vec::new();
+    }
+    let mut payment = before.clone();
+    for event in events {
+        fold(&mut payment, input.received_at, event);
+    }
+    let mut all = Vec::new();
+    for _ in 0..ROUNDS_MAX {
+        let next = step(&payment, facts, input);
+        if next.is_empty() {
+            break;
+        }
+        for event in &next {
+            fold(&mut payment, input.received_at, event);
+        }
+        all.extend(next);
+    }
+    all
+}
+
+fn step(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent> {
+    let Some(due) = payment.due else { return Vec::new() };
+    let brings = payment.payers().fold(0_i64, |sum, receipt| sum.saturating_add(receipt.amount.minor));
+    if payment.is_paid() && brings != due.minor {
+        return payment.payers().map(|receipt| give_back(payment, facts, input, receipt)).collect();
+    }
+    let choice = alive(payment, input.received_at);
+    let awaited = |number: u16| choice.is_some_and(|choice| choice.number == number);
+    let stranded = payment.receipts.values().filter(|receipt| receipt.fate == Fate::Held && receipt.choice.is_some_and(|number| !awaited(number)));
+    let mut events: Vec<PaymentEvent> = stranded.map(|receipt| give_back(payment, facts, input, receipt)).collect();
+    for attempt in payment.attempts.values() {
+        let fate =
+            |fate| payment.receipts.values().any(|receipt| receipt.source.channel == attempt.channel && receipt.provisional && receipt.fate == fate);
+        match attempt.state {
+            AttemptState::Held if fate(Fate::Applied) => events.push(ask(payment, facts, input, attempt, Act::Settle)),
+            AttemptState::Opening | AttemptState::Open | AttemptState::Held if !awaited(attempt.choice) => {
+                events.push(ask(payment, facts, input, attempt, Act::Close));
+            }
+            _ => {}
+        }
+    }
+    if events.is_empty() {
+        events.extend(choice.and_then(|choice| open_next(payment, facts, input, choice)));
+    }
+    events
+}
+
+/// The next means of a choice that is to be asked for, once nothing of an earlier one is open.
+fn open_next(payment: &Payment, facts: &Facts, input: &Input, choice: &Choice) -> Option<PaymentEvent> {
+    if payment.attempts.values().any(|attempt| attempt.choice != choice.number && !attempt.state.is_over()) {
+        return None;
+    }
+    let here = gathered(payment, choice.number);
+    for (at, tender) in choice.tenders.iter().enumerate() {
+        if here.contains_key(&*tender.channel) || &*tender.channel == CASH {
+            continue;
+        }
+        if payment.attempts.values().any(|attempt| attempt.choice == choice.number && attempt.channel == tender.channel) {
+            return None;
+        }
+        let number = choice.number.saturating_add(u16::try_from(at).unwrap_or(u16::MAX));
+        return Some(PaymentEvent::Attempted {
+            bill: bill(Some(payment), payment.order),
+            attempt: id::attempt(payment.order, number),
+            choice: choice.number,
+            channel: tender.channel.clone(),
+            amount: tender.amount,
+            act: Act::Open,
+            tries: 1,
+            until: choice.until,
+            due_at: input.received_at.plus(facts.limits.call_retry),
+        });
+    }
+    None
+}
+
+/// The fold of what concerns attempts.
+pub fn evolve(payment: &mut Payment, event: &PaymentEvent) {
+    match event {
+        PaymentEvent::Chosen { choice, tenders, until, .. } => {
+            payment.choice = Some(Box::new(Choice { number: *choice, tenders: tenders.clone(), until: *until }));
+        }
+        PaymentEvent::Attempted { attempt, choice, channel, amount, act, tries, until, due_at, .. } => {
+            let known = payment.attempts.values().find(|known| known.attempt == *attempt);
+            let state = match act {
+                Act::Open => AttemptState::Opening,
+                Act::Settle => AttemptState::Settling,
+                Act::Close => AttemptState::Closing,
+                Act::Query => known.map_or(AttemptState::Open, |known| known.state),
+            };
+            let code = known.and_then(|known| known.code.clone());
+            let (attempt, channel, due_at) = (*attempt, channel.clone(), Some(*due_at));
+            let new = Attempt { attempt, choice: *choice, channel, amount: *amount, until: *until, state, tries: *tries, code, due_at };
+            payment.attempts.insert(id::attempt_number(attempt).unwrap_or_default(), new);
+        }
+        PaymentEvent::AttemptStood { attempt, state, code, due_at, .. } => {
+            if let Some(known) = payment.attempts.values_mut().find(|known| known.attempt == *attempt) {
+                (known.state, known.due_at) = (*state, *due_at);
+                if code.is_some() {
+                    known.code.clone_from(code);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What a channel is asked for.
+pub fn call(event: &PaymentEvent) -> Option<ChannelCall> {
+    let PaymentEvent::Attempted { bill, attempt, channel, amount, act, tries, until, .. } = event else { return None };
+    let (attempt, channel, lot) = (*attempt, channel.clone(), bill.lot);
+    Some(ChannelCall { attempt, channel, act: *act, amount: *amount, until: *until, tries: *tries, lot })
+}
+
+#[cfg(test)]
+mod tests;
