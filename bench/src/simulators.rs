@@ -27,7 +27,6 @@ pub use book::{Refusal, Standing};
 pub use faults::Faults;
 pub use office::Counts;
 
-use axum::Router;
 use book::{Return, Trade};
 use office::{Office, Site};
 use schema::Moment;
@@ -150,11 +149,7 @@ impl Simulators {
             let site = make(office);
             sites.insert(name, site.clone());
             running.spawn(office::carry_out(site.clone(), jobs));
-            let answer = move |method, uri, headers, body| office::serve(site.clone(), method, uri, headers, body);
-            running.spawn(async move {
-                // It ends with its listener alone.
-                axum::serve(listener, Router::new().fallback(answer)).await.ok();
-            });
+            running.spawn(office::listen(listener, site));
         }
         Ok(Self { sites, running })
     }

@@ -18,17 +18,20 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioIo},
 };
 use schema::{Moment, time::SECOND};
 use serde_json::Value;
 use std::{
+    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 use tokio::{
+    net::TcpListener,
     sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
@@ -36,6 +39,8 @@ use tokio::{
 
 /// The longest request or answer that is read.
 const BODY_BYTES_MAX: usize = 256 * 1024;
+/// How long to wait before accepting again after that failed.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// How long one that is to be overtaken waits for another.
 const OVERTAKEN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -262,7 +267,7 @@ pub struct Jobs(mpsc::UnboundedReceiver<(Duration, Job)>);
 
 /// Does what the office has to do, until the office is gone.
 pub async fn carry_out(site: Arc<dyn Site>, mut jobs: Jobs) {
-    let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+    let client = Client::builder(TokioExecutor::new()).http1_title_case_headers(true).build(HttpConnector::new());
     // How many notifications have gone out, so that one can wait for another.
     let (sent, _) = watch::channel(0_u64);
     let carrier = Arc::new(Carrier { site, client, sent });
@@ -361,10 +366,30 @@ impl Carrier {
     }
 }
 
-/// Answers one request.
-pub async fn serve(site: Arc<dyn Site>, method: Method, uri: Uri, headers: HeaderMap, body: Body) -> Response {
-    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
-    let said = site.answer(&Asked { method: &method, uri: &uri, headers: &headers, body: &body, at: clock::now() });
+/// Answers requests for ever.
+///
+/// Names of headers begin with capitals, as those of WeChat Pay do: its own libraries look for them so.
+pub async fn listen(listener: TcpListener, site: Arc<dyn Site>) {
+    let mut http = http1::Builder::new();
+    http.title_case_headers(true);
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(ACCEPT_AGAIN).await;
+            continue;
+        };
+        while connections.try_join_next().is_some() {}
+        stream.set_nodelay(true).ok();
+        let site = site.clone();
+        let answer = service_fn(move |request| serve(site.clone(), request));
+        connections.spawn(http.serve_connection(TokioIo::new(stream), answer));
+    }
+}
+
+async fn serve(site: Arc<dyn Site>, request: Request<Incoming>) -> Result<Response, Infallible> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = to_bytes(Body::new(body), BODY_BYTES_MAX).await else { return Ok(StatusCode::PAYLOAD_TOO_LARGE.into_response()) };
+    let said = site.answer(&Asked { method: &head.method, uri: &head.uri, headers: &head.headers, body: &body, at: clock::now() });
     if !said.wait.is_zero() {
         sleep(said.wait).await;
     }
@@ -374,5 +399,5 @@ pub async fn serve(site: Arc<dyn Site>, method: Method, uri: Uri, headers: Heade
     for (name, value) in said.headers {
         response = response.header(name, value);
     }
-    response.body(Body::from(said.body)).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    Ok(response.body(Body::from(said.body)).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
 }

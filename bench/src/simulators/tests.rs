@@ -1,5 +1,6 @@
 use super::*;
 use axum::{
+    Router,
     body::{Bytes, to_bytes},
     extract::State,
     http::{HeaderMap, StatusCode},
