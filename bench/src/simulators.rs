@@ -16,6 +16,7 @@ mod alipay;
 mod archive;
 mod book;
 mod clock;
+mod compare;
 mod faults;
 mod keys;
 mod office;
@@ -24,10 +25,13 @@ mod statements;
 mod wechat;
 
 pub use book::{Refusal, Standing};
+pub use clock::now;
+pub use compare::compare;
 pub use faults::Faults;
 pub use office::Counts;
 
 use book::{Return, Trade};
+use hdrhistogram::Histogram;
 use office::{Office, Site};
 use schema::Moment;
 use std::{
@@ -110,6 +114,8 @@ pub struct Truth {
     pub channel: &'static str,
     /// The merchant's number.
     pub attempt: String,
+    /// The channel's own number.
+    pub transaction: String,
     /// How it stands.
     pub standing: Standing,
     /// What was captured, in fen.
@@ -226,6 +232,7 @@ impl Simulators {
                 let told = Truth {
                     channel,
                     attempt: trade.attempt.clone(),
+                    transaction: trade.transaction.clone(),
                     standing: trade.standing,
                     captured: trade.captured(),
                     refunded: trade.refunded(),
@@ -240,6 +247,17 @@ impl Simulators {
     /// How often a merchant wanted to give back more than had come, or to give nothing: 0 where its books are right.
     pub fn too_much(&self) -> u64 {
         self.sites.values().map(|site| site.office().book().too_much).sum()
+    }
+
+    /// How long notifications took from their first byte to the answer's last, of those that were taken since this was asked the last time.
+    pub fn take_answers(&self) -> Histogram<u64> {
+        let mut all = crate::world::histogram();
+        for site in self.sites.values() {
+            let mut own = site.office().answers();
+            all.add(&*own).expect("they have the same bounds");
+            own.reset();
+        }
+        all
     }
 
     /// How many things are still to be told or settled.

@@ -18,6 +18,7 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
+use hdrhistogram::Histogram;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -34,7 +35,7 @@ use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// The longest request or answer that is read.
@@ -167,6 +168,7 @@ pub struct Office {
     book: Mutex<Book>,
     jobs: mpsc::UnboundedSender<(Duration, Job)>,
     under_way: Arc<Count>,
+    answers: Mutex<Histogram<u64>>,
 }
 
 impl Office {
@@ -174,7 +176,19 @@ impl Office {
     pub fn new(name: &'static str, base_url: String, settings: Arc<Settings>) -> (Self, Jobs) {
         let (jobs, given) = mpsc::unbounded_channel();
         let counts = Arc::default();
-        (Self { name, settings, base_url, counts, book: Mutex::default(), jobs, under_way: Arc::default() }, Jobs(given))
+        (
+            Self {
+                name,
+                settings,
+                base_url,
+                counts,
+                book: Mutex::default(),
+                jobs,
+                under_way: Arc::default(),
+                answers: Mutex::new(crate::world::histogram()),
+            },
+            Jobs(given),
+        )
     }
 
     /// Its book.
@@ -185,6 +199,11 @@ impl Office {
     /// Where it tells what nobody has said where to tell.
     pub fn notify_url(&self) -> String {
         format!("{}/{}", self.settings.notify_url, self.name)
+    }
+
+    /// How long notifications took that were taken, in microseconds.
+    pub fn answers(&self) -> MutexGuard<'_, Histogram<u64>> {
+        self.answers.lock().expect("nobody panics while holding it")
     }
 
     /// How many things are still to be done or told.
@@ -340,7 +359,11 @@ impl Carrier {
 
     /// Sends what is genuine, and counts what becomes of it.
     async fn deliver(&self, told: &Told) -> bool {
+        let begin = Instant::now();
         let taken = self.send(told, false).await;
+        if taken {
+            self.site.office().answers().saturating_record(crate::world::micros(begin.elapsed()));
+        }
         let counts = &self.site.office().counts;
         if taken { &counts.taken } else { &counts.not_taken }.add(1);
         self.sent.send_modify(|sent| *sent += 1);
