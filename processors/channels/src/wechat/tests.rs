@@ -156,7 +156,7 @@ fn each_answer_to_a_refund_is_its_own_standing() {
         (404, json!({ "code": "RESOURCE_NOT_EXISTS" }), Some((false, Some(Standing::NotFound)))),
         (403, json!({ "code": "NOT_ENOUGH" }), Some((false, None))),
         (403, json!({ "code": "USER_ACCOUNT_ABNORMAL" }), Some((false, Some(Standing::Abnormal)))),
-        (429, json!({ "code": "FREQUENCY_LIMITED" }), None),
+        (429, json!({ "code": "FREQUENCY_LIMITED" }), Some((false, None))),
         (500, json!({ "code": "SYSTEM_ERROR" }), None),
     ] {
         assert_eq!(stands(status, &body), expected, "{status} {body}");
@@ -170,4 +170,38 @@ fn an_answer_that_is_not_signed_says_nothing() {
     let open =
         Call::Open { attempt: ATTEMPT.parse().expect("an attempt"), amount: Money::new(1, Currency::Cny), subject: "p".into(), expires_at: NOW };
     assert_eq!(wechat().answered(&open, &response).map_err(|error| error.kind), Err(Kind::NotGenuine));
+}
+
+#[test]
+fn each_answer_about_an_attempt_is_its_own_outcome() {
+    let attempt: Id = ATTEMPT.parse().expect("an attempt");
+    let open = Call::Open { attempt, amount: Money::new(1, Currency::Cny), subject: "p".into(), expires_at: NOW };
+    let (close, query) = (Call::Close { attempt }, Call::Query { attempt });
+    let transaction = |state: &str| transaction(&[("trade_state", json!(state))]);
+    let error = |code: &str| json!({ "code": code });
+    for (call, status, body, expected) in [
+        (&open, 200, json!({ "code_url": "weixin://x" }), Heard::Opened(Some("weixin://x".into()))),
+        (&open, 403, error("ORDER_CLOSED"), Heard::Closed),
+        (&open, 400, error("PARAM_ERROR"), Heard::Refused),
+        (&open, 429, error("FREQUENCY_LIMITED"), Heard::Refused),
+        (&open, 500, error("SYSTEM_ERROR"), Heard::Later),
+        (&close, 204, Value::Null, Heard::Closed),
+        (&close, 404, error("ORDER_NOT_EXIST"), Heard::Closed),
+        (&close, 400, error("ORDERPAID"), Heard::Refused),
+        (&close, 502, Value::Null, Heard::Later),
+        (&query, 200, transaction("NOTPAY"), Heard::Unpaid),
+        (&query, 200, transaction("CLOSED"), Heard::Closed),
+        (&query, 404, error("ORDER_NOT_EXIST"), Heard::Closed),
+        (&query, 429, error("FREQUENCY_LIMITED"), Heard::Later),
+    ] {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let timestamp = (NOW.0 / SECOND).to_string();
+        let headers = headers(&sign(&timestamp, &body), &timestamp, "PUB_KEY_ID_1");
+        let response = Response { status, headers: &headers, body: body.as_bytes(), received_at: NOW };
+        assert_eq!(wechat().answered(call, &response).map_err(|error| error.kind), Ok(expected), "{call:?} {status} {body}");
+    }
+    let now = Now { moment: NOW, nonce: "abc" };
+    assert_eq!(wechat().request(&Call::Settle { attempt }, now).map_err(|error| error.kind), Ok(None), "what is paid by a code is captured at once");
+    let closed = wechat().request(&close, now).expect("it signs").expect("it closes");
+    assert_eq!((closed.method, closed.body), (Method::POST, br#"{"mchid":"1900"}"#.to_vec()));
 }
