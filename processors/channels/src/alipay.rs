@@ -118,8 +118,8 @@ impl Node {
 const fn node_name(call: &Call) -> (&'static str, &'static str) {
     match call {
         Call::Open { .. } => ("alipay.trade.precreate", "alipay_trade_precreate_response"),
-        // There is no such call; it is not made (`request`).
-        Call::Settle { .. } => ("", ""),
+        // There are no such calls; they are not made (`request`).
+        Call::Settle { .. } | Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => ("", ""),
         Call::Close { .. } => ("alipay.trade.close", "alipay_trade_close_response"),
         Call::Query { .. } => ("alipay.trade.query", "alipay_trade_query_response"),
         Call::Refund(RefundCall { asks: true, .. }) => ("alipay.trade.fastpay.refund.query", "alipay_trade_fastpay_refund_query_response"),
@@ -173,7 +173,7 @@ impl Channel for Alipay {
                 "time_expire": yuan::in_beijing(*expires_at, "%Y-%m-%d %H:%M:%S"),
             }),
             // What is paid by a code is captured at once.
-            Call::Settle { .. } => return Ok(None),
+            Call::Settle { .. } | Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => return Ok(None),
             Call::Close { attempt } | Call::Query { attempt } => json!({ "out_trade_no": attempt }),
             Call::Refund(RefundCall { refund, transaction, asks: true, .. }) => {
                 json!({ "trade_no": transaction, "out_request_no": refund, "query_options": ["gmt_refund_pay"] })
@@ -214,7 +214,7 @@ impl Channel for Alipay {
             }
             // What is paid already cannot be closed: it is asked about then.
             Call::Open { .. } | Call::Settle { .. } | Call::Close { .. } => Heard::Refused,
-            Call::Query { .. } => Heard::Later,
+            Call::Query { .. } | Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => Heard::Later,
             Call::Refund(RefundCall { refund, order, tries, asks, .. }) => {
                 let (succeeded, standing) = if is_busy {
                     (false, Some(Standing::Unknown))

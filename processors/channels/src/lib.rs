@@ -30,7 +30,7 @@ pub use unionpay::UnionPay;
 pub use wechat::WeChat;
 
 use http::{HeaderMap, Method};
-use schema::{ChannelEvent, Id, Moment, Money, RefundCall};
+use schema::{ChannelEvent, Id, Moment, Money, RefundCall, gate::Colour};
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// A notification as it came.
@@ -86,6 +86,48 @@ pub enum Call {
     },
     /// To give money back, or to say how that stands.
     Refund(RefundCall),
+    /// To take note of a car that drives in, so that its fee can be deducted when it leaves.
+    Enter {
+        /// The stay.
+        parked: Parked,
+        /// How long it may stay for nothing, in seconds.
+        free_s: i64,
+    },
+    /// To deduct the fee of a car that was noted.
+    Deduct {
+        /// Our number of the attempt.
+        attempt: Id,
+        /// The fee.
+        amount: Money,
+        /// What it is for, as the driver reads it.
+        subject: Arc<str>,
+        /// The channel's number of the stay ([`Heard::Entered`]).
+        parking: Arc<str>,
+        /// The stay.
+        parked: Parked,
+        /// When it ended.
+        left_at: Moment,
+    },
+    /// To say how a deduction stands.
+    Deduction {
+        /// Our number of the attempt.
+        attempt: Id,
+    },
+}
+
+/// A stay as a channel knows it that is paid by plate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// Our number of it.
+    pub session: Id,
+    /// The plate's text.
+    pub plate: Arc<str>,
+    /// Its colour.
+    pub colour: Colour,
+    /// When it began.
+    pub entered_at: Moment,
+    /// The lot, as the driver reads it.
+    pub lot: Arc<str>,
 }
 
 /// When a request is made, and the text that makes it unlike all others.
@@ -128,6 +170,8 @@ pub struct Response<'a> {
 pub enum Heard {
     /// The payment is open: what the driver scans or follows, where there is such a thing.
     Opened(Option<String>),
+    /// The car is noted, and its fee can be deducted: the channel's number of the stay.
+    Entered(String),
     /// What is held is taken on to be settled; a notification tells the rest.
     Settled,
     /// The payment is closed, or never was open: nobody can make it.

@@ -72,8 +72,8 @@ impl Signed {
         }
     }
 
-    /// A call's request.
-    pub fn request(&self, call: &Call, now: Now<'_>) -> Request {
+    /// A call's request; none of what the protocol does not have.
+    pub fn request(&self, call: &Call, now: Now<'_>) -> Option<Request> {
         let (path, content): (_, Value) = match call {
             Call::Open { attempt, amount, subject, expires_at } => {
                 ("open", json!({ "attempt": attempt, "amount": amount, "subject": subject, "expires_at": expires_at }))
@@ -82,12 +82,13 @@ impl Signed {
             Call::Close { attempt } => ("close", json!({ "attempt": attempt })),
             Call::Query { attempt } => ("query", json!({ "attempt": attempt })),
             Call::Refund(call) => ("refund", json!(call)),
+            Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => return None,
         };
         let (timestamp, body) = (now.moment.0.div_euclid(SECOND).to_string(), content.to_string());
         let stamp = self.secret.stamp(format!("{timestamp}\n{}\n{body}\n", now.nonce).as_bytes());
         let headers =
             vec![("Content-Type", "application/json".to_owned()), ("X-Timestamp", timestamp), ("X-Nonce", now.nonce.to_owned()), ("X-Stamp", stamp)];
-        Request { method: Method::POST, url: format!("{}/{path}", self.base_url), headers, body: body.into_bytes() }
+        Some(Request { method: Method::POST, url: format!("{}/{path}", self.base_url), headers, body: body.into_bytes() })
     }
 
     /// What an answer says.
@@ -116,7 +117,7 @@ impl Signed {
             Call::Settle { .. } => Heard::Settled,
             Call::Close { .. } => Heard::Closed,
             Call::Query { .. } => Heard::Unpaid,
-            Call::Refund(_) => Heard::Later,
+            Call::Refund(_) | Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => Heard::Later,
         })
     }
 }

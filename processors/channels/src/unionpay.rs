@@ -137,6 +137,7 @@ impl Channel for UnionPay {
                 self.call("/gateway/api/backTransReq.do", more.chain([("txnAmt", amount.minor.to_string())]).collect(), now).map(Some)
             }
             Call::Refund(_) | Call::Settle { .. } | Call::Close { .. } | Call::Query { .. } => Ok(None),
+            Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => Ok(None),
         }
     }
 
@@ -162,6 +163,7 @@ impl Channel for UnionPay {
                 Heard::Facts(vec![ChannelEvent { channel: NAME.into(), happened_at: response.received_at, fact }])
             }
             Call::Settle { .. } | Call::Close { .. } | Call::Query { .. } => Heard::Later,
+            Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => Heard::Later,
         })
     }
 }

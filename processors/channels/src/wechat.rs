@@ -11,6 +11,8 @@
 //! 2. A signature is refused once it is 300 s old   (`tests::what_is_stale_strange_or_a_probe_is_refused`).
 //! 3. The same refund goes out under the same number   (`tests::a_refund_is_asked_for_under_its_own_number`).
 
+mod parking;
+
 use crate::{
     Call, Channel, Error, Heard, Kind, Notice, Now, Pace, Reply, Request, Response, Settings,
     seal::{PrivateKey, PublicKey, Secret},
@@ -279,6 +281,12 @@ impl Channel for WeChat {
                 let path = format!("/v3/pay/transactions/out-trade-no/{attempt}?mchid={merchant}");
                 self.signed(Method::GET, &path, String::new(), now)
             }
+            Call::Enter { parked, free_s } => self.signed(Method::POST, parking::ENTER, parking::enter(self, parked, *free_s).to_string(), now),
+            Call::Deduct { attempt, amount, subject, parking, parked, left_at } => {
+                let body = parking::deduct(self, (*attempt, *amount), subject, parking, (parked, *left_at));
+                self.signed(Method::POST, parking::DEDUCT, body.to_string(), now)
+            }
+            Call::Deduction { attempt } => self.signed(Method::GET, &format!("/v3/vehicle/transactions/out-trade-no/{attempt}"), String::new(), now),
             Call::Refund(RefundCall { refund, asks: true, .. }) => {
                 self.signed(Method::GET, &format!("/v3/refund/domestic/refunds/{refund}"), String::new(), now)
             }
@@ -309,8 +317,8 @@ impl Channel for WeChat {
                 return Ok(match call {
                     Call::Refund(_) => refund_stands(Some(Standing::NotFound), false),
                     // A number that the channel does not know can be paid by nobody.
-                    Call::Close { .. } | Call::Query { .. } => Heard::Closed,
-                    Call::Open { .. } | Call::Settle { .. } => Heard::Refused,
+                    Call::Close { .. } | Call::Query { .. } | Call::Deduction { .. } => Heard::Closed,
+                    Call::Open { .. } | Call::Settle { .. } | Call::Enter { .. } | Call::Deduct { .. } => Heard::Refused,
                 });
             }
             400 | 403 | 429 => {
@@ -322,7 +330,7 @@ impl Channel for WeChat {
                     // What is busy or out of our money for now may be asked for again under the same number.
                     (Call::Refund(call), _) if !call.asks => refund_stands(None, false),
                     // To a question that says nothing.
-                    (Call::Refund(_) | Call::Query { .. }, _) => Heard::Later,
+                    (Call::Refund(_) | Call::Query { .. } | Call::Deduction { .. }, _) => Heard::Later,
                     // What is paid already (ORDERPAID) cannot be closed: it is asked about then.
                     _ => Heard::Refused,
                 });
@@ -339,7 +347,8 @@ impl Channel for WeChat {
             }
             Call::Settle { .. } => Ok(Heard::Settled),
             Call::Close { .. } => Ok(Heard::Closed),
-            Call::Query { .. } => {
+            Call::Enter { .. } => parking::entered(response.body),
+            Call::Query { .. } | Call::Deduct { .. } | Call::Deduction { .. } => {
                 let transaction: Transaction = parse(response.body)?;
                 let facts = self.transaction(&transaction, response.received_at)?;
                 Ok(match transaction.trade_state.as_str() {

@@ -1,9 +1,10 @@
 use super::*;
+use crate::Parked;
 use crate::seal::{
     PrivateKey,
     tests::{KEY, PUBLIC, WECHAT},
 };
-use schema::{Currency, Money};
+use schema::{Currency, Money, gate::Colour};
 use serde_json::Value;
 
 const API_V3: &str = "0123456789abcdef0123456789abcdef";
@@ -204,4 +205,70 @@ fn each_answer_about_an_attempt_is_its_own_outcome() {
     assert_eq!(wechat().request(&Call::Settle { attempt }, now).map_err(|error| error.kind), Ok(None), "what is paid by a code is captured at once");
     let closed = wechat().request(&close, now).expect("it signs").expect("it closes");
     assert_eq!((closed.method, closed.body), (Method::POST, br#"{"mchid":"1900"}"#.to_vec()));
+}
+
+fn parked() -> Parked {
+    let session = "S4426112307VZx3MdpKtIUVlfy7".parse().expect("an id");
+    Parked { session, plate: "粤B12345".into(), colour: Colour::Green, entered_at: NOW, lot: "Lot 1".into() }
+}
+
+/// What a call's answer says, signed by the channel.
+fn heard(call: &Call, status: u16, body: &Value) -> Result<Heard, Kind> {
+    let (body, timestamp) = (body.to_string(), (NOW.0 / SECOND).to_string());
+    let headers = headers(&sign(&timestamp, &body), &timestamp, "PUB_KEY_ID_1");
+    wechat().answered(call, &Response { status, headers: &headers, body: body.as_bytes(), received_at: NOW }).map_err(|error| error.kind)
+}
+
+#[test]
+fn a_car_is_noted_unless_its_owner_is_blocked() {
+    let call = Call::Enter { parked: parked(), free_s: 900 };
+    let request = wechat().request(&call, Now { moment: NOW, nonce: "abc" }).expect("it signs").expect("it has it");
+    assert_eq!(request.url, "https://wechat.invalid/v3/vehicle/parking/parkings");
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    let expected = json!({
+        "out_parking_no": "S4426112307VZx3MdpKtIUVlfy7", "plate_number": "粤B12345", "plate_color": "GREEN", "start_time": yuan::to_rfc3339(NOW),
+        "notify_url": "https://ours.invalid/notify/wechat", "parking_name": "Lot 1", "free_duration": 900,
+    });
+    assert_eq!(body, expected);
+    for (status, body, expected) in [
+        (200, json!({ "id": "5K8264ILTKCH16CQ250", "state": "NORMAL" }), Ok(Heard::Entered("5K8264ILTKCH16CQ250".into()))),
+        (200, json!({ "id": "5K8264ILTKCH16CQ250", "state": "BLOCKED", "block_reason": "OVERDUE" }), Ok(Heard::Refused)),
+        (200, json!({ "state": "NORMAL" }), Err(Kind::Malformed)),
+        (200, json!({ "state": "PARKED" }), Err(Kind::Malformed)),
+        (403, json!({ "code": "NO_AUTH" }), Ok(Heard::Refused)),
+        (500, json!({ "code": "SYSTEM_ERROR" }), Ok(Heard::Later)),
+    ] {
+        assert_eq!(heard(&call, status, &body), expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_deduction_is_accepted_and_not_yet_paid() {
+    let (attempt, amount): (Id, _) = (ATTEMPT.parse().expect("an attempt"), Money::new(500, Currency::Cny));
+    let left_at = NOW.plus(3_600 * SECOND);
+    let call = Call::Deduct { attempt, amount, subject: "p".into(), parking: "5K82".into(), parked: parked(), left_at };
+    let request = wechat().request(&call, Now { moment: NOW, nonce: "abc" }).expect("it signs").expect("it has it");
+    assert_eq!(request.url, "https://wechat.invalid/v3/vehicle/transactions/parking");
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    assert_eq!((&body["out_trade_no"], &body["trade_scene"], &body["amount"]["total"]), (&json!(ATTEMPT), &json!("PARKING"), &json!(500)));
+    let stay = &body["parking_info"];
+    assert_eq!(
+        (&stay["parking_id"], &stay["charging_duration"], &stay["end_time"]),
+        (&json!("5K82"), &json!(3_600), &json!(yuan::to_rfc3339(left_at)))
+    );
+    let answer = |state: &str| transaction(&[("trade_scene", json!("PARKING")), ("trade_state", json!(state)), ("transaction_id", Value::Null)]);
+    let fact = |heard| match heard {
+        Ok(Heard::Facts(facts)) => facts.into_iter().map(|event| event.fact).next(),
+        other => panic!("{other:?}"),
+    };
+    let own = Arc::<str>::from(ATTEMPT);
+    let accepted = fact(heard(&call, 200, &answer("ACCEPTED")));
+    assert_eq!(accepted, Some(ChannelFact::Accepted { attempt, transaction: own.clone(), amount }));
+    let asked = Call::Deduction { attempt };
+    let request = wechat().request(&asked, Now { moment: NOW, nonce: "abc" }).expect("it signs").expect("it has it");
+    assert_eq!(request.url, format!("https://wechat.invalid/v3/vehicle/transactions/out-trade-no/{ATTEMPT}"));
+    assert_eq!(fact(heard(&asked, 200, &answer("SUCCESS"))), Some(ChannelFact::Succeeded { attempt, transaction: own.clone(), amount }));
+    assert_eq!(fact(heard(&asked, 200, &answer("PAY_FAIL"))), Some(ChannelFact::Failed { attempt, transaction: own, amount }));
+    assert_eq!(heard(&asked, 404, &json!({ "code": "ORDER_NOT_EXIST" })), Ok(Heard::Closed));
+    assert_eq!(heard(&call, 403, &json!({ "code": "ORDER_DENIED" })), Ok(Heard::Refused));
 }
