@@ -136,8 +136,13 @@ impl Channel for UnionPay {
                 let more = more.into_iter().chain([("origQryId", transaction.to_string()), ("reqReserved", order.to_string())]);
                 self.call("/gateway/api/backTransReq.do", more.chain([("txnAmt", amount.minor.to_string())]).collect(), now).map(Some)
             }
-            Call::Refund(_) | Call::Settle { .. } | Call::Close { .. } | Call::Query { .. } => Ok(None),
-            Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => Ok(None),
+            Call::Refund(_)
+            | Call::Settle { .. }
+            | Call::Close { .. }
+            | Call::Query { .. }
+            | Call::Enter { .. }
+            | Call::Deduct { .. }
+            | Call::Deduction { .. } => Ok(None),
         }
     }
 
@@ -162,8 +167,8 @@ impl Channel for UnionPay {
                 let fact = ChannelFact::RefundAnswered { refund: *refund, order: *order, succeeded: false, tries: *tries, standing };
                 Heard::Facts(vec![ChannelEvent { channel: NAME.into(), happened_at: response.received_at, fact }])
             }
-            Call::Settle { .. } | Call::Close { .. } | Call::Query { .. } => Heard::Later,
-            Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => Heard::Later,
+            // There are no such calls; they are not made.
+            _ => Heard::Later,
         })
     }
 }
