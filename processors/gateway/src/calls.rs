@@ -138,9 +138,9 @@ impl Caller {
             lines.spawn(line.clone().run(shutdown.clone()));
         }
         let wake = || self.lines.values().flat_map(Lines::all).for_each(|line| line.wake());
-        let lives = self.shared.members.live(&*self.shared.bus, shutdown.clone(), wake);
+        let membership = self.shared.members.live(&*self.shared.bus, shutdown.clone(), wake);
         let [refunds, attempts] = HEARS.map(|subject| self.hear(subject, shutdown.clone()));
-        tokio::join!(lives, refunds, attempts);
+        tokio::join!(membership, refunds, attempts);
         while let Some(ended) = lines.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a channel's calls did not end well: they are due again");

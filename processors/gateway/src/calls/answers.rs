@@ -54,8 +54,7 @@ pub fn facts(job: &Job, came: Came, at: Moment) -> Vec<ChannelEvent> {
         (Job::Refund(call), came) => {
             let RefundCall { refund, order, tries, asks, .. } = *call;
             let standing = match came {
-                Came::NotSent if !asks => None,
-                Came::Heard(Heard::Refused) if !asks => None,
+                Came::NotSent | Came::Heard(Heard::Refused) if !asks => None,
                 Came::Impossible if !asks || tries > ASKED_IN_VAIN_MAX => Some(Standing::Abnormal),
                 Came::Heard(_) | Came::Unknown | Came::NotSent | Came::Impossible => Some(Standing::Unknown),
             };

@@ -275,5 +275,5 @@ impl Line {
 fn nonce(random: &SystemRandom) -> Result<String, ring::error::Unspecified> {
     let mut bytes = [0_u8; 16];
     random.fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }

@@ -302,8 +302,8 @@ async fn an_answer_is_stored_once_the_bus_is_back() {
     let url = served.open("points", Duration::ZERO).await;
     // A stream that is full stores nothing, as one that is away.
     let bus = Memory::declared(NOW, &table::Declared { storage_bytes: 50_000, ..table::Declared::default() });
-    let readers = table::readers("payment", 1, 0).into_iter().filter(|reader| reader.stream == "CHANNEL");
-    let mut intake = bus.consume(readers.last().expect("payment reads it")).await.expect("in memory");
+    let reader = table::readers("payment", 1, 0).into_iter().find(|reader| reader.stream == "CHANNEL");
+    let mut intake = bus.consume(reader.expect("payment reads it")).await.expect("in memory");
     let large = |number: usize| Message { subject: "CHANNEL.7.etc.succeeded".into(), payload: "x".repeat(number).into(), headers: BTreeMap::new() };
     for size in [500, 50, 1] {
         while bus.publish(large(size)).await.is_ok() {}
