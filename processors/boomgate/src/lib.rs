@@ -4,6 +4,7 @@
 //! tells the lane, `save` brings the rows behind it. `takeover` is how a partition is begun and how it goes on after any refusal.
 
 pub mod auth;
+pub mod caller;
 pub mod candidates;
 pub mod clock;
 pub mod config;
