@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod against_the_oracle;
 pub mod auth;
+pub mod caller;
 pub mod candidates;
 pub mod clock;
 pub mod config;

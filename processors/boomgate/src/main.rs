@@ -3,7 +3,7 @@
 use anyhow::Context;
 use boomgate::{
     auth::{self, User},
-    candidates,
+    caller, candidates,
     config::Config,
     connect::{self, Parts},
     deadletter, demo, desk, explain, gateway, http, rates, reference, replay,
@@ -33,7 +33,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs processors until a signal: some of entry, pricing, payment, settlement, gateway (the front doors), or all.
+    /// Runs processors until a signal: some of entry, pricing, payment, settlement, gateway (the front doors), caller (of payment
+    /// channels), or all.
     Run {
         /// Which.
         #[arg(required = true)]
@@ -407,8 +408,12 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
 
 async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     let config = Config::read(path)?;
-    let (doors, names): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| *name == gateway::NAME);
-    let has_doors = !doors.is_empty() || (names.iter().any(|name| *name == "all") && !config.gateway.listen.is_empty());
+    let (parts, names): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| [gateway::NAME, caller::NAME].contains(&name.as_str()));
+    let is_named = |part: &str| parts.iter().any(|name| *name == part);
+    let is_all = names.iter().any(|name| *name == "all");
+    let has_doors = is_named(gateway::NAME) || (is_all && !config.gateway.listen.is_empty());
+    // Without a channel of our own somebody else plays them: the harness does.
+    let calls = is_named(caller::NAME) || (is_all && !config.channels.is_empty());
     anyhow::ensure!(!has_doors || !config.gateway.listen.is_empty(), "the front doors have no address: set gateway.listen");
     let processors = run::named(&names)?;
     let declared = config.reference_files().map(reference::files::read).transpose()?;
@@ -421,8 +426,18 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
         tracing::info!(%address, "probes and metrics");
     }
     if processors.is_empty() {
-        let (bus, server) = Parts::broker(&config, User::World, "boomgate gateway", true).await?;
-        gateway::open(&config, bus, shutdown).await?.await?;
+        let user = if has_doors { User::World } else { User::Caller };
+        let (bus, server) = Parts::broker(&config, user, "boomgate run", true).await?;
+        let doors = if has_doors { Some(gateway::open(&config, bus.clone(), shutdown.clone()).await?) } else { None };
+        if calls {
+            let url = server.as_ref().map_or_else(|| config.nats.url.clone(), streams::Server::url);
+            let options = connect::options(&config, User::Caller, "boomgate caller");
+            let bus = if has_doors { Arc::new(streams::JetStream::connect(&url, options).await?) } else { bus };
+            caller::start(&config, bus, connect::replica(), shutdown)?.await?;
+        }
+        if let Some(doors) = doors {
+            doors.await?;
+        }
         if let Some(mut server) = server {
             server.stop().await;
         }
@@ -435,12 +450,21 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     } else {
         None
     };
+    let caller = if calls {
+        let bus = parts.beside(&config, User::Caller, "boomgate caller").await?;
+        Some(caller::start(&config, bus, connect::replica(), shutdown.clone())?)
+    } else {
+        None
+    };
     let guard = parts.guard(shutdown.clone());
     if let Some(reference) = reference::begin(parts.jetstream.clone(), declared, shutdown.clone()).await? {
         run::run(processors, parts.with(reference, config.limits()), readiness, shutdown).await;
     }
     if let Some(doors) = doors {
         doors.await?;
+    }
+    if let Some(caller) = caller {
+        caller.await?;
     }
     guard.abort();
     parts.stop().await;

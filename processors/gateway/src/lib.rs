@@ -1,4 +1,4 @@
-//! The front doors: what comes over HTTP, checked, and stored before it is answered.
+//! The front doors, and the way out: what comes over HTTP, checked, and stored before it is answered; and calls to payment channels.
 //!
 //! Invariants
 //! 1. What is answered as handled is stored   (`webhook::tests::a_notification_is_answered_once_its_fact_is_stored`).
@@ -7,8 +7,11 @@
 //!
 //! Not here: what a channel's words mean (`channels`), which money counts (`rules::payment`).
 
+pub mod calls;
+mod clock;
 pub mod doors;
 pub mod webhook;
 
+pub use calls::Caller;
 pub use doors::{Limits, serve};
 pub use webhook::Webhooks;
