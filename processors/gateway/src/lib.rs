@@ -8,7 +8,17 @@
 //! Not here: what a channel's words mean (`channels`), which money counts (`rules::payment`).
 
 pub mod doors;
+pub mod error;
+pub mod follow;
+pub mod say;
+#[cfg(test)]
+mod trial;
+pub mod view;
 pub mod webhook;
 
 pub use doors::{Limits, serve};
+pub use error::{Error, Kind};
+pub use follow::Journals;
+pub use say::{Desks, Outcome};
+pub use view::View;
 pub use webhook::Webhooks;
