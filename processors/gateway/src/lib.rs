@@ -7,10 +7,15 @@
 //!
 //! Not here: what a channel's words mean (`channels`), which money counts (`rules::payment`).
 
+pub mod address;
+pub mod body;
 pub mod doors;
 pub mod error;
 pub mod follow;
+pub mod keys;
+pub mod rate;
 pub mod say;
+pub mod tokens;
 #[cfg(test)]
 mod trial;
 pub mod view;
@@ -20,5 +25,6 @@ pub use doors::{Limits, serve};
 pub use error::{Error, Kind};
 pub use follow::Journals;
 pub use say::{Desks, Outcome};
+pub use tokens::Tokens;
 pub use view::View;
 pub use webhook::Webhooks;
