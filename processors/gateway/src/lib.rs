@@ -8,6 +8,7 @@
 //! Not here: what a channel's words mean (`channels`), which money counts (`rules::payment`).
 
 pub mod address;
+pub mod api;
 pub mod body;
 pub mod doors;
 pub mod error;
@@ -21,6 +22,7 @@ mod trial;
 pub mod view;
 pub mod webhook;
 
+pub use api::Api;
 pub use doors::{Limits, serve};
 pub use error::{Error, Kind};
 pub use follow::Journals;
