@@ -111,7 +111,7 @@ fn opened() -> Value {
 async fn roles_are_as_the_table_says() {
     let site = site(|| START);
     for route in &ROUTES {
-        let path = route.path.replace("{lot}", "small").replace("{shift}", "s1").replace('{', "").replace('}', "");
+        let path = route.path.replace("{lot}", "small").replace("{shift}", "s1").replace(['{', '}'], "");
         for role in Role::ALL {
             // Whoever may do it is told that there is no such thing, or what the request lacks: there is no key.
             let (status, ..) = site.ask(HOME, (route.method(), &path, &site.tokens[&role], "", Value::Null)).await;
