@@ -27,7 +27,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
-use streams::table::{self, MEMBERS, REFERENCE, Role};
+use streams::table::{self, KEYS, MEMBERS, REFERENCE, Role};
 
 /// The part of nats-server's configuration, in the folder.
 const CONFIG: &str = "nats-server.conf";
@@ -55,13 +55,15 @@ pub enum User {
     Auditor,
     /// Who calls payment channels: hears what they are asked for, says what they answered, and that it lives.
     Caller,
-    /// The front doors, and whoever plays them: writes the inboxes except the desks', hears what goes out, reads everything.
+    /// The front doors: writes the inboxes, the desks' too, and the bucket of idempotency keys, hears what lanes are told, reads everything.
+    Gateway,
+    /// Whoever plays devices and channels: writes the inboxes except the desks', hears what goes out, reads everything.
     World,
 }
 
 impl User {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Processors, Self::Operator, Self::Auditor, Self::Caller, Self::World];
+    pub const ALL: [Self; 6] = [Self::Processors, Self::Operator, Self::Auditor, Self::Caller, Self::Gateway, Self::World];
 
     /// Its name, in files and inboxes.
     pub const fn name(self) -> &'static str {
@@ -70,6 +72,7 @@ impl User {
             Self::Operator => "operator",
             Self::Auditor => "auditor",
             Self::Caller => "caller",
+            Self::Gateway => "gateway",
             Self::World => "world",
         }
     }
@@ -109,6 +112,7 @@ impl User {
                 let lives = ["$JS.API.STREAM.INFO", "$JS.API.STREAM.PURGE"].map(|call| format!("{call}.KV_{MEMBERS}"));
                 says.into_iter().chain(lives).chain([format!("$KV.{MEMBERS}.{}.>", ::gateway::calls::ROOM)]).collect()
             }
+            Self::Gateway => reads_all().chain(inboxes("")).chain([format!("$KV.{KEYS}.>")]).collect(),
             Self::World => reads_all().chain(inboxes(DESKS)).collect(),
         }
     }
@@ -121,6 +125,7 @@ impl User {
             Self::Operator => vec![answers, format!("$KV.{REFERENCE}.>")],
             Self::Auditor => vec![answers],
             Self::Caller => [answers].into_iter().chain(CALLS.map(str::to_owned)).collect(),
+            Self::Gateway => vec![answers, format!("$KV.{REFERENCE}.>"), COMMANDS.to_owned()],
             Self::World => [answers, COMMANDS.to_owned()].into_iter().chain(CALLS.map(str::to_owned)).collect(),
         }
     }
@@ -136,7 +141,7 @@ fn reads(stream: &str) -> Vec<String> {
 }
 
 fn reads_all() -> impl Iterator<Item = String> {
-    let buckets = [MEMBERS, REFERENCE].map(|bucket| format!("KV_{bucket}"));
+    let buckets = [MEMBERS, REFERENCE, KEYS].map(|bucket| format!("KV_{bucket}"));
     table::STREAMS.iter().map(|stream| stream.name.to_owned()).chain(buckets).flat_map(|stream| reads(&stream))
 }
 

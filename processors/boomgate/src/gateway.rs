@@ -2,19 +2,31 @@
 //!
 //! Not here: what a door does (`gateway`), what a channel says (`channels`).
 
-use crate::config::{ChannelAt, Config};
+use crate::{
+    config::{ChannelAt, Config},
+    reference,
+};
 use anyhow::{Context, Result, ensure};
 use channels::{Channel, Settings};
-use gateway::{Limits, Webhooks};
-use schema::Moment;
+use gateway::{
+    Api, Journals, Limits, Tokens, View, Webhooks,
+    address::Proxies,
+    api,
+    tokens::{Made, Role},
+};
+use schema::{Moment, Reference, desk::AuthorId};
 use std::{sync::Arc, time::SystemTime};
-use streams::Bus;
+use store::Store;
+use streams::JetStream;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// The name by which `boomgate run` knows it.
 pub const NAME: &str = "gateway";
 
-/// Our own clock. Signatures are fresh by it, and nothing else is decided by it.
+/// How many wait for a decision, or follow an order, at once.
+const FOLLOWERS_MAX: usize = 1_024;
+
+/// Our own clock. Signatures are fresh by it, how often somebody comes is measured by it, and nothing else is decided by it.
 pub(crate) fn clock() -> Moment {
     #[expect(clippy::disallowed_methods, reason = "whether a signature is fresh is asked before the broker has seen anything of it")]
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -39,39 +51,65 @@ pub(crate) fn make(name: &str, at: &ChannelAt) -> Result<Arc<dyn Channel>> {
     channels::make(name, &settings).with_context(|| format!("channels.{name} cannot be used"))
 }
 
+/// What the doors work with.
+pub struct With {
+    /// The broker, as whom the doors have rights of their own.
+    pub bus: Arc<JetStream>,
+    /// The store, to look at.
+    pub store: Arc<dyn Store>,
+}
+
 /// Opens the doors until `shutdown`.
-pub async fn open(config: &Config, bus: Arc<dyn Bus>, shutdown: watch::Receiver<bool>) -> Result<JoinHandle<()>> {
-    let listen = &config.gateway.listen;
+pub async fn open(config: &Config, With { bus, store }: With, shutdown: watch::Receiver<bool>) -> Result<JoinHandle<()>> {
+    let (listen, limits) = (&config.gateway.listen, Limits::default());
     let channels = channels(config)?;
     let names: Vec<&str> = channels.iter().map(|channel| channel.name()).collect();
+    let tokens = tokens(config, &shutdown)?;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (gateway.listen)"))?;
-    tracing::info!(address = %listener.local_addr()?, channels = names.join(", "), "the front doors are open");
-    let limits = Limits::default();
-    let router = Webhooks::new(bus, channels, clock, limits).router();
+    tracing::info!(address = %listener.local_addr()?, channels = names.join(", "), api = tokens.is_some(), "the front doors are open");
+    let mut router = Webhooks::new(bus.clone(), channels, clock, limits).router();
+    if let Some(tokens) = tokens {
+        let (buckets, journals) = (bus.clone(), Journals::new(bus.clone(), FOLLOWERS_MAX));
+        let reference = in_force(bus.clone(), shutdown.clone());
+        let proxies = Proxies::new(config.gateway.proxies.iter().copied());
+        let with = api::With { journals, view: View::new(bus, store), buckets, tokens, reference, proxies, clock, limits };
+        router = router.merge(Api::new(with).router());
+    }
     Ok(tokio::spawn(gateway::serve(listener, router, limits, shutdown)))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(text: &str) -> Config {
-        Config::parse(text).expect("valid")
-    }
-
-    #[test]
-    fn a_key_is_a_file_and_an_error_names_it_and_not_its_text() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let secret = folder.path().join("secret");
-        let etc = |path: &std::path::Path| config(&format!("[channels.etc]\nkeys = {{ secret = {:?} }}", path.display().to_string()));
-        std::fs::write(&secret, "hunter2").expect("a writable folder");
-        let error = format!("{:#}", channels(&etc(&secret)).map(drop).expect_err("it is too short"));
-        assert!(error.contains("channels.etc") && !error.contains("hunter2"), "{error}");
-        std::fs::write(&secret, "a secret that is long enough\n").expect("a writable folder");
-        assert_eq!(channels(&etc(&secret)).expect("it is one").len(), 1);
-        let error = format!("{:#}", channels(&etc(&folder.path().join("none"))).map(drop).expect_err("it is not there"));
-        assert!(error.contains("cannot read the key secret from"), "{error}");
-        let error = format!("{:#}", channels(&config("[channels.paypal]")).map(drop).expect_err("nobody knows it"));
-        assert!(error.contains("there is no channel paypal, there are wechat, alipay"), "{error}");
-    }
+/// Makes a token for the operator API and prints it once, with its lines for the file.
+pub fn token(person: AuthorId, role: Role) -> Result<()> {
+    let Made { token, lines } = gateway::tokens::make(person, role).map_err(anyhow::Error::msg)?;
+    println!("# The token of {person}; it is kept nowhere: {token}\n# The lines for the file of tokens (gateway.tokens_file, mode 600):\n{lines}");
+    Ok(())
 }
+
+fn tokens(config: &Config, shutdown: &watch::Receiver<bool>) -> Result<Option<Tokens>> {
+    let path = &config.gateway.tokens_file;
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    Tokens::open(path.clone(), shutdown.clone()).map(Some).map_err(|why| anyhow::anyhow!("gateway.tokens_file: {why}"))
+}
+
+/// The lots as they are in force: none before they are read for the first time, which no webhook waits for.
+fn in_force(bus: Arc<JetStream>, shutdown: watch::Receiver<bool>) -> watch::Receiver<Arc<Reference>> {
+    let (tell, told) = watch::channel(Arc::new(Reference::default()));
+    tokio::spawn(async move {
+        let Some(in_force) = reference::follow(bus, shutdown).await else { return };
+        let mut held: watch::Receiver<Arc<Reference>> = in_force.into();
+        loop {
+            let now = held.borrow_and_update().clone();
+            tell.send_replace(now);
+            // It ends with the shutdown.
+            if held.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    told
+}
+
+#[cfg(test)]
+mod tests;

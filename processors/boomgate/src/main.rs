@@ -209,6 +209,14 @@ enum Command {
         #[arg(long, default_value = "boomgate.toml", global = true)]
         config: PathBuf,
     },
+    /// Makes a token for the operator API: prints it once, and the lines for the file that `gateway.tokens_file` names.
+    Token {
+        /// Whose: the author of all that is said with it.
+        person: schema::desk::AuthorId,
+        /// What it may do: viewer, cashier, finance or admin.
+        #[arg(long)]
+        role: ::gateway::tokens::Role,
+    },
     /// Prints the configuration in force.
     Config {
         /// The configuration.
@@ -349,7 +357,7 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
         Command::Desk { file, config } => {
             let events = desk::read(&desk::text(&file)?)?;
             let (bus, server) = Parts::broker(&Config::read(&config)?, User::Operator, "boomgate desk", true).await?;
-            let all = desk::say(&*bus, &events).await;
+            let all = desk::say(bus, &events).await;
             if let Some(mut server) = server {
                 server.stop().await;
             }
@@ -369,7 +377,7 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
                 (Ok(differences), Some(author)) => {
                     stock::print(differences);
                     let now = parts.bus.look("DESK").await?.now;
-                    desk::say(&*parts.bus, &stock::says(differences, lot, author, now)).await
+                    desk::say(parts.bus.clone(), &stock::says(differences, lot, author, now)).await
                 }
                 (Ok(differences), None) => {
                     stock::print(differences);
@@ -399,11 +407,14 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
             rebuilt.map(|_| true).map_err(Into::into)
         }
         Command::Reference { what, config } => refer(&what, &config).await,
-        Command::Config { config } => {
-            print!("{}", toml::to_string_pretty(&Config::read(&config)?)?);
-            Ok(true)
-        }
+        Command::Token { person, role } => gateway::token(person, role).map(|()| true),
+        Command::Config { config } => print_config(&config).map(|()| true),
     }
+}
+
+fn print_config(path: &Path) -> anyhow::Result<()> {
+    print!("{}", toml::to_string_pretty(&Config::read(path)?)?);
+    Ok(())
 }
 
 async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
@@ -426,27 +437,29 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
         tracing::info!(%address, "probes and metrics");
     }
     if processors.is_empty() {
-        let user = if has_doors { User::World } else { User::Caller };
-        let (bus, server) = Parts::broker(&config, user, "boomgate run", true).await?;
-        let doors = if has_doors { Some(gateway::open(&config, bus.clone(), shutdown.clone()).await?) } else { None };
-        if calls {
-            let url = server.as_ref().map_or_else(|| config.nats.url.clone(), streams::Server::url);
-            let options = connect::options(&config, User::Caller, "boomgate caller");
-            let bus = if has_doors { Arc::new(streams::JetStream::connect(&url, options).await?) } else { bus };
-            caller::start(&config, bus, connect::replica(), shutdown)?.await?;
-        }
-        if let Some(doors) = doors {
+        if has_doors {
+            let parts = connect::connect(&config, User::Gateway, "boomgate gateway").await?;
+            let doors = gateway::open(&config, gateway::With { bus: parts.jetstream.clone(), store: parts.store.clone() }, shutdown.clone()).await?;
+            if calls {
+                let bus = parts.beside(&config, User::Caller, "boomgate caller").await?;
+                caller::start(&config, bus, connect::replica(), shutdown)?.await?;
+            }
             doors.await?;
-        }
-        if let Some(mut server) = server {
-            server.stop().await;
+            parts.stop().await;
+        } else {
+            let (bus, server) = Parts::broker(&config, User::Caller, "boomgate caller", true).await?;
+            caller::start(&config, bus, connect::replica(), shutdown)?.await?;
+            if let Some(mut server) = server {
+                server.stop().await;
+            }
         }
         return Ok(());
     }
     let parts = connect::connect(&config, User::Processors, "boomgate run").await?;
     // They are a part of their own at the broker, with rights of their own.
     let doors = if has_doors {
-        Some(gateway::open(&config, parts.beside(&config, User::World, "boomgate gateway").await?, shutdown.clone()).await?)
+        let bus = parts.beside(&config, User::Gateway, "boomgate gateway").await?;
+        Some(gateway::open(&config, gateway::With { bus, store: parts.store.clone() }, shutdown.clone()).await?)
     } else {
         None
     };

@@ -9,9 +9,27 @@
 
 pub mod calls;
 mod clock;
+pub mod address;
+pub mod api;
+pub mod body;
 pub mod doors;
+pub mod error;
+pub mod follow;
+pub mod keys;
+pub mod rate;
+pub mod say;
+pub mod tokens;
+#[cfg(test)]
+mod trial;
+pub mod view;
 pub mod webhook;
 
 pub use calls::Caller;
+pub use api::Api;
 pub use doors::{Limits, serve};
+pub use error::{Error, Kind};
+pub use follow::Journals;
+pub use say::{Desks, Outcome};
+pub use tokens::Tokens;
+pub use view::View;
 pub use webhook::Webhooks;
