@@ -36,7 +36,7 @@ enum Happens {
     Withdrawn,
     Money { channel: u8, attempt: u8, transaction: u8, whole: bool, fact: u8 },
     Answered { attempt: u8, act: u8, outcome: u8 },
-    Refund { which: u8, succeeded: bool, standing: u8 },
+    Refund { which: u8, succeeded: bool },
     Said { what: u8, author: u8, minor: i64 },
     Waits(u8),
 }
@@ -48,7 +48,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         8 => (0..4_u8, 1..6_u8, 0..3_u8, any::<bool>(), 0..4_u8)
             .prop_map(|(channel, attempt, transaction, whole, fact)| Happens::Money { channel, attempt, transaction, whole, fact }),
         4 => (1..6_u8, 0..4_u8, 0..7_u8).prop_map(|(attempt, act, outcome)| Happens::Answered { attempt, act, outcome }),
-        4 => (0..4_u8, any::<bool>(), 0..5_u8).prop_map(|(which, succeeded, standing)| Happens::Refund { which, succeeded, standing }),
+        4 => (0..4_u8, any::<bool>()).prop_map(|(which, succeeded)| Happens::Refund { which, succeeded }),
         6 => (0..10_u8, 0..2_u8, prop_oneof![Just(100), Just(DUE), 1..DUE + 2]).prop_map(|(what, author, minor)| Happens::Said { what, author, minor }),
         2 => (1..40_u8).prop_map(Happens::Waits),
     ]
@@ -148,7 +148,7 @@ impl Both {
                 let tries = u32::try_from(number).unwrap_or(1);
                 self.channel("wechat", ChannelFact::CallAnswered { attempt, act, tries, outcome, code: None })
             }
-            Happens::Refund { which, succeeded, standing } => {
+            Happens::Refund { which, succeeded } => {
                 let standing = [None, Some(Standing::Accepted), Some(Standing::Unknown), Some(Standing::NotFound), Some(Standing::Abnormal)];
                 let Some(refund) = self.refunds().into_iter().nth(usize::from(*which)) else { return Vec::new() };
                 let (tries, standing) = (u32::try_from(number % 3).unwrap_or(0), if *succeeded { None } else { standing_of(&standing, number) });
