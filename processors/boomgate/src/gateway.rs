@@ -15,7 +15,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 pub const NAME: &str = "gateway";
 
 /// Our own clock. Signatures are fresh by it, and nothing else is decided by it.
-fn clock() -> Moment {
+pub(crate) fn clock() -> Moment {
     #[expect(clippy::disallowed_methods, reason = "whether a signature is fresh is asked before the broker has seen anything of it")]
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Moment(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))

@@ -7,6 +7,8 @@ pub mod auth;
 pub mod candidates;
 pub mod clock;
 pub mod config;
+#[cfg(test)]
+mod conformance;
 pub mod connect;
 pub mod deadletter;
 pub mod demo;
