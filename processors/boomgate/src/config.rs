@@ -171,6 +171,8 @@ pub struct Http {
 pub struct GatewayAt {
     /// `HOST:PORT` for `/notify/<channel>`; empty for none. TLS is ended before it.
     pub listen: String,
+    /// A file of the devices that come over HTTP, each with the SHA-256 of its token; empty for none.
+    pub devices_file: PathBuf,
 }
 
 /// A payment channel. Its keys are files.

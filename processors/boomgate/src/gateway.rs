@@ -2,13 +2,20 @@
 //!
 //! Not here: what a door does (`gateway`), what a channel says (`channels`).
 
-use crate::config::{ChannelAt, Config};
+use crate::{
+    config::{ChannelAt, Config},
+    reference::{self, InForce},
+};
 use anyhow::{Context, Result, ensure};
 use channels::{Channel, Settings};
-use gateway::{Limits, Webhooks};
-use schema::Moment;
-use std::{sync::Arc, time::SystemTime};
-use streams::Bus;
+use gateway::{Behind, Desks, Devices, Ear, Journals, Lanes, Limits, Pages, Proxies, View, Webhooks};
+use schema::{Moment, Reference};
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
+use store::{Store, cache::Cache};
+use streams::{Buckets, Bus};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// The name by which `boomgate run` knows it.
@@ -38,15 +45,85 @@ fn make(name: &str, at: &ChannelAt) -> Result<Arc<dyn Channel>> {
     channels::make(name, &settings).with_context(|| format!("channels.{name} cannot be used"))
 }
 
+/// What is behind the doors beside the broker.
+pub struct Rest {
+    /// The rows, to be read.
+    pub store: Arc<dyn Store>,
+    /// What vehicles owe, where this process has that at hand.
+    pub cache: Option<Arc<dyn Cache>>,
+    /// The lots in force.
+    pub lots: Lots,
+}
+
+/// The lots in force; none before they are known.
+#[derive(Clone, Default)]
+pub struct Lots(Arc<OnceLock<InForce>>);
+
+impl Lots {
+    /// The lots of a bucket. Nobody waits for the first read: channels are heard meanwhile.
+    pub fn of(bus: Arc<dyn Buckets>, shutdown: watch::Receiver<bool>) -> Self {
+        let lots = Self::default();
+        let known = lots.0.clone();
+        tokio::spawn(async move {
+            if let Some(in_force) = reference::follow(bus, shutdown).await {
+                known.get_or_init(|| in_force);
+            }
+        });
+        lots
+    }
+
+    fn now(&self) -> Arc<Reference> {
+        self.0.get().map(InForce::now).unwrap_or_default()
+    }
+}
+
+impl From<InForce> for Lots {
+    fn from(in_force: InForce) -> Self {
+        Self(Arc::new(OnceLock::from(in_force)))
+    }
+}
+
+/// How many may wait for a lane's command, or for what is decided, at once.
+const WAITING_MAX: usize = 4_096;
+/// How many phones may follow an order live at once; they hold a connection each, and must leave some to channels and devices.
+const FOLLOWERS_MAX: usize = 384;
+/// How long the decision of what was said is waited for.
+const DECIDED_WAIT: Duration = Duration::from_secs(5);
+
 /// Opens the doors until `shutdown`.
-pub async fn open(config: &Config, bus: Arc<dyn Bus>, shutdown: watch::Receiver<bool>) -> Result<JoinHandle<()>> {
+pub async fn open(config: &Config, bus: Arc<dyn Bus>, rest: Rest, shutdown: watch::Receiver<bool>) -> Result<JoinHandle<()>> {
     let listen = &config.gateway.listen;
     let channels = channels(config)?;
-    let names: Vec<&str> = channels.iter().map(|channel| channel.name()).collect();
+    let names: Vec<&'static str> = channels.iter().map(|channel| channel.name()).collect();
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (gateway.listen)"))?;
     tracing::info!(address = %listener.local_addr()?, channels = names.join(", "), "the front doors are open");
     let limits = Limits::default();
-    let router = Webhooks::new(bus, channels, clock, limits).router();
+    let ear = Ear::new(WAITING_MAX, clock);
+    tokio::spawn(ear.clone().hear(bus.clone(), shutdown.clone()));
+    let mut router = Webhooks::new(bus.clone(), channels, clock, limits).router();
+    let file = &config.gateway.devices_file;
+    if !file.as_os_str().is_empty() {
+        let devices = Devices::open(file.clone(), shutdown.clone()).map_err(|wrong| anyhow::anyhow!("gateway.devices_file: {wrong}"))?;
+        router = router.merge(Lanes::new(bus.clone(), ear.clone(), devices, limits).router());
+    }
+    let Rest { store, cache, lots } = rest;
+    let journals = Journals::new(bus.clone(), WAITING_MAX);
+    let pages = Behind {
+        ear,
+        desks: Desks::new(journals.clone(), limits.store_wait, DECIDED_WAIT),
+        journals,
+        view: View::new(bus.clone(), store),
+        bus,
+        cache,
+        reference: Arc::new(move || lots.now()),
+        channels: names,
+        clock,
+        limits,
+        proxies: Proxies::default(),
+        followers_max: FOLLOWERS_MAX,
+        shutdown: shutdown.clone(),
+    };
+    let router = router.merge(Pages::new(pages).router());
     Ok(tokio::spawn(gateway::serve(listener, router, limits, shutdown)))
 }
 

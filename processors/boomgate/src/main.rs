@@ -421,26 +421,28 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
         tracing::info!(%address, "probes and metrics");
     }
     if processors.is_empty() {
-        let (bus, server) = Parts::broker(&config, User::World, "boomgate gateway", true).await?;
-        gateway::open(&config, bus, shutdown).await?.await?;
-        if let Some(mut server) = server {
-            server.stop().await;
-        }
+        let parts = connect::connect(&config, User::World, "boomgate gateway").await?;
+        // A cache of this process's own would know of nothing.
+        let cache = (!config.cache.address.is_empty() || !config.cache.address_file.as_os_str().is_empty()).then(|| parts.cache.clone());
+        let rest = gateway::Rest { store: parts.store.clone(), cache, lots: gateway::Lots::of(parts.jetstream.clone(), shutdown.clone()) };
+        gateway::open(&config, parts.bus.clone(), rest, shutdown).await?.await?;
+        parts.stop().await;
         return Ok(());
     }
     let parts = connect::connect(&config, User::Processors, "boomgate run").await?;
-    // They are a part of their own at the broker, with rights of their own.
-    let doors = if has_doors {
-        Some(gateway::open(&config, parts.beside(&config, User::World, "boomgate gateway").await?, shutdown.clone()).await?)
-    } else {
-        None
-    };
     let guard = parts.guard(shutdown.clone());
     if let Some(reference) = reference::begin(parts.jetstream.clone(), declared, shutdown.clone()).await? {
+        // They are a part of their own at the broker, with rights of their own.
+        let doors = if has_doors {
+            let rest = gateway::Rest { store: parts.store.clone(), cache: Some(parts.cache.clone()), lots: reference.clone().into() };
+            Some(gateway::open(&config, parts.beside(&config, User::World, "boomgate gateway").await?, rest, shutdown.clone()).await?)
+        } else {
+            None
+        };
         run::run(processors, parts.with(reference, config.limits()), readiness, shutdown).await;
-    }
-    if let Some(doors) = doors {
-        doors.await?;
+        if let Some(doors) = doors {
+            doors.await?;
+        }
     }
     guard.abort();
     parts.stop().await;
