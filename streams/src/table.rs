@@ -62,6 +62,10 @@ pub const STORAGE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 pub const MEMBERS: &str = "members";
 /// The bucket of the operator's reference data.
 pub const REFERENCE: &str = "reference";
+/// The bucket of idempotency keys: what the operator API was asked for, and what it answered.
+pub const KEYS: &str = "keys";
+/// The least room of the bucket of idempotency keys, in bytes.
+pub const KEYS_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// The least room of the bucket of reference data, in bytes: 20,000 lots, in force and about to be.
 pub const REFERENCE_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// The longest value of a bucket, in bytes.
@@ -244,16 +248,31 @@ pub fn reference_bytes_max(declared: &Declared) -> u64 {
     REFERENCE_BYTES_MIN.max(declared.storage_bytes / 32)
 }
 
+/// The most bytes of the bucket of idempotency keys, beside the storage of the streams: a thirty-second part of that. A kilobyte holds one.
+pub fn keys_bytes_max(declared: &Declared) -> u64 {
+    KEYS_BYTES_MIN.max(declared.storage_bytes / 32)
+}
+
 /// The settings of the bucket of reference data: the newest revision of each key, for ever.
 pub fn reference_settings(declared: &Declared) -> Value {
+    lasting(REFERENCE, reference_bytes_max(declared), declared)
+}
+
+/// The settings of the bucket of idempotency keys: the same, for a key counts as long as the ledger lives.
+pub fn keys_settings(declared: &Declared) -> Value {
+    lasting(KEYS, keys_bytes_max(declared), declared)
+}
+
+/// A bucket that keeps the newest revision of each key for ever, and refuses when it is full.
+fn lasting(bucket: &str, bytes_max: u64, declared: &Declared) -> Value {
     json!({
-        "name": format!("KV_{REFERENCE}"),
-        "subjects": [format!("$KV.{REFERENCE}.>")],
+        "name": format!("KV_{bucket}"),
+        "subjects": [format!("$KV.{bucket}.>")],
         "retention": "limits",
         "discard": "new",
         "storage": "file",
         "num_replicas": declared.replicas,
-        "max_bytes": reference_bytes_max(declared),
+        "max_bytes": bytes_max,
         // A condition travels as a header and counts.
         "max_msg_size": VALUE_BYTES_MAX + 1024,
         "max_age": 0,

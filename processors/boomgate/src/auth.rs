@@ -27,7 +27,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
-use streams::table::{self, MEMBERS, REFERENCE, Role};
+use streams::table::{self, KEYS, MEMBERS, REFERENCE, Role};
 
 /// The part of nats-server's configuration, in the folder.
 const CONFIG: &str = "nats-server.conf";
@@ -51,13 +51,15 @@ pub enum User {
     Operator,
     /// Whoever reads everything and changes nothing.
     Auditor,
-    /// The front doors, and whoever plays them: writes the inboxes except the desks', hears what goes out, reads everything.
+    /// The front doors: writes the inboxes, the desks' too, and the bucket of idempotency keys, hears what lanes are told, reads everything.
+    Gateway,
+    /// Whoever plays devices and channels: writes the inboxes except the desks', hears what goes out, reads everything.
     World,
 }
 
 impl User {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Processors, Self::Operator, Self::Auditor, Self::World];
+    pub const ALL: [Self; 5] = [Self::Processors, Self::Operator, Self::Auditor, Self::Gateway, Self::World];
 
     /// Its name, in files and inboxes.
     pub const fn name(self) -> &'static str {
@@ -65,6 +67,7 @@ impl User {
             Self::Processors => "boomgate",
             Self::Operator => "operator",
             Self::Auditor => "auditor",
+            Self::Gateway => "gateway",
             Self::World => "world",
         }
     }
@@ -99,6 +102,7 @@ impl User {
                 .collect(),
             Self::Operator => ["$JS.API.>".to_owned()].into_iter().chain(keeps(REFERENCE)).chain(inboxes("")).collect(),
             Self::Auditor => reads_all().collect(),
+            Self::Gateway => reads_all().chain(inboxes("")).chain([format!("$KV.{KEYS}.>")]).collect(),
             Self::World => reads_all().chain(inboxes(DESKS)).collect(),
         }
     }
@@ -110,6 +114,7 @@ impl User {
             Self::Processors => vec![answers, format!("$KV.{REFERENCE}.>"), ALIVE.to_owned()],
             Self::Operator => vec![answers, format!("$KV.{REFERENCE}.>")],
             Self::Auditor => vec![answers],
+            Self::Gateway => vec![answers, format!("$KV.{REFERENCE}.>"), COMMANDS.to_owned()],
             Self::World => vec![answers, COMMANDS.to_owned(), REFUNDS.to_owned()],
         }
     }
@@ -125,7 +130,7 @@ fn reads(stream: &str) -> Vec<String> {
 }
 
 fn reads_all() -> impl Iterator<Item = String> {
-    let buckets = [MEMBERS, REFERENCE].map(|bucket| format!("KV_{bucket}"));
+    let buckets = [MEMBERS, REFERENCE, KEYS].map(|bucket| format!("KV_{bucket}"));
     table::STREAMS.iter().map(|stream| stream.name.to_owned()).chain(buckets).flat_map(|stream| reads(&stream))
 }
 

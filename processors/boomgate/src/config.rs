@@ -12,6 +12,7 @@ use schema::Journal;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -169,10 +170,14 @@ pub struct Http {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayAt {
-    /// `HOST:PORT` for `/notify/<channel>`; empty for none. TLS is ended before it.
+    /// `HOST:PORT` for `/notify/<channel>` and `/api/v1`; empty for none. TLS is ended before it.
     pub listen: String,
     /// A file of the devices that come over HTTP, each with the SHA-256 of its token; empty for none.
     pub devices_file: PathBuf,
+    /// The file of the operator API's tokens, which `boomgate token` makes lines for; empty: there is no operator API.
+    pub tokens_file: PathBuf,
+    /// The addresses of proxies before it: of them alone the word is taken from where a request comes (`X-Forwarded-For`).
+    pub proxies: Vec<IpAddr>,
 }
 
 /// A payment channel. Its keys are files.

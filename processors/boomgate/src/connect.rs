@@ -60,7 +60,7 @@ impl Parts {
     }
 
     /// Another connection to the same broker, as another part of ourselves.
-    pub async fn beside(&self, config: &Config, user: User, name: &str) -> anyhow::Result<Arc<dyn Bus>> {
+    pub async fn beside(&self, config: &Config, user: User, name: &str) -> anyhow::Result<Arc<JetStream>> {
         let url = match &self.server {
             Some(server) => server.lock().await.url(),
             None => config.nats.url.clone(),

@@ -4,22 +4,21 @@
 //! 1. What is not sound is refused before anything is published   (`tests::what_is_not_sound_is_refused_whole`).
 //! 2. What was published is reported as decided only once it is   (`tests::what_was_said_is_reported_once_it_is_decided`).
 //!
-//! Not here: what becomes of it (`rules::entry`).
+//! Not here: how a decision is waited for (`gateway::say`), what becomes of it (`rules::entry`, `rules::payment`).
 
-use crate::{clock, input};
 use anyhow::{Context, bail};
+use gateway::{Desks, Journals, Outcome};
 use schema::{
-    DeskEvent, Event, Inbox, Journal, Partition, Recorded,
-    journal::SessionEvent,
-    wire::{self, Format},
+    DeskEvent, Event, Recorded,
+    journal::{PaymentEvent, SessionEvent},
 };
-use std::{collections::BTreeMap, time::Duration};
-use streams::{Bus, From, Message};
+use std::{sync::Arc, time::Duration};
+use streams::Bus;
 
+/// How long the broker may take to store what is said.
+const STORE_WAIT: Duration = Duration::from_secs(10);
 /// How long a decision is waited for.
 const DECIDED_WAIT: Duration = Duration::from_secs(10);
-/// How often it is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Reads what is to be said: one JSON object, or an array of them.
 pub fn read(text: &str) -> anyhow::Result<Vec<DeskEvent>> {
@@ -31,33 +30,20 @@ pub fn read(text: &str) -> anyhow::Result<Vec<DeskEvent>> {
 }
 
 /// Says it all and prints what was decided of each; gives whether all of it was.
-pub async fn say(bus: &dyn Bus, events: &[DeskEvent]) -> anyhow::Result<bool> {
+pub async fn say(bus: Arc<dyn Bus>, events: &[DeskEvent]) -> anyhow::Result<bool> {
+    let desks = Desks::new(Journals::new(bus, 1), STORE_WAIT, DECIDED_WAIT);
     let mut all = true;
     for event in events {
-        let partition = Partition::of_lot(event.lot.as_str());
-        let before = bus.head(Journal::Session, partition).await?.map_or(1, |stored| stored.sequence);
-        let message = Message { subject: event.subject(), payload: wire::encode(Format::Json, event).into(), headers: BTreeMap::new() };
-        let sequence = bus.publish(message).await?;
-        let decided = decided(bus, partition, before, &event.key()).await?;
-        println!("DESK {sequence}: {}", decided.as_deref().unwrap_or("stored, and not decided yet: is `boomgate run entry` running?"));
-        all &= decided.is_some();
-    }
-    Ok(all)
-}
-
-/// What came of an input, in words; none where nothing has within the time.
-async fn decided(bus: &dyn Bus, partition: Partition, from: u64, key: &str) -> anyhow::Result<Option<String>> {
-    let until = clock::now() + DECIDED_WAIT;
-    while clock::now() < until {
-        for stored in bus.tail(Journal::Session, partition, From::Sequence(from)).await? {
-            let recorded = wire::decode_recorded(Journal::Session, input::content_type(&stored), &stored.payload)?;
-            if recorded.cause.inbox == Inbox::Desk && &*recorded.cause.event == key {
-                return Ok(Some(words(&recorded)));
+        match desks.say(event, None).await? {
+            Outcome::Decided(recorded) => println!("{}: {}", event.subject(), recorded.iter().map(words).collect::<Vec<_>>().join("; ")),
+            Outcome::Stored => {
+                let decides = if event.says.is_of_money() { "payment" } else { "entry" };
+                println!("{}: stored, and not decided yet: is `boomgate run {decides}` running?", event.subject());
+                all = false;
             }
         }
-        clock::wait(LOOK_EVERY).await;
     }
-    Ok(None)
+    Ok(all)
 }
 
 fn words(recorded: &Recorded) -> String {
@@ -65,7 +51,8 @@ fn words(recorded: &Recorded) -> String {
         Event::Session(SessionEvent::Stated { stated, dropped, .. }) => {
             format!("{} {} is in force for {} vehicles, and no more for {}", stated.what.kind().as_str(), stated.part, stated.of.len(), dropped.len())
         }
-        Event::Session(SessionEvent::Noted { note, .. }) => format!("nothing was to be done: {note:?}"),
+        Event::Session(SessionEvent::Noted { note, .. })
+        | Event::Payment(PaymentEvent::Noted { note, .. } | PaymentEvent::ShiftNoted { note, .. }) => format!("nothing was to be done: {note:?}"),
         event => event.kind().to_owned(),
     }
 }
@@ -88,10 +75,7 @@ const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        trial::{Trial, partition},
-        turn::turn,
-    };
+    use crate::{clock, input, trial::Trial, turn::turn};
 
     const BAN: &str = r#"{"id": "1", "lot": "small", "said_at": 1795399200000000, "author": "lin", "reason": "three times",
         "says": {"kind": "stated", "part": "ban-1", "what": {"ban": {"scope": {"operator": "city"}, "from": 0, "reason": "fraud"}},
@@ -114,17 +98,16 @@ mod tests {
         let trial = Trial::new().await;
         let (bus, shared) = (trial.shared.bus.clone(), trial.shared.clone());
         let event = read(BAN).expect("it can be read").remove(0);
-        let nobody = tokio::spawn({
-            let (bus, key) = (bus.clone(), event.key());
-            async move { decided(&*bus, partition(), 1, &key).await }
-        });
-        assert_eq!(nobody.await.expect("it ends").expect("the bus is there"), None, "nobody decides");
+        assert!(
+            !say(bus.clone(), &[DeskEvent { id: "0".parse().expect("a name"), ..event.clone() }]).await.expect("the bus is there"),
+            "nobody decides"
+        );
         let said = tokio::spawn({
             let (bus, event) = (bus.clone(), event.clone());
-            async move { say(&*bus, &[event]).await }
+            async move { say(bus, &[event]).await }
         });
         clock::wait(Duration::from_secs(1)).await;
-        let stored = bus.scan("DESK", 1, 1).await.expect("it is stored").remove(0);
+        let stored = bus.scan("DESK", 2, 1).await.expect("it is stored").remove(0);
         let delivery = streams::Delivery { stream: "DESK".into(), stored, deliveries: 1, reply: String::new() };
         let cell = trial.cell().await;
         turn(shared, cell, vec![input::read(delivery).expect("it names a partition").1], false).await;

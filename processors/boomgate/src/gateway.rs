@@ -4,24 +4,40 @@
 
 use crate::{
     config::{ChannelAt, Config},
-    reference::{self, InForce},
+    reference,
 };
 use anyhow::{Context, Result, ensure};
 use channels::{Channel, Settings};
-use gateway::{Behind, Desks, Devices, Ear, Journals, Lanes, Limits, Pages, Proxies, View, Webhooks};
-use schema::{Moment, Reference};
+use gateway::{
+    Api, Behind, Desks, Devices, Ear, Journals, Lanes, Limits, Pages, Tokens, View, Webhooks,
+    address::Proxies,
+    api,
+    device::Device,
+    tokens::{Made, Role},
+};
+use schema::{Moment, Reference, desk::AuthorId};
 use std::{
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use store::{Store, cache::Cache};
-use streams::{Buckets, Bus};
+use streams::JetStream;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// The name by which `boomgate run` knows it.
 pub const NAME: &str = "gateway";
 
-/// Our own clock. Signatures are fresh by it, and nothing else is decided by it.
+/// How many wait for a decision, or follow an order, at once.
+const FOLLOWERS_MAX: usize = 1_024;
+
+/// How many devices wait for their lane's command at once.
+const WAITING_MAX: usize = 4_096;
+/// How many phones follow an order live at once: each holds a connection, and some must be left to channels and devices.
+const PHONES_MAX: usize = 384;
+/// How long a phone waits for what is decided of its choice; then it follows that.
+const DECIDED_WAIT: Duration = Duration::from_secs(5);
+
+/// Our own clock. Signatures are fresh by it, how often somebody comes is measured by it, and nothing else is decided by it.
 fn clock() -> Moment {
     #[expect(clippy::disallowed_methods, reason = "whether a signature is fresh is asked before the broker has seen anything of it")]
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -45,109 +61,95 @@ fn make(name: &str, at: &ChannelAt) -> Result<Arc<dyn Channel>> {
     channels::make(name, &settings).with_context(|| format!("channels.{name} cannot be used"))
 }
 
-/// What is behind the doors beside the broker.
-pub struct Rest {
-    /// The rows, to be read.
+/// What the doors work with.
+pub struct With {
+    /// The broker, as whom the doors have rights of their own.
+    pub bus: Arc<JetStream>,
+    /// The store, to look at.
     pub store: Arc<dyn Store>,
     /// What vehicles owe, where this process has that at hand.
     pub cache: Option<Arc<dyn Cache>>,
-    /// The lots in force.
-    pub lots: Lots,
 }
-
-/// The lots in force; none before they are known.
-#[derive(Clone, Default)]
-pub struct Lots(Arc<OnceLock<InForce>>);
-
-impl Lots {
-    /// The lots of a bucket. Nobody waits for the first read: channels are heard meanwhile.
-    pub fn of(bus: Arc<dyn Buckets>, shutdown: watch::Receiver<bool>) -> Self {
-        let lots = Self::default();
-        let known = lots.0.clone();
-        tokio::spawn(async move {
-            if let Some(in_force) = reference::follow(bus, shutdown).await {
-                known.get_or_init(|| in_force);
-            }
-        });
-        lots
-    }
-
-    fn now(&self) -> Arc<Reference> {
-        self.0.get().map(InForce::now).unwrap_or_default()
-    }
-}
-
-impl From<InForce> for Lots {
-    fn from(in_force: InForce) -> Self {
-        Self(Arc::new(OnceLock::from(in_force)))
-    }
-}
-
-/// How many may wait for a lane's command, or for what is decided, at once.
-const WAITING_MAX: usize = 4_096;
-/// How many phones may follow an order live at once; they hold a connection each, and must leave some to channels and devices.
-const FOLLOWERS_MAX: usize = 384;
-/// How long the decision of what was said is waited for.
-const DECIDED_WAIT: Duration = Duration::from_secs(5);
 
 /// Opens the doors until `shutdown`.
-pub async fn open(config: &Config, bus: Arc<dyn Bus>, rest: Rest, shutdown: watch::Receiver<bool>) -> Result<JoinHandle<()>> {
-    let listen = &config.gateway.listen;
+pub async fn open(config: &Config, With { bus, store, cache }: With, shutdown: watch::Receiver<bool>) -> Result<JoinHandle<()>> {
+    let (listen, limits) = (&config.gateway.listen, Limits::default());
     let channels = channels(config)?;
     let names: Vec<&'static str> = channels.iter().map(|channel| channel.name()).collect();
+    let (tokens, devices) = (tokens(config, &shutdown)?, devices(config, &shutdown)?);
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (gateway.listen)"))?;
-    tracing::info!(address = %listener.local_addr()?, channels = names.join(", "), "the front doors are open");
-    let limits = Limits::default();
+    tracing::info!(address = %listener.local_addr()?, channels = names.join(", "), api = tokens.is_some(), "the front doors are open");
+    let mut router = Webhooks::new(bus.clone(), channels, clock, limits).router();
+    let (journals, view) = (Journals::new(bus.clone(), FOLLOWERS_MAX), View::new(bus.clone(), store));
+    let reference = in_force(bus.clone(), shutdown.clone());
+    let proxies = Proxies::new(config.gateway.proxies.iter().copied());
+    if let Some(tokens) = tokens {
+        let (journals, view, reference, proxies) = (journals.clone(), view.clone(), reference.clone(), proxies.clone());
+        let with = api::With { journals, view, buckets: bus.clone(), tokens, reference, proxies, clock, limits };
+        router = router.merge(Api::new(with).router());
+    }
     let ear = Ear::new(WAITING_MAX, clock);
     tokio::spawn(ear.clone().hear(bus.clone(), shutdown.clone()));
-    let mut router = Webhooks::new(bus.clone(), channels, clock, limits).router();
-    let file = &config.gateway.devices_file;
-    if !file.as_os_str().is_empty() {
-        let devices = Devices::open(file.clone(), shutdown.clone()).map_err(|wrong| anyhow::anyhow!("gateway.devices_file: {wrong}"))?;
+    if let Some(devices) = devices {
         router = router.merge(Lanes::new(bus.clone(), ear.clone(), devices, limits).router());
     }
-    let Rest { store, cache, lots } = rest;
-    let journals = Journals::new(bus.clone(), WAITING_MAX);
-    let pages = Behind {
-        ear,
-        desks: Desks::new(journals.clone(), limits.store_wait, DECIDED_WAIT),
-        journals,
-        view: View::new(bus.clone(), store),
-        bus,
-        cache,
-        reference: Arc::new(move || lots.now()),
-        channels: names,
-        clock,
-        limits,
-        proxies: Proxies::default(),
-        followers_max: FOLLOWERS_MAX,
-        shutdown: shutdown.clone(),
-    };
-    let router = router.merge(Pages::new(pages).router());
+    let desks = Desks::new(journals.clone(), limits.store_wait, DECIDED_WAIT);
+    let (channels, followers_max, stopped) = (names, PHONES_MAX, shutdown.clone());
+    let behind = Behind { bus, ear, journals, desks, view, cache, reference, channels, clock, limits, proxies, followers_max, shutdown: stopped };
+    router = router.merge(Pages::new(behind).router());
     Ok(tokio::spawn(gateway::serve(listener, router, limits, shutdown)))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(text: &str) -> Config {
-        Config::parse(text).expect("valid")
-    }
-
-    #[test]
-    fn a_key_is_a_file_and_an_error_names_it_and_not_its_text() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let secret = folder.path().join("secret");
-        let etc = |path: &std::path::Path| config(&format!("[channels.etc]\nkeys = {{ secret = {:?} }}", path.display().to_string()));
-        std::fs::write(&secret, "hunter2").expect("a writable folder");
-        let error = format!("{:#}", channels(&etc(&secret)).map(drop).expect_err("it is too short"));
-        assert!(error.contains("channels.etc") && !error.contains("hunter2"), "{error}");
-        std::fs::write(&secret, "a secret that is long enough\n").expect("a writable folder");
-        assert_eq!(channels(&etc(&secret)).expect("it is one").len(), 1);
-        let error = format!("{:#}", channels(&etc(&folder.path().join("none"))).map(drop).expect_err("it is not there"));
-        assert!(error.contains("cannot read the key secret from"), "{error}");
-        let error = format!("{:#}", channels(&config("[channels.paypal]")).map(drop).expect_err("nobody knows it"));
-        assert!(error.contains("there is no channel paypal, there are wechat, alipay"), "{error}");
-    }
+/// Makes a token for the operator API and prints it once, with its lines for the file.
+pub fn token(person: AuthorId, role: Role) -> Result<()> {
+    let Made { token, lines } = gateway::tokens::make(person, role).map_err(anyhow::Error::msg)?;
+    println!("# The token of {person}; it is kept nowhere: {token}\n# The lines for the file of tokens (gateway.tokens_file, mode 600):\n{lines}");
+    Ok(())
 }
+
+/// Makes a token for a lane's device and prints it once, with its lines for the file.
+pub fn device_token(device: Device) -> Result<()> {
+    let Made { token, lines } = Devices::make(device).map_err(anyhow::Error::msg)?;
+    let Device { lot, lane } = device;
+    println!(
+        "# The token of {lot}/{lane}; it is kept nowhere: {token}\n# The lines for the file of devices (gateway.devices_file, mode 600):\n{lines}"
+    );
+    Ok(())
+}
+
+fn devices(config: &Config, shutdown: &watch::Receiver<bool>) -> Result<Option<watch::Receiver<Arc<Devices>>>> {
+    let path = &config.gateway.devices_file;
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    Devices::open(path.clone(), shutdown.clone()).map(Some).map_err(|why| anyhow::anyhow!("gateway.devices_file: {why}"))
+}
+
+fn tokens(config: &Config, shutdown: &watch::Receiver<bool>) -> Result<Option<Tokens>> {
+    let path = &config.gateway.tokens_file;
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    Tokens::open(path.clone(), shutdown.clone()).map(Some).map_err(|why| anyhow::anyhow!("gateway.tokens_file: {why}"))
+}
+
+/// The lots as they are in force: none before they are read for the first time, which no webhook waits for.
+fn in_force(bus: Arc<JetStream>, shutdown: watch::Receiver<bool>) -> watch::Receiver<Arc<Reference>> {
+    let (tell, told) = watch::channel(Arc::new(Reference::default()));
+    tokio::spawn(async move {
+        let Some(in_force) = reference::follow(bus, shutdown).await else { return };
+        let mut held: watch::Receiver<Arc<Reference>> = in_force.into();
+        loop {
+            let now = held.borrow_and_update().clone();
+            tell.send_replace(now);
+            // It ends with the shutdown.
+            if held.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    told
+}
+
+#[cfg(test)]
+mod tests;

@@ -208,6 +208,18 @@ enum Command {
         #[arg(long, default_value = "boomgate.toml", global = true)]
         config: PathBuf,
     },
+    /// Makes a token: prints it once, and the lines for the file that `gateway.tokens_file` or `gateway.devices_file` names.
+    Token {
+        /// Whose, at the operator API: the author of all that is said with it.
+        #[arg(required_unless_present = "device", requires = "role")]
+        person: Option<schema::desk::AuthorId>,
+        /// What a person may do: viewer, cashier, finance or admin.
+        #[arg(long)]
+        role: Option<::gateway::tokens::Role>,
+        /// The device that comes over HTTP, as LOT/LANE.
+        #[arg(long, conflicts_with_all = ["person", "role"])]
+        device: Option<::gateway::device::Device>,
+    },
     /// Prints the configuration in force.
     Config {
         /// The configuration.
@@ -348,7 +360,7 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
         Command::Desk { file, config } => {
             let events = desk::read(&desk::text(&file)?)?;
             let (bus, server) = Parts::broker(&Config::read(&config)?, User::Operator, "boomgate desk", true).await?;
-            let all = desk::say(&*bus, &events).await;
+            let all = desk::say(bus, &events).await;
             if let Some(mut server) = server {
                 server.stop().await;
             }
@@ -368,7 +380,7 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
                 (Ok(differences), Some(author)) => {
                     stock::print(differences);
                     let now = parts.bus.look("DESK").await?.now;
-                    desk::say(&*parts.bus, &stock::says(differences, lot, author, now)).await
+                    desk::say(parts.bus.clone(), &stock::says(differences, lot, author, now)).await
                 }
                 (Ok(differences), None) => {
                     stock::print(differences);
@@ -398,11 +410,18 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
             rebuilt.map(|_| true).map_err(Into::into)
         }
         Command::Reference { what, config } => refer(&what, &config).await,
-        Command::Config { config } => {
-            print!("{}", toml::to_string_pretty(&Config::read(&config)?)?);
-            Ok(true)
-        }
+        Command::Token { person, role, device } => match (person, role, device) {
+            (_, _, Some(device)) => gateway::device_token(device).map(|()| true),
+            (Some(person), Some(role), None) => gateway::token(person, role).map(|()| true),
+            _ => anyhow::bail!("whose token? name a person with --role, or a --device"),
+        },
+        Command::Config { config } => print_config(&config).map(|()| true),
     }
+}
+
+fn print_config(path: &Path) -> anyhow::Result<()> {
+    print!("{}", toml::to_string_pretty(&Config::read(path)?)?);
+    Ok(())
 }
 
 async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
@@ -421,28 +440,28 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
         tracing::info!(%address, "probes and metrics");
     }
     if processors.is_empty() {
-        let parts = connect::connect(&config, User::World, "boomgate gateway").await?;
+        let parts = connect::connect(&config, User::Gateway, "boomgate gateway").await?;
         // A cache of this process's own would know of nothing.
-        let cache = (!config.cache.address.is_empty() || !config.cache.address_file.as_os_str().is_empty()).then(|| parts.cache.clone());
-        let rest = gateway::Rest { store: parts.store.clone(), cache, lots: gateway::Lots::of(parts.jetstream.clone(), shutdown.clone()) };
-        gateway::open(&config, parts.bus.clone(), rest, shutdown).await?.await?;
+        let shared = !config.cache.address.is_empty() || !config.cache.address_file.as_os_str().is_empty();
+        let cache = shared.then(|| parts.cache.clone());
+        gateway::open(&config, gateway::With { bus: parts.jetstream.clone(), store: parts.store.clone(), cache }, shutdown).await?.await?;
         parts.stop().await;
         return Ok(());
     }
     let parts = connect::connect(&config, User::Processors, "boomgate run").await?;
+    // They are a part of their own at the broker, with rights of their own.
+    let doors = if has_doors {
+        let bus = parts.beside(&config, User::Gateway, "boomgate gateway").await?;
+        Some(gateway::open(&config, gateway::With { bus, store: parts.store.clone(), cache: Some(parts.cache.clone()) }, shutdown.clone()).await?)
+    } else {
+        None
+    };
     let guard = parts.guard(shutdown.clone());
     if let Some(reference) = reference::begin(parts.jetstream.clone(), declared, shutdown.clone()).await? {
-        // They are a part of their own at the broker, with rights of their own.
-        let doors = if has_doors {
-            let rest = gateway::Rest { store: parts.store.clone(), cache: Some(parts.cache.clone()), lots: reference.clone().into() };
-            Some(gateway::open(&config, parts.beside(&config, User::World, "boomgate gateway").await?, rest, shutdown.clone()).await?)
-        } else {
-            None
-        };
         run::run(processors, parts.with(reference, config.limits()), readiness, shutdown).await;
-        if let Some(doors) = doors {
-            doors.await?;
-        }
+    }
+    if let Some(doors) = doors {
+        doors.await?;
     }
     guard.abort();
     parts.stop().await;

@@ -88,14 +88,14 @@ struct Answer {
 /// The tokens of the lanes `in` and `out` of the lot, and their file.
 const TOKENS: [&str; 2] = ["token-of-in", "token-of-out"];
 const DEVICES: &str = "
-[[devices]]
+[[device]]
 lot = 'small'
 lane = 'in'
-token_sha256 = 'b3553bed355a7adb4b2062e6eb8e2e408c18d64877180e5f97d817166e66aa07'
-[[devices]]
+sha256 = 'b3553bed355a7adb4b2062e6eb8e2e408c18d64877180e5f97d817166e66aa07'
+[[device]]
 lot = 'small'
 lane = 'out'
-token_sha256 = '4b9a2bea4905b192d74eb067c82493c8cf299750f204a6d8f8d3d36e659fe3c9'
+sha256 = '4b9a2bea4905b192d74eb067c82493c8cf299750f204a6d8f8d3d36e659fe3c9'
 ";
 
 impl Site {
@@ -130,7 +130,7 @@ impl Site {
             view: View::new(bus.clone(), store),
             journals,
             cache: Some(cache),
-            reference: Arc::new(move || reference.clone()),
+            reference: watch::Sender::new(reference).subscribe(),
             channels: vec!["wechat", "alipay", "points", "cash", "etc"],
             clock,
             limits,

@@ -97,15 +97,16 @@ fn refused(status: StatusCode, outcome: &'static str, words: &str) -> Response {
 }
 
 /// The lane, if who asks is its device.
-fn let_in(doors: &Inner, lot: &str, lane: &str, headers: &HeaderMap) -> Result<(LotId, LaneId), Response> {
+fn let_in(doors: &Inner, lot: &str, lane: &str, headers: &HeaderMap) -> Result<(LotId, LaneId), Box<Response>> {
     let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let device = token.and_then(|token| doors.devices.borrow().find(token.trim()));
     let Some(device) = device else {
-        return Err(refused(StatusCode::UNAUTHORIZED, "unknown_device", "no device has this token: send `Authorization: Bearer TOKEN`"));
+        let words = "no device has this token: send `Authorization: Bearer TOKEN`";
+        return Err(Box::new(refused(StatusCode::UNAUTHORIZED, "unknown_device", words)));
     };
     if device.lot.as_str() != lot || device.lane.as_str() != lane {
         tracing::warn!(lot = %device.lot, lane = %device.lane, "a device spoke for another lane");
-        return Err(refused(StatusCode::FORBIDDEN, "other_lane", "this token is of another lane's device"));
+        return Err(Box::new(refused(StatusCode::FORBIDDEN, "other_lane", "this token is of another lane's device")));
     }
     Ok((device.lot, device.lane))
 }
@@ -113,7 +114,7 @@ fn let_in(doors: &Inner, lot: &str, lane: &str, headers: &HeaderMap) -> Result<(
 async fn alive(State(Lanes(doors)): State<Lanes>, Path((lot, lane)): Path<(String, String)>, headers: HeaderMap) -> Response {
     let (lot, lane) = match let_in(&doors, &lot, &lane, &headers) {
         Ok(lane) => lane,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     match doors.bus.tell(Told { subject: format!("alive.{lot}.{lane}"), payload: Bytes::new() }).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
@@ -130,7 +131,7 @@ async fn seen(
 ) -> Response {
     let (lot, lane) = match let_in(&doors, &lot, &lane, &headers) {
         Ok(lane) => lane,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let Ok(_room) = doors.room.try_acquire() else {
         return refused(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many devices ask at once: send it again, or decide locally");
@@ -157,7 +158,9 @@ async fn seen(
             tracing::warn!(%lot, %lane, %error, "an event of a device was not stored");
             return refused(StatusCode::SERVICE_UNAVAILABLE, "not_stored", "it is not stored: send it again, and decide locally");
         }
-        Err(_) => return refused(StatusCode::SERVICE_UNAVAILABLE, "not_stored", "nobody knows whether it is stored: send it again, and decide locally"),
+        Err(_) => {
+            return refused(StatusCode::SERVICE_UNAVAILABLE, "not_stored", "nobody knows whether it is stored: send it again, and decide locally");
+        }
     }
     let Some(mut place) = place else { return word(Word::Stored) };
     match place.command(after(query.as_deref()), wait(&headers)).await {
@@ -183,8 +186,8 @@ fn after(query: Option<&str>) -> Option<Id> {
 
 /// How long a device waits: as it prefers, within bounds.
 fn wait(headers: &HeaderMap) -> Duration {
-    let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    let seconds = preferences.filter_map(|preference| preference.trim().strip_prefix("wait=")?.parse().ok()).next();
+    let mut preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let seconds = preferences.find_map(|preference| preference.trim().strip_prefix("wait=")?.parse().ok());
     seconds.map_or(WAIT, |seconds| Duration::from_secs(seconds).min(WAIT_MAX))
 }
 
@@ -201,4 +204,3 @@ fn word(word: Word) -> Response {
     counted(outcome);
     (StatusCode::ACCEPTED, [(CONTENT_TYPE, Format::Json.content_type())], body).into_response()
 }
-

@@ -6,12 +6,15 @@
 //! 3. A shutdown finishes what is under way   (`tests::a_shutdown_finishes_what_is_under_way`).
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
@@ -50,6 +53,10 @@ impl Default for Limits {
     }
 }
 
+/// Who is at the other end of a connection: a client, or a proxy before us. It lies among the extensions of each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
 /// Serves until `shutdown`, and until what is under way has ended or its time is over.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut shutdown: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(limits.connections_max));
@@ -67,10 +74,10 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut sh
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (router, shutdown) = (router.clone(), shutdown.clone());
                 connections.spawn(async move {
-                    connection(stream, router, limits, shutdown).await;
+                    connection(stream, Peer(peer), router, limits, shutdown).await;
                     drop(permit);
                 });
             }
@@ -86,11 +93,16 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut sh
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, limits: Limits, mut shutdown: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, peer: Peer, router: Router, limits: Limits, mut shutdown: watch::Receiver<bool>) {
     stream.set_nodelay(true).ok();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.read_wait).max_headers(64);
-    let mut served = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
+    let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
     let over = async {
         shutdown.wait_for(|stop| *stop).await.ok();
     };

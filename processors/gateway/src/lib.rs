@@ -8,21 +8,25 @@
 //! Not here: what a channel's words mean (`channels`), which money counts (`rules::payment`).
 
 pub mod address;
+pub mod api;
 pub mod body;
 pub mod device;
 pub mod doors;
 pub mod ear;
 pub mod error;
 pub mod follow;
+pub mod keys;
 pub mod pay;
 pub mod rate;
 pub mod say;
+pub mod tokens;
 #[cfg(test)]
 mod trial;
 pub mod view;
 pub mod webhook;
 
 pub use address::Proxies;
+pub use api::Api;
 pub use device::{Devices, Lanes};
 pub use doors::{Limits, serve};
 pub use ear::Ear;
@@ -30,5 +34,6 @@ pub use error::{Error, Kind};
 pub use follow::Journals;
 pub use pay::{Behind, Pages};
 pub use say::{Desks, Outcome};
+pub use tokens::Tokens;
 pub use view::View;
 pub use webhook::Webhooks;

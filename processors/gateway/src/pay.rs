@@ -42,6 +42,7 @@ use axum::{
     routing::get,
 };
 use bill::{Beside, Look};
+use futures_util::StreamExt;
 use lookup::{Asked, Found};
 use page::Typed;
 use schema::{
@@ -51,11 +52,12 @@ use schema::{
     id,
     journal::{Note, PaymentEvent},
     reference::LotReference,
-    time::Zone,
+    time::{SECOND, Zone},
 };
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    ops::Deref,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -64,8 +66,8 @@ use streams::Bus;
 use tokio::sync::{Semaphore, watch};
 use words::{Language, Words, fill, money};
 
-/// How many look-ups and choices one address has at once; then one more each second.
-const ASKS: u32 = 10;
+/// How many look-ups and choices one address has at once, and how many microseconds later each time one more.
+const ASKS: (u32, i64) = (10, 6 * SECOND);
 /// How many addresses are remembered.
 const ADDRESSES_MAX: usize = 16_384;
 /// The longest form, in bytes.
@@ -92,7 +94,7 @@ pub struct Behind {
     /// What vehicles owe, where this process has that at hand.
     pub cache: Option<Arc<dyn Cache>>,
     /// The lots in force.
-    pub reference: Arc<dyn Fn() -> Arc<Reference> + Send + Sync>,
+    pub reference: watch::Receiver<Arc<Reference>>,
     /// The channels that are configured, in the order in which they are shown.
     pub channels: Vec<&'static str>,
     /// Our clock: for what is shown, and how often somebody asks.
@@ -112,22 +114,19 @@ pub struct Behind {
 pub struct Pages(Arc<Inner>);
 
 struct Inner {
-    bus: Arc<dyn Bus>,
-    ear: Ear,
-    journals: Journals,
-    desks: Desks,
-    view: View,
-    cache: Option<Arc<dyn Cache>>,
-    reference: Arc<dyn Fn() -> Arc<Reference> + Send + Sync>,
-    channels: Vec<&'static str>,
-    clock: fn() -> Moment,
-    limits: Limits,
+    behind: Behind,
     room: Semaphore,
     followers: Arc<Semaphore>,
-    proxies: Proxies,
     rates: Rates<IpAddr>,
     asked: Mutex<Asked>,
-    shutdown: watch::Receiver<bool>,
+}
+
+impl Deref for Inner {
+    type Target = Behind;
+
+    fn deref(&self) -> &Behind {
+        &self.behind
+    }
 }
 
 /// What stands behind the path.
@@ -135,12 +134,11 @@ struct Asks(BTreeMap<String, String>);
 
 impl Pages {
     /// Pages before these.
-    pub fn new(behind: Behind) -> Self {
-        let Behind { bus, ear, journals, desks, view, cache, reference, channels, clock, limits, proxies, followers_max, shutdown } = behind;
-        let channels = channels.into_iter().filter(|channel| !NOT_CHOSEN.contains(channel)).collect();
-        let (room, followers) = (Semaphore::new(limits.under_way_max), Arc::new(Semaphore::new(followers_max)));
-        let (rates, asked) = (Rates::new(ASKS, 1, ADDRESSES_MAX), Mutex::default());
-        Self(Arc::new(Inner { bus, ear, journals, desks, view, cache, reference, channels, clock, limits, proxies, room, followers, rates, asked, shutdown }))
+    pub fn new(mut behind: Behind) -> Self {
+        behind.channels.retain(|channel| !NOT_CHOSEN.contains(channel));
+        let (room, followers) = (Semaphore::new(behind.limits.under_way_max), Arc::new(Semaphore::new(behind.followers_max)));
+        let (rates, asked) = (Rates::paced(ASKS.0, ASKS.1, ADDRESSES_MAX), Mutex::default());
+        Self(Arc::new(Inner { behind, room, followers, rates, asked }))
     }
 
     /// The routes.
@@ -212,8 +210,12 @@ fn counted(outcome: &'static str) {
 }
 
 impl Inner {
+    fn reference(&self) -> Arc<Reference> {
+        self.reference.borrow().clone()
+    }
+
     fn lot(&self, lot: &str) -> Option<Arc<LotReference>> {
-        (self.reference)().lot(&lot.parse::<LotId>().ok()?).cloned()
+        self.reference().lot(&lot.parse::<LotId>().ok()?).cloned()
     }
 
     fn may_ask(&self, Peer(peer): Peer, headers: &HeaderMap) -> bool {
@@ -227,26 +229,23 @@ impl Inner {
         let payment = self.view.payment(order.order).await?;
         // What is asked for at a pay station may be left unpaid, too.
         let gone = order.departure.local || self.view.session(order.stay.session).await?.is_some_and(|session| session.gone);
-        let lot = (self.reference)().lot(&order.stay.lot).cloned();
+        let lot = self.reference().lot(&order.stay.lot).cloned();
         let utc = || Zone::named("UTC").expect("it is everywhere");
         let (zone, grace_min) = lot.as_ref().map_or_else(|| (utc(), 0), |lot| (lot.zone.clone(), i64::from(lot.declared.exit_grace_min)));
         let owes = match &lot {
             Some(lot) => self.owes(&order.stay.credential, lot).await,
             None => Vec::new(),
         };
-        let owed = owes.iter().any(|arrear| arrear.order == order.order);
-        Ok(Some(Look { order, payment, gone: gone || owed, zone, grace_min, owes, now: (self.clock)() }))
+        let is_arrear = owes.iter().any(|arrear| arrear.order == order.order);
+        Ok(Some(Look { order, payment, gone: gone || is_arrear, zone, grace_min, owes, now: (self.clock)() }))
     }
 
     /// What a car owes to a lot's operator, as far as that is at hand.
     async fn owes(&self, who: &Credential, lot: &LotReference) -> Vec<Arrear> {
         let Some(cache) = &self.cache else { return Vec::new() };
         let mut found = cache.read(vec![(who.clone(), Fact::Arrears)], OWES_WAIT);
-        let parts = match futures_util::StreamExt::next(&mut found).await {
-            Some((_, Ok(parts))) => parts,
-            // It is the processors' work to say that something is wrong with it.
-            Some((_, Err(_))) | None => return Vec::new(),
-        };
+        // It is the processors' work to say that something is wrong with it.
+        let Some((_, Ok(parts))) = found.next().await else { return Vec::new() };
         let arrears = parts.into_iter().filter_map(|part| match part.what {
             What::Arrear(arrear) if arrear.operator == lot.declared.operator => Some(arrear),
             _ => None,
@@ -302,7 +301,7 @@ async fn look_up(
         counted("too_often");
         return asked_again(language, &lot, &typed, Some((StatusCode::TOO_MANY_REQUESTS, "bad", words.too_often)));
     }
-    let found = match lookup::look_up(&pages, &(pages.reference)(), &lot, who.clone()).await {
+    let found = match lookup::look_up(&pages, &pages.reference(), &lot, who.clone()).await {
         Ok(found) => found,
         Err(error) => {
             tracing::warn!(%error, "a price could not be asked for");
@@ -465,4 +464,3 @@ const fn refusal(words: &Words, note: Note) -> &'static str {
         _ => words.over,
     }
 }
-

@@ -6,15 +6,12 @@
 //! 3. What cannot be stored is not answered as handled: the channel tells it again   (`tests::what_cannot_be_stored_is_told_again`).
 //! 4. Genuine money for a number that is none of ours is kept for a person   (`tests::money_for_a_number_that_is_not_ours_is_kept`).
 
-use crate::doors::Limits;
+use crate::{body, doors::Limits};
 use axum::{
     Router,
     body::Body,
     extract::{Path, State},
-    http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_LENGTH, CONTENT_TYPE},
-    },
+    http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -72,20 +69,11 @@ async fn notify(State(Webhooks(doors)): State<Webhooks>, Path(name): Path<String
         counted("busy");
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if told.is_some_and(|length| length > doors.limits.body_bytes_max) {
-        counted("too_large");
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-    }
-    let body = match timeout(doors.limits.read_wait, axum::body::to_bytes(body, doors.limits.body_bytes_max)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
-            counted("too_large");
-            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-        }
-        Err(_) => {
-            counted("slow");
-            return StatusCode::REQUEST_TIMEOUT.into_response();
+    let body = match body::read(&headers, body, &doors.limits).await {
+        Ok(body) => body,
+        Err(refused) => {
+            counted(refused.name());
+            return refused.status().into_response();
         }
     };
     let handled = handle(&doors, &**channel, &headers, &body).await;

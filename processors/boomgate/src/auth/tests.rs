@@ -363,6 +363,14 @@ async fn each_part_of_ourselves_may_do_its_own() {
     let entry = trial::gate(GateKind::Entry, "A", 0);
     assert_eq!(world.publish(trial::message(&entry)).await.expect("the front doors write the inboxes"), 1);
     world.scan("SESSION", 1, 10).await.expect("and read");
+    let doors = site.bus(User::Gateway).await;
+    doors.put(KEYS, "k", "1".into(), Some(0)).await.expect("the front doors keep idempotency keys");
+    assert!(doors.entry(KEYS, "k").await.expect("and read them").is_some());
+    doors.change(REFERENCE, "x", 0, Duration::from_millis(10)).await.expect("they watch reference data");
+    let said = streams::Message { subject: "desk.small.stated".into(), payload: "{}".into(), headers: std::collections::BTreeMap::new() };
+    assert_eq!(doors.publish(said).await.expect("they speak for people at desks"), 1);
+    assert!(doors.look("DESK").await.expect("they read").last >= 1);
+    doors.tail(Journal::Payment, partition, streams::From::Sequence(1)).await.expect("they read journals");
     let ends = site.ends().await;
     let writes_inboxes = ["gate.small.in.entry", "CHANNEL.1.wechat.succeeded"];
     let writes_journals = ["SESSION.44.1.opened", "ORDER.44.1.paid", "PAYMENT.44.1.applied", "LEDGER.44.1.posted"];
@@ -372,9 +380,11 @@ async fn each_part_of_ourselves_may_do_its_own() {
     let tells = ["lane.small.in", "refund.wechat"];
     let refers = ["$KV.reference.x"];
     let speaks = ["desk.small.stated"];
-    let may_not: [(User, &[&[&str]]); 4] = [
-        (User::Auditor, &[&writes_inboxes, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &speaks]),
-        (User::World, &[&speaks, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers]),
+    let keeps = ["$KV.keys.x"];
+    let may_not: [(User, &[&[&str]]); 5] = [
+        (User::Gateway, &[&writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &["$JS.API.STREAM.PURGE.KV_keys"]]),
+        (User::Auditor, &[&writes_inboxes, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &speaks, &keeps]),
+        (User::World, &[&speaks, &keeps, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers]),
         (User::Processors, &[&speaks, &writes_inboxes, &makes_streams, &["$JS.API.STREAM.PURGE.DEAD", "$JS.API.STREAM.MSG.DELETE.SESSION"]]),
         (User::Operator, &[&writes_journals, &tells]),
     ];

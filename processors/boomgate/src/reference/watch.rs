@@ -29,6 +29,13 @@ impl InForce {
     }
 }
 
+impl From<InForce> for watch::Receiver<Arc<Reference>> {
+    /// For who knows nothing of buckets.
+    fn from(InForce(held): InForce) -> Self {
+        held
+    }
+}
+
 impl From<Arc<Reference>> for InForce {
     /// What stays in force for ever: the demo's city, a replay's lots, a test's.
     fn from(reference: Arc<Reference>) -> Self {

@@ -94,7 +94,7 @@ fn the_page_says_what_is_answered() {
         "202 `{\"stored\":true}`",
         "Prefer: wait=",
         "?after=",
-        "token_sha256",
+        "boomgate token --device LOT/LANE",
         "devices_file",
     ];
     for text in said {

@@ -1,7 +1,7 @@
 //! Which token is whose: the file that `gateway.devices_file` names.
 //!
-//! A token is 32 random bytes, so its SHA-256 is as hard to find it from as it is to guess: what slows down the guessing of passwords is not needed. It is looked
-//! up by that hash: how long that takes tells something of a hash, which nobody can choose, and nothing of a token.
+//! Tokens are made and kept as those of persons are (`tokens`), and there may be as many as lanes: so they are looked up. How long that takes tells something
+//! of a hash, which nobody can choose, and nothing of a token.
 //!
 //! Invariants
 //! 1. A file that names a token or a lane twice is refused whole   (`tests::what_contradicts_itself_is_refused`).
@@ -9,14 +9,11 @@
 //! 3. A device that is taken out of the file is out within seconds, and a file that is damaged while we run changes nothing
 //!    (`tests::a_file_is_read_again`).
 
+use crate::tokens::{self, Made, READ_EVERY, read_kept};
 use schema::{LaneId, LotId};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, io::ErrorKind, os::unix::fs::PermissionsExt, path::Path, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tokio::{sync::watch, time::timeout};
-
-/// How often the file is read again.
-const READ_EVERY: Duration = Duration::from_secs(2);
 
 /// A lane's device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +32,7 @@ pub struct Devices(BTreeMap<[u8; 32], Device>);
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
-    devices: Vec<Line>,
+    device: Vec<Line>,
 }
 
 #[derive(Deserialize)]
@@ -44,16 +41,28 @@ struct Line {
     lot: LotId,
     lane: LaneId,
     /// 64 hexadecimal digits.
-    token_sha256: String,
+    sha256: String,
+}
+
+impl std::str::FromStr for Device {
+    type Err = String;
+
+    /// `LOT/LANE`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (lot, lane) = text.split_once('/').ok_or("a device is named LOT/LANE")?;
+        let name = |text: &str| text.parse().map_err(|error| format!("{error}"));
+        Ok(Self { lot: name(lot)?, lane: name(lane)? })
+    }
 }
 
 impl Devices {
-    /// Reads a file's text: `[[devices]]` with `lot`, `lane` and `token_sha256`. A lane may have two, while its token is changed.
+    /// Reads a file's text: `[[device]]` with `lot`, `lane` and `sha256`. A lane may have two, while its token is changed.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let File { devices } = toml::from_str(text).map_err(|error| error.to_string())?;
+        // The text of a syntax error would quote the file.
+        let File { device } = toml::from_str(text).map_err(|error| format!("it is no file of devices: {}", error.message()))?;
         let mut all = BTreeMap::new();
-        for Line { lot, lane, token_sha256 } in devices {
-            let hash = unhex(&token_sha256).ok_or_else(|| format!("{lot}/{lane}: token_sha256 has 64 hexadecimal digits"))?;
+        for Line { lot, lane, sha256 } in device {
+            let hash = tokens::unhex(&sha256).ok_or_else(|| format!("{lot}/{lane}: sha256 has 64 hexadecimal digits"))?;
             if all.insert(hash, Device { lot, lane }).is_some() {
                 return Err(format!("{lot}/{lane}: its token is another line's, too; each device has its own"));
             }
@@ -63,16 +72,24 @@ impl Devices {
 
     /// Reads a file, and goes on reading it until `shutdown`. An error where it is not there, not sound, or where others can read it.
     pub fn open(path: PathBuf, shutdown: watch::Receiver<bool>) -> Result<watch::Receiver<Arc<Self>>, String> {
-        let text = kept(&path)?.ok_or_else(|| format!("there is no file {}: make one with [[devices]] in it", path.display()))?;
+        let text = read_kept(&path)?
+            .ok_or_else(|| format!("there is no file {}: `boomgate token --device LOT/LANE` prints its first lines", path.display()))?;
         let devices = Self::parse(&text).map_err(|wrong| format!("{}: {wrong}", path.display()))?;
         let (tells, told) = watch::channel(Arc::new(devices));
         tokio::spawn(follow(path, text, tells, shutdown));
         Ok(told)
     }
 
+    /// Makes a token for a device, and its lines for the file.
+    pub fn make(Device { lot, lane }: Device) -> Result<Made, String> {
+        let token = tokens::random()?;
+        let hash = tokens::hex_of(token.as_bytes());
+        Ok(Made { lines: format!("[[device]]\nlot = \"{lot}\"\nlane = \"{lane}\"\nsha256 = \"{hash}\"\n"), token })
+    }
+
     /// The device that has a token.
     pub fn find(&self, token: &str) -> Option<Device> {
-        self.0.get::<[u8; 32]>(&Sha256::digest(token.as_bytes()).into()).copied()
+        self.0.get(&tokens::sha256(token)).copied()
     }
 
     /// How many there are.
@@ -85,7 +102,7 @@ impl Devices {
 async fn follow(path: PathBuf, text: String, tells: watch::Sender<Arc<Devices>>, mut shutdown: watch::Receiver<bool>) {
     let mut seen = Ok(Some(text));
     while timeout(READ_EVERY, shutdown.wait_for(|stop| *stop)).await.is_err() {
-        let read = kept(&path);
+        let read = read_kept(&path);
         if read == seen {
             continue;
         }
@@ -101,40 +118,24 @@ async fn follow(path: PathBuf, text: String, tells: watch::Sender<Arc<Devices>>,
     }
 }
 
-/// A file's text; none where there is no such file.
-fn kept(path: &Path) -> Result<Option<String>, String> {
-    let metadata = match std::fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("cannot look at {}: {error}", path.display())),
-    };
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(format!("{} can be read by others (mode {mode:03o}): chmod 600 it", path.display()));
-    }
-    std::fs::read_to_string(path).map(Some).map_err(|error| format!("cannot read {}: {error}", path.display()))
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     /// The SHA-256 of `abc` (FIPS 180-4).
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     fn line(lane: &str, hash: &str) -> String {
-        format!("[[devices]]\nlot = 'small'\nlane = '{lane}'\ntoken_sha256 = '{hash}'\n")
+        format!("[[device]]\nlot = 'small'\nlane = '{lane}'\nsha256 = '{hash}'\n")
+    }
+
+    #[test]
+    fn a_token_that_was_made_is_let_in() {
+        let device: Device = "small/in".parse().expect("a device");
+        let Made { token, lines } = Devices::make(device).expect("there is chance");
+        assert_eq!(Devices::parse(&lines).expect("its lines are sound").find(&token), Some(device));
+        assert!("small".parse::<Device>().is_err() && "small/in lane".parse::<Device>().is_err());
     }
 
     #[test]
@@ -160,7 +161,7 @@ mod tests {
         let devices = Devices::open(path.clone(), stopped.clone()).expect("it is sound");
         let knows = || devices.borrow().find("abc").is_some();
         assert!(knows());
-        write("[[devices]]");
+        write("[[device]]");
         later().await;
         assert!(knows(), "what is damaged changes nothing");
         write("");

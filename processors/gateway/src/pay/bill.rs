@@ -101,16 +101,14 @@ pub fn main(language: Language, look: &Look, Beside { channels, notice, chooses 
 fn now(language: Language, look: &Look, standing: &Standing) -> String {
     let words = language.words();
     let big = |name: &str, amount: Money| format!("<p class=\"sum\"><span>{name}</span><strong>{}</strong></p>", money(amount));
-    let held = look.payment.as_ref().and_then(standing::held).map_or_else(String::new, |amount| {
-        format!("<p class=\"notice good\">{}</p>", fill(words.points_held, &[("amount", &money(amount))]))
-    });
-    let waits = |said: &str| format!("<p class=\"notice waits\" role=\"status\"><span class=\"turns\" aria-hidden=\"true\"></span>{}</p>", text(said));
-    let again = format!(
-        "<a class=\"main\" href=\"/pay/{}?lang={}\">{}</a>",
-        look.order.stay.lot,
-        language.code(),
-        words.look_again
-    );
+    let held = look
+        .payment
+        .as_ref()
+        .and_then(standing::held)
+        .map_or_else(String::new, |amount| format!("<p class=\"notice good\">{}</p>", fill(words.points_held, &[("amount", &money(amount))])));
+    let waits =
+        |said: &str| format!("<p class=\"notice waits\" role=\"status\"><span class=\"turns\" aria-hidden=\"true\"></span>{}</p>", text(said));
+    let again = format!("<a class=\"main\" href=\"/pay/{}?lang={}\">{}</a>", look.order.stay.lot, language.code(), words.look_again);
     match standing {
         Standing::Pricing => waits(words.one_moment),
         Standing::NoPrice => format!("<p class=\"notice bad\" role=\"status\">{}</p>", words.ask_person),
@@ -216,9 +214,11 @@ fn lines(words: &Words, look: &Look) -> String {
     let mut table = format!("<table><caption>{}</caption><tbody>", words.bill);
     for line in &quote.lines {
         let amount = money(Money::new(line.amount, quote.total.currency));
-        write!(table, "<tr><th scope=\"row\">{}</th><td>{amount}</td></tr>", text(&words.line(line, quote.total.currency))).expect("a text takes all");
+        write!(table, "<tr><th scope=\"row\">{}</th><td>{amount}</td></tr>", text(&words.line(line, quote.total.currency)))
+            .expect("a text takes all");
     }
-    write!(table, "</tbody><tfoot><tr><th scope=\"row\">{}</th><td>{}</td></tr></tfoot></table>", words.due, money(quote.total)).expect("a text takes all");
+    write!(table, "</tbody><tfoot><tr><th scope=\"row\">{}</th><td>{}</td></tr></tfoot></table>", words.due, money(quote.total))
+        .expect("a text takes all");
     table
 }
 

@@ -167,7 +167,9 @@ mod tests {
     #[test]
     fn what_was_typed_is_who_asks() {
         let blue = Some(Credential::plate("粤B12345", Colour::Blue));
-        for (province, plate, colour) in [("粤", "b·12345", "blue"), ("京", "粤B12345", "blue"), ("-", "粤B 12345", "blue"), ("粤", "Ｂ１２３４５", "蓝")] {
+        for (province, plate, colour) in
+            [("粤", "b·12345", "blue"), ("京", "粤B12345", "blue"), ("-", "粤B 12345", "blue"), ("粤", "Ｂ１２３４５", "蓝")]
+        {
             assert_eq!(typed(province, plate, colour, ""), blue, "{province} {plate}");
         }
         assert_eq!(typed("粤", "BD12345", "blue", ""), Some(Credential::plate("粤BD12345", Colour::Green)), "its format tells the colour");

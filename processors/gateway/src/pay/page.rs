@@ -156,7 +156,12 @@ mod tests {
 
     #[test]
     fn nothing_is_loaded_from_elsewhere() {
-        let page = whole(Language::Chinese, "/pay/small", &form(Language::Chinese, "small".parse().expect("a name"), Province(44), &Typed::default(), None), true);
+        let page = whole(
+            Language::Chinese,
+            "/pay/small",
+            &form(Language::Chinese, "small".parse().expect("a name"), Province(44), &Typed::default(), None),
+            true,
+        );
         for text in [&*page, STYLE, SCRIPT] {
             assert!(!text.contains("//cdn") && !text.contains("https://") && !text.contains("@import"), "{text}");
         }

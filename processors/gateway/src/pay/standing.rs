@@ -89,9 +89,13 @@ impl Standing {
     pub const fn is_over(&self) -> bool {
         match self {
             Self::Paid(_) | Self::Replaced { by: Some(_) } | Self::Over | Self::Free => true,
-            Self::Pricing | Self::NoPrice | Self::Due { .. } | Self::Opening { .. } | Self::Open { .. } | Self::Cash { .. } | Self::Replaced { by: None } => {
-                false
-            }
+            Self::Pricing
+            | Self::NoPrice
+            | Self::Due { .. }
+            | Self::Opening { .. }
+            | Self::Open { .. }
+            | Self::Cash { .. }
+            | Self::Replaced { by: None } => false,
         }
     }
 
@@ -159,7 +163,11 @@ pub fn held(payment: &Payment) -> Option<Money> {
 pub fn returning(payment: &Payment) -> Vec<Returning> {
     let of = |receipt: &schema::entity::Receipt| {
         let channel = receipt.source.channel.clone();
-        receipt.refunds.iter().map(move |refund| Returning { channel: channel.clone(), amount: refund.amount, state: refund.state }).collect::<Vec<_>>()
+        receipt
+            .refunds
+            .iter()
+            .map(move |refund| Returning { channel: channel.clone(), amount: refund.amount, state: refund.state })
+            .collect::<Vec<_>>()
     };
     payment.receipts.values().flat_map(of).collect()
 }

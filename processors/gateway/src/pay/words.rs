@@ -417,7 +417,9 @@ pub fn money(amount: Money) -> String {
     match amount.currency {
         Currency::Cny if amount.minor < 0 => format!("−¥{}", Money::new(amount.minor.saturating_neg(), amount.currency).number()),
         Currency::Cny => format!("¥{}", amount.number()),
-        Currency::Jpy | Currency::Aud | Currency::Usd | Currency::Eur => format!("{} {}", amount.number(), format!("{:?}", amount.currency).to_uppercase()),
+        Currency::Jpy | Currency::Aud | Currency::Usd | Currency::Eur => {
+            format!("{} {}", amount.number(), format!("{:?}", amount.currency).to_uppercase())
+        }
     }
 }
 

@@ -45,7 +45,17 @@ fn payment(choice: &[(&str, i64)], attempts: &[(&str, AttemptState)]) -> Payment
     };
     let attempts = (1..).zip(attempts).map(attempt).collect();
     let (receipts, wanted) = (BTreeMap::new(), BTreeMap::new());
-    Payment { order, lot: Some("small".parse().expect("a name")), day: Day(261_123), due: Some(DUE), receipts, withdrawn: false, wanted, choice, attempts }
+    Payment {
+        order,
+        lot: Some("small".parse().expect("a name")),
+        day: Day(261_123),
+        due: Some(DUE),
+        receipts,
+        withdrawn: false,
+        wanted,
+        choice,
+        attempts,
+    }
 }
 
 fn with(mut payment: Payment, channel: &str, fate: Fate) -> Payment {
