@@ -30,7 +30,8 @@ async fn an_event_is_answered_with_its_command() {
     let (order, due) = (asked.order.expect("it is to be paid"), asked.due.expect("it costs something"));
     assert_eq!((asked.verdict, &*asked.reason, due.minor), (Verdict::Ask, "pay", 1_000));
     // It waits at the exit for what comes next, while the driver pays.
-    let waits = send(&site, &exit, &format!("?after={}", asked.id), "5");
+    let after = format!("?after={}", asked.id);
+    let waits = send(&site, &exit, &after, "5");
     let pays = async {
         site.until("PAYMENT", 1).await;
         site.channel("wechat", ChannelFact::Succeeded { attempt: id::attempt(order, 1), transaction: "T1".into(), amount: due }).await;
