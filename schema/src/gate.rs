@@ -149,6 +149,11 @@ impl From<Confidence> for u8 {
 }
 
 impl GateEvent {
+    /// The lane of who asks for a price on the pay page: no device stands there, and no lot need declare it.
+    pub fn pay_page() -> LaneId {
+        "pay-page".parse().expect("letters are a token")
+    }
+
     /// The vehicle's class: what the device says, else a car.
     pub fn vehicle_class(&self) -> VehicleClass {
         self.class.unwrap_or_default()

@@ -139,6 +139,11 @@ pub fn province(text: &str) -> Option<Province> {
     PROVINCES.iter().find(|(character, _)| *character == first).map(|(_, code)| Province(*code))
 }
 
+/// The provinces' characters, as plates begin with them, with their codes.
+pub fn provinces() -> impl Iterator<Item = (char, Province)> {
+    PROVINCES.iter().map(|(character, code)| (*character, Province(*code)))
+}
+
 /// The colour class of a word that a vendor's device or channel uses: English in any case, or Chinese.
 pub fn colour(word: &str) -> Option<Colour> {
     let word = word.trim();

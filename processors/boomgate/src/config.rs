@@ -175,6 +175,8 @@ pub struct Http {
 pub struct GatewayAt {
     /// `HOST:PORT` for `/notify/<channel>` and `/api/v1`; empty for none. TLS is ended before it.
     pub listen: String,
+    /// A file of the devices that come over HTTP, each with the SHA-256 of its token; empty for none.
+    pub devices_file: PathBuf,
     /// The file of the operator API's tokens, which `boomgate token` makes lines for; empty: there is no operator API.
     pub tokens_file: PathBuf,
     /// The addresses of proxies before it: of them alone the word is taken from where a request comes (`X-Forwarded-For`).

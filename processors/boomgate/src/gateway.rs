@@ -9,14 +9,18 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use channels::{Channel, Settings};
 use gateway::{
-    Api, Journals, Limits, Tokens, View, Webhooks,
+    Api, Behind, Desks, Devices, Ear, Journals, Lanes, Limits, Pages, Tokens, View, Webhooks,
     address::Proxies,
     api,
+    device::Device,
     tokens::{Made, Role},
 };
 use schema::{Moment, Reference, desk::AuthorId};
-use std::{sync::Arc, time::SystemTime};
-use store::Store;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use store::{Store, cache::Cache};
 use streams::JetStream;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -25,6 +29,13 @@ pub const NAME: &str = "gateway";
 
 /// How many wait for a decision, or follow an order, at once.
 const FOLLOWERS_MAX: usize = 1_024;
+
+/// How many devices wait for their lane's command at once.
+const WAITING_MAX: usize = 4_096;
+/// How many phones follow an order live at once: each holds a connection, and some must be left to channels and devices.
+const PHONES_MAX: usize = 384;
+/// How long a phone waits for what is decided of its choice; then it follows that.
+const DECIDED_WAIT: Duration = Duration::from_secs(5);
 
 /// Our own clock. Signatures are fresh by it, how often somebody comes is measured by it, and nothing else is decided by it.
 pub(crate) fn clock() -> Moment {
@@ -57,24 +68,36 @@ pub struct With {
     pub bus: Arc<JetStream>,
     /// The store, to look at.
     pub store: Arc<dyn Store>,
+    /// What vehicles owe, where this process has that at hand.
+    pub cache: Option<Arc<dyn Cache>>,
 }
 
 /// Opens the doors until `shutdown`.
-pub async fn open(config: &Config, With { bus, store }: With, shutdown: watch::Receiver<bool>) -> Result<JoinHandle<()>> {
+pub async fn open(config: &Config, With { bus, store, cache }: With, shutdown: watch::Receiver<bool>) -> Result<JoinHandle<()>> {
     let (listen, limits) = (&config.gateway.listen, Limits::default());
     let channels = channels(config)?;
-    let names: Vec<&str> = channels.iter().map(|channel| channel.name()).collect();
-    let tokens = tokens(config, &shutdown)?;
+    let names: Vec<&'static str> = channels.iter().map(|channel| channel.name()).collect();
+    let (tokens, devices) = (tokens(config, &shutdown)?, devices(config, &shutdown)?);
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (gateway.listen)"))?;
     tracing::info!(address = %listener.local_addr()?, channels = names.join(", "), api = tokens.is_some(), "the front doors are open");
     let mut router = Webhooks::new(bus.clone(), channels, clock, limits).router();
+    let (journals, view) = (Journals::new(bus.clone(), FOLLOWERS_MAX), View::new(bus.clone(), store));
+    let reference = in_force(bus.clone(), shutdown.clone());
+    let proxies = Proxies::new(config.gateway.proxies.iter().copied());
     if let Some(tokens) = tokens {
-        let (buckets, journals) = (bus.clone(), Journals::new(bus.clone(), FOLLOWERS_MAX));
-        let reference = in_force(bus.clone(), shutdown.clone());
-        let proxies = Proxies::new(config.gateway.proxies.iter().copied());
-        let with = api::With { journals, view: View::new(bus, store), buckets, tokens, reference, proxies, clock, limits };
+        let (journals, view, reference, proxies) = (journals.clone(), view.clone(), reference.clone(), proxies.clone());
+        let with = api::With { journals, view, buckets: bus.clone(), tokens, reference, proxies, clock, limits };
         router = router.merge(Api::new(with).router());
     }
+    let ear = Ear::new(WAITING_MAX, clock);
+    tokio::spawn(ear.clone().hear(bus.clone(), shutdown.clone()));
+    if let Some(devices) = devices {
+        router = router.merge(Lanes::new(bus.clone(), ear.clone(), devices, limits).router());
+    }
+    let desks = Desks::new(journals.clone(), limits.store_wait, DECIDED_WAIT);
+    let (channels, followers_max, stopped) = (names, PHONES_MAX, shutdown.clone());
+    let behind = Behind { bus, ear, journals, desks, view, cache, reference, channels, clock, limits, proxies, followers_max, shutdown: stopped };
+    router = router.merge(Pages::new(behind).router());
     Ok(tokio::spawn(gateway::serve(listener, router, limits, shutdown)))
 }
 
@@ -83,6 +106,24 @@ pub fn token(person: AuthorId, role: Role) -> Result<()> {
     let Made { token, lines } = gateway::tokens::make(person, role).map_err(anyhow::Error::msg)?;
     println!("# The token of {person}; it is kept nowhere: {token}\n# The lines for the file of tokens (gateway.tokens_file, mode 600):\n{lines}");
     Ok(())
+}
+
+/// Makes a token for a lane's device and prints it once, with its lines for the file.
+pub fn device_token(device: Device) -> Result<()> {
+    let Made { token, lines } = Devices::make(device).map_err(anyhow::Error::msg)?;
+    let Device { lot, lane } = device;
+    println!(
+        "# The token of {lot}/{lane}; it is kept nowhere: {token}\n# The lines for the file of devices (gateway.devices_file, mode 600):\n{lines}"
+    );
+    Ok(())
+}
+
+fn devices(config: &Config, shutdown: &watch::Receiver<bool>) -> Result<Option<watch::Receiver<Arc<Devices>>>> {
+    let path = &config.gateway.devices_file;
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    Devices::open(path.clone(), shutdown.clone()).map(Some).map_err(|why| anyhow::anyhow!("gateway.devices_file: {why}"))
 }
 
 fn tokens(config: &Config, shutdown: &watch::Receiver<bool>) -> Result<Option<Tokens>> {

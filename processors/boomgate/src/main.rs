@@ -209,13 +209,17 @@ enum Command {
         #[arg(long, default_value = "boomgate.toml", global = true)]
         config: PathBuf,
     },
-    /// Makes a token for the operator API: prints it once, and the lines for the file that `gateway.tokens_file` names.
+    /// Makes a token: prints it once, and the lines for the file that `gateway.tokens_file` or `gateway.devices_file` names.
     Token {
-        /// Whose: the author of all that is said with it.
-        person: schema::desk::AuthorId,
-        /// What it may do: viewer, cashier, finance or admin.
+        /// Whose, at the operator API: the author of all that is said with it.
+        #[arg(required_unless_present = "device", requires = "role")]
+        person: Option<schema::desk::AuthorId>,
+        /// What a person may do: viewer, cashier, finance or admin.
         #[arg(long)]
-        role: ::gateway::tokens::Role,
+        role: Option<::gateway::tokens::Role>,
+        /// The device that comes over HTTP, as LOT/LANE.
+        #[arg(long, conflicts_with_all = ["person", "role"])]
+        device: Option<::gateway::device::Device>,
     },
     /// Prints the configuration in force.
     Config {
@@ -407,7 +411,11 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
             rebuilt.map(|_| true).map_err(Into::into)
         }
         Command::Reference { what, config } => refer(&what, &config).await,
-        Command::Token { person, role } => gateway::token(person, role).map(|()| true),
+        Command::Token { person, role, device } => match (person, role, device) {
+            (_, _, Some(device)) => gateway::device_token(device).map(|()| true),
+            (Some(person), Some(role), None) => gateway::token(person, role).map(|()| true),
+            _ => anyhow::bail!("whose token? name a person with --role, or a --device"),
+        },
         Command::Config { config } => print_config(&config).map(|()| true),
     }
 }
@@ -439,7 +447,11 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     if processors.is_empty() {
         if has_doors {
             let parts = connect::connect(&config, User::Gateway, "boomgate gateway").await?;
-            let doors = gateway::open(&config, gateway::With { bus: parts.jetstream.clone(), store: parts.store.clone() }, shutdown.clone()).await?;
+            // A cache of this process's own would know of nothing.
+            let shared = !config.cache.address.is_empty() || !config.cache.address_file.as_os_str().is_empty();
+            let cache = shared.then(|| parts.cache.clone());
+            let with = gateway::With { bus: parts.jetstream.clone(), store: parts.store.clone(), cache };
+            let doors = gateway::open(&config, with, shutdown.clone()).await?;
             if calls {
                 let bus = parts.beside(&config, User::Caller, "boomgate caller").await?;
                 caller::start(&config, bus, connect::replica(), shutdown)?.await?;
@@ -459,7 +471,7 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     // They are a part of their own at the broker, with rights of their own.
     let doors = if has_doors {
         let bus = parts.beside(&config, User::Gateway, "boomgate gateway").await?;
-        Some(gateway::open(&config, gateway::With { bus, store: parts.store.clone() }, shutdown.clone()).await?)
+        Some(gateway::open(&config, gateway::With { bus, store: parts.store.clone(), cache: Some(parts.cache.clone()) }, shutdown.clone()).await?)
     } else {
         None
     };

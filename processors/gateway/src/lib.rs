@@ -7,15 +7,18 @@
 //!
 //! Not here: what a channel's words mean (`channels`), which money counts (`rules::payment`).
 
-pub mod calls;
-mod clock;
 pub mod address;
 pub mod api;
 pub mod body;
+pub mod calls;
+mod clock;
+pub mod device;
 pub mod doors;
+pub mod ear;
 pub mod error;
 pub mod follow;
 pub mod keys;
+pub mod pay;
 pub mod rate;
 pub mod say;
 pub mod tokens;
@@ -24,11 +27,15 @@ mod trial;
 pub mod view;
 pub mod webhook;
 
-pub use calls::Caller;
+pub use address::Proxies;
 pub use api::Api;
+pub use calls::Caller;
+pub use device::{Devices, Lanes};
 pub use doors::{Limits, serve};
+pub use ear::Ear;
 pub use error::{Error, Kind};
 pub use follow::Journals;
+pub use pay::{Behind, Pages};
 pub use say::{Desks, Outcome};
 pub use tokens::Tokens;
 pub use view::View;

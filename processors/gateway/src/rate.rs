@@ -29,7 +29,11 @@ struct State<K> {
 impl<K: Ord> Rates<K> {
     /// So many at once, then so many a second, each of at most `keys_max`.
     pub fn new((burst, per_second): (u32, u32), keys_max: usize) -> Self {
-        let interval = SECOND / i64::from(per_second.max(1));
+        Self::paced(burst, SECOND / i64::from(per_second.max(1)), keys_max)
+    }
+
+    /// So many at once, then one each `interval` microseconds, each of at most `keys_max`.
+    pub fn paced(burst: u32, interval: i64, keys_max: usize) -> Self {
         let ahead = interval.saturating_mul(i64::from(burst.max(1)));
         let state = State { earned: BTreeMap::new(), others: Moment(0), swept: Moment(0) };
         Self { interval, ahead, keys_max, state: Mutex::new(state) }

@@ -115,11 +115,16 @@ impl fmt::Debug for Made {
     }
 }
 
-/// Makes a token of 32 random bytes.
-pub fn make(person: AuthorId, role: Role) -> Result<Made, String> {
+/// A token of 32 random bytes.
+pub(crate) fn random() -> Result<String, String> {
     let mut bytes = [0_u8; 32];
     SystemRandom::new().fill(&mut bytes).map_err(|_| "the system gives no random bytes")?;
-    let token = format!("{PREFIX}{}", hex(&bytes));
+    Ok(format!("{PREFIX}{}", hex(&bytes)))
+}
+
+/// Makes a person's token.
+pub fn make(person: AuthorId, role: Role) -> Result<Made, String> {
+    let token = random()?;
     let lines = format!("[[token]]\nperson = \"{person}\"\nrole = \"{}\"\nsha256 = \"{}\"\n", role.name(), hex(&sha256(&token)));
     Ok(Made { token, lines })
 }
