@@ -36,7 +36,7 @@ check: ## format, lints, dependencies, manifests, both kinds of tests
 	$(MAKE) --no-print-directory test
 	$(MAKE) --no-print-directory test-production
 
-bench: ## SCENARIO=entry|arbitration under load: RATE=600 SECONDS=60, or FIND_MAX=1; SHARES="prepays=100 coupon=50" of a thousand visits
+bench: ## SCENARIO=entry|arbitration|payment under load: RATE=600 SECONDS=60, or FIND_MAX=1; SHARES="prepays=100 coupon=50" of a thousand visits
 	$(with_nats) cargo build --release --package boomgate --package bench; \
 	exec target/release/bench $(or $(call typed,SCENARIO),entry) --rate $(or $(call typed,RATE),600) --seconds $(or $(call typed,SECONDS),60) \
 	    $(foreach share,$(call typed,SHARES),--share $(share)) \

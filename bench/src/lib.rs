@@ -10,9 +10,11 @@ pub mod city;
 pub mod logs;
 pub mod oracle;
 pub mod replay;
+pub mod simulators;
 pub mod world;
 
 pub use city::City;
 pub use logs::Logs;
 pub use oracle::{Verdict, judge};
+pub use simulators::Simulators;
 pub use world::{Pace, World};

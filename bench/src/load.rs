@@ -9,6 +9,7 @@ pub mod arbitration;
 mod floor;
 mod orders;
 mod page;
+pub mod payment;
 mod plan;
 mod step;
 mod system;

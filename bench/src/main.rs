@@ -30,6 +30,11 @@ enum Scenario {
         #[arg(long)]
         whole: bool,
     },
+    /// Drivers pay at channels that are servers: how long until a notification is answered, and until the lane opens?
+    Payment {
+        #[command(flatten)]
+        load: Load,
+    },
 }
 
 #[derive(Args)]
@@ -58,7 +63,7 @@ fn main() -> ExitCode {
     let scenario = Arguments::parse().scenario;
     let (load, shares) = match &scenario {
         Scenario::Entry { load, shares } => (load, load::Shares::of(shares)),
-        Scenario::Arbitration { load, .. } => (load, Ok(load::Shares::default())),
+        Scenario::Arbitration { load, .. } | Scenario::Payment { load } => (load, Ok(load::Shares::default())),
     };
     let &Load { rate, seconds, find_max, ref boomgate, ref out, seed } = load;
     if !rate.is_finite() || rate < 1.0 || seconds == 0 {
@@ -100,6 +105,11 @@ async fn run(scenario: &Scenario, wanted: load::Wanted) -> anyhow::Result<bool> 
             let report = load::arbitration::run(wanted).await?;
             report.print();
             (report.is_good(), "arbitration.json")
+        }
+        Scenario::Payment { .. } => {
+            let report = load::payment::run(wanted).await?;
+            report.print();
+            (report.is_good(), "payment.json")
         }
     };
     println!("written to {}: {written}", out.display());

@@ -21,13 +21,13 @@ mod stays;
 
 pub use counts::{Counts, Taking};
 pub use identity::Sums;
+pub use money::{Purses, Told};
 pub use price::slow_price;
 
 use crate::logs::Logs;
 use answers::{Group, Groups, Inputs, gather};
 use bills::Bills;
 use heard::Heard;
-use money::Purses;
 use postings::Books;
 use schema::{
     Event, Inbox, Journal, LotId, Partition,
@@ -237,55 +237,28 @@ fn judge_sessions(stays: &mut Stays, partition: Partition, groups: &[Group], inp
 fn judge_payments(world: &World, partition: Partition, groups: &[Group], inputs: &Inputs, at_rest: bool, findings: &mut Findings) {
     let mut purses = Purses::default();
     for group in groups.iter().take_while(|group| at_rest || !inputs.is_later(group)) {
-        let mut expected = Vec::new();
         let Some(now) = group.lines.first().map(|line| line.recorded.at) else { continue };
-        // How an order is tried to be paid is taken as it is: what is judged is what becomes of the money.
-        let mut tries = false;
-        for given in group.lines.iter().filter_map(|line| as_payment(&line.recorded.event)).filter(|event| money::is_given(event)) {
-            tries = true;
-            if let Err(why) = purses.take_given(given) {
-                findings.found(format!("{}: {why}", group.name(Journal::Payment)));
-            }
-        }
-        match group.inbox {
-            Inbox::Channel => {
-                if let Some(Ok((home, key, event))) = inputs.channel.get(&group.sequence)
-                    && (*home, key.as_str()) == (partition, group.event)
-                {
-                    expected = purses.channel(event, now);
+        let told = match group.inbox {
+            Inbox::Channel => match inputs.channel.get(&group.sequence) {
+                Some(Ok((home, key, event))) if (*home, key.as_str()) == (partition, group.event) => Told::Channel(event),
+                _ => Told::Nothing,
+            },
+            Inbox::Order => match inputs.event(group, partition) {
+                Some(Event::Order(event)) => Told::Order(event),
+                _ => Told::Nothing,
+            },
+            Inbox::Desk => match inputs.desk.get(&group.sequence) {
+                Some((_, Ok((home, key, event)))) if (*home, key.as_str()) == (partition, group.event) => {
+                    Told::Desk(event, world.lot(&event.lot).map(|lot| lot.declared.province).unwrap_or_default())
                 }
-            }
-            Inbox::Order => {
-                if let Some(Event::Order(event)) = inputs.event(group, partition) {
-                    expected = purses.order(event);
-                }
-            }
-            Inbox::Desk => {
-                if let Some((_, Ok((home, key, event)))) = inputs.desk.get(&group.sequence)
-                    && (*home, key.as_str()) == (partition, group.event)
-                {
-                    let province = world.lot(&event.lot).map(|lot| lot.declared.province).unwrap_or_default();
-                    expected = purses.desk(event, (now, tries), province);
-                }
-            }
-            Inbox::Tick => {
-                for line in &group.lines {
-                    let Some(actual) = judged(&line.recorded.event) else { continue };
-                    match purses.tick(line.recorded.at, actual) {
-                        Ok(event) => expected.push(event),
-                        Err(why) => findings.found(format!("{}: {why}", group.name(Journal::Payment))),
-                    }
-                }
-            }
-            _ => {}
-        }
-        let order = group.lines.iter().filter_map(|line| as_payment(&line.recorded.event)).find_map(PaymentEvent::order);
-        expected.extend(order.map(|order| purses.sweep(order, now)).unwrap_or_default());
-        if !(tries && expected.is_empty() && group.lines.iter().all(|line| judged(&line.recorded.event).is_none())) {
-            compare(Journal::Payment, group, &expected, judged, money::normal, findings);
-        }
-        for actual in group.lines.iter().filter_map(|line| as_payment(&line.recorded.event)) {
-            purses.take_due(actual);
+                _ => Told::Nothing,
+            },
+            Inbox::Tick => Told::Tick,
+            _ => Told::Nothing,
+        };
+        let actual: Vec<&PaymentEvent> = group.lines.iter().filter_map(|line| as_payment(&line.recorded.event)).collect();
+        for wrong in purses.judge(told, now, &actual) {
+            findings.found(format!("{}: {wrong}", group.name(Journal::Payment)));
         }
     }
 }
@@ -316,10 +289,6 @@ fn as_order(event: &Event) -> Option<&OrderEvent> {
 
 fn as_payment(event: &Event) -> Option<&PaymentEvent> {
     if let Event::Payment(event) = event { Some(event) } else { None }
-}
-
-fn judged(event: &Event) -> Option<&PaymentEvent> {
-    as_payment(event).filter(|event| !money::is_given(event))
 }
 
 fn as_ledger(event: &Event) -> Option<&LedgerEvent> {

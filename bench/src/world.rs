@@ -19,7 +19,10 @@ pub use sender::send;
 pub use settle::{Unsettled, settle};
 pub use stats::{Count, Latency, Sample, Stats, histogram, micros};
 
-use crate::city::{Action, Fate, Plan, Step};
+use crate::{
+    city::{Action, Fate, Plan, Step},
+    simulators::Simulators,
+};
 use schema::{
     DeskEvent, Event, GateKind, Journal, Moment, RefundCall,
     journal::{OrderEvent, PaymentEvent},
@@ -72,6 +75,8 @@ struct Shared {
     bus: Arc<dyn Bus>,
     stats: Arc<Stats>,
     lanes: Lanes,
+    /// The channels, where they are servers; otherwise what they would say is said straight into CHANNEL.
+    simulators: Option<Arc<Simulators>>,
     start: Instant,
     started_at: Moment,
     /// Entries that are under way: their exits wait for them.
@@ -88,11 +93,17 @@ impl Shared {
 impl World {
     /// Opens the world's ears: from here on lane commands are heard, orders paid and refunds made.
     pub async fn open(bus: Arc<dyn Bus>, pace: Pace) -> Result<Self, Error> {
+        Self::with(bus, pace, None).await
+    }
+
+    /// The same with channels that are servers: they are paid and called over HTTP, and nobody speaks for them here.
+    pub async fn with(bus: Arc<dyn Bus>, pace: Pace, simulators: Option<Arc<Simulators>>) -> Result<Self, Error> {
         let started_at = bus.look("GATE").await?.now;
         let start = Instant::now();
         let stats = Arc::new(Stats::default());
         let lanes = Lanes::new(stats.clone(), start, started_at, pace.traced);
-        let shared = Arc::new(Shared { bus, stats, lanes, start, started_at, entries: Mutex::default() });
+        let has_servers = simulators.is_some();
+        let shared = Arc::new(Shared { bus, stats, lanes, simulators, start, started_at, entries: Mutex::default() });
         let mut background = JoinSet::new();
         // What is told before anybody listens is lost, so the first listening starts here and not in the task.
         let mut commands = shared.bus.listen("lane.>").await?;
@@ -106,17 +117,19 @@ impl World {
                 commands = listen_again(&part.bus, "lane.>").await;
             }
         });
-        let part = shared.clone();
-        background.spawn(async move {
-            let mut answers = JoinSet::new();
-            loop {
-                while let Some(told) = calls.next().await {
-                    while answers.try_join_next().is_some() {}
-                    answers.spawn(answer_refund(part.clone(), told.payload));
+        if !has_servers {
+            let part = shared.clone();
+            background.spawn(async move {
+                let mut answers = JoinSet::new();
+                loop {
+                    while let Some(told) = calls.next().await {
+                        while answers.try_join_next().is_some() {}
+                        answers.spawn(answer_refund(part.clone(), told.payload));
+                    }
+                    calls = listen_again(&part.bus, "refund.>").await;
                 }
-                calls = listen_again(&part.bus, "refund.>").await;
-            }
-        });
+            });
+        }
         if pace.pays {
             background.spawn(pay_orders(shared.clone(), pace.clone(), Journal::Order, &["priced", "reopened"]));
             background.spawn(pay_orders(shared.clone(), pace.clone(), Journal::Payment, &["reversed"]));
@@ -226,7 +239,8 @@ impl World {
     /// Waits until everything that was said has been answered, paid and refunded, for at most `bound`; gives the logs.
     pub async fn settle(&self, bound: Duration) -> Result<crate::Logs, Unsettled> {
         let stats = &self.shared.stats;
-        settle(&self.shared.bus, bound, || stats.under_way.get()).await
+        let simulators = self.shared.simulators.as_deref();
+        settle(&self.shared.bus, bound, || stats.under_way.get() + simulators.map_or(0, Simulators::under_way)).await
     }
 }
 
@@ -264,6 +278,16 @@ fn payments(event: &Event, now: Moment) -> Vec<Message> {
     }
 }
 
+/// The same by channels that are servers; gives how many were made.
+fn payments_at(simulators: &Simulators, event: &Event, now: Moment) -> u64 {
+    match event {
+        Event::Order(OrderEvent::Reopened { order, amount, .. }) => channels::pay_debt_at(simulators, *order, *amount, now),
+        Event::Order(order) => channels::pay_at(simulators, order, now),
+        Event::Payment(PaymentEvent::Reversed { bill, amount, applied: false, .. }) => channels::pay_debt_at(simulators, bill.order, *amount, now),
+        _ => 0,
+    }
+}
+
 async fn pay_orders(shared: Arc<Shared>, pace: Pace, journal: Journal, kinds: &[&str]) {
     let reader = Reader {
         stream: journal.stream().into(),
@@ -285,7 +309,11 @@ async fn pay_orders(shared: Arc<Shared>, pace: Pace, journal: Journal, kinds: &[
                 let (shared, pay_after) = (shared.clone(), pace.pay_after);
                 paying.spawn(async move {
                     let content_type = delivery.stored.headers.get(wire::CONTENT_TYPE).map(String::as_str);
-                    if let Ok(recorded) = wire::decode_recorded(journal, content_type, &delivery.stored.payload) {
+                    let recorded = wire::decode_recorded(journal, content_type, &delivery.stored.payload);
+                    if let (Ok(recorded), Some(simulators)) = (&recorded, &shared.simulators) {
+                        tokio::time::sleep(pay_after).await;
+                        shared.stats.payments.add(payments_at(simulators, &recorded.event, shared.now()));
+                    } else if let Ok(recorded) = recorded {
                         let messages = payments(&recorded.event, shared.now());
                         if !messages.is_empty() {
                             tokio::time::sleep(pay_after).await;

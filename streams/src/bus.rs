@@ -230,3 +230,10 @@ pub trait Bus: Send + Sync {
 
 /// How long a sign of life lasts.
 pub const BEAT_TTL: Duration = Duration::from_secs(4);
+
+/// Whose a thing is among living replicas: the one with the highest hash of itself and the thing's names (rendezvous hashing), so that a change of
+/// membership moves only what it must. Nobody's where nobody lives.
+pub fn owner<'a>(members: &'a [String], thing: &[&str]) -> Option<&'a str> {
+    let hash = |member: &str| schema::id::digest(&[&[member], thing].concat(), 16);
+    members.iter().map(String::as_str).max_by_key(|member| (hash(member), *member))
+}

@@ -22,7 +22,9 @@ pub mod subject;
 pub mod table;
 
 pub use bucket::{Buckets, Entry};
-pub use bus::{Answer, Append, Appended, BEAT_TTL, Beat, Bus, DeadLetter, Delivery, From, Intake, Listening, Look, Message, Reader, Stored, Told};
+pub use bus::{
+    Answer, Append, Appended, BEAT_TTL, Beat, Bus, DeadLetter, Delivery, From, Intake, Listening, Look, Message, Reader, Stored, Told, owner,
+};
 pub use error::{Error, Kind};
 pub use jetstream::{JetStream, Options};
 pub use memory::Memory;

@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rand_distr::{Distribution, Zipf};
 use schema::{
-    Credential, Event, Id, Journal, Money,
+    Credential, Event, EventId, Id, Journal, Money,
     gate::Colour,
     journal::OrderEvent,
     reference::{Declared, LotDeclared},
@@ -40,6 +40,8 @@ pub struct Ready {
     pub order: Id,
     /// Its price.
     pub due: Money,
+    /// What its lane saw.
+    pub event: EventId,
 }
 
 /// Makes orders.
@@ -94,10 +96,10 @@ impl Orders {
             for stored in &fresh {
                 let content_type = stored.headers.get(wire::CONTENT_TYPE).map(String::as_str);
                 let recorded = wire::decode_recorded(Journal::Order, content_type, &stored.payload)?;
-                if let Event::Order(OrderEvent::Priced { order, quote, .. }) = recorded.event
+                if let Event::Order(OrderEvent::Priced { order, quote, departure, .. }) = recorded.event
                     && quote.total.minor > 0
                 {
-                    ready.push(Ready { order, due: quote.total });
+                    ready.push(Ready { order, due: quote.total, event: departure.event });
                 }
             }
         }

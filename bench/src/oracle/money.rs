@@ -3,14 +3,19 @@
 //! Invariants
 //! 1. Of the successes for one order one counts, and each other goes back once   (`oracle::tests::each_mutation_is_found`).
 //!
-//! Not here: whether the sums agree across the logs (`identity`).
+//! Not here: how an order is tried to be paid, which is taken as it is (`choice`); cash in drawers (`drawers`); whether the sums agree across the logs
+//! (`identity`).
 
+mod choice;
+mod drawers;
+
+use drawers::Drawers;
 use schema::{
     ChannelEvent, ChannelFact, DeskEvent, EventId, Id, LotId, Moment, Money,
-    channel::{Act, Standing},
-    desk::{Said, Says, ShiftName, ShiftStep, Tender},
+    channel::Standing,
+    desk::{Said, Says, Tender},
     id::{self, Kind, Province},
-    journal::{AttemptState, Bill, Note, OrderEvent, Part, PaymentEvent, RefundReason, RefundState, ShiftAt, Source},
+    journal::{Bill, Note, OrderEvent, PaymentEvent, RefundReason, RefundState, Source},
     time::Day,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,23 +78,65 @@ struct Purse {
     attempts: BTreeMap<Id, (u16, std::sync::Arc<str>, bool)>,
 }
 
-/// A drawer: what is in it by the books, what was counted since, and whether the shift is over.
-struct Drawer {
-    holds: Money,
-    counted: Option<Money>,
-    over: bool,
-}
-
 /// One partition: a purse for each order.
 #[derive(Default)]
 pub struct Purses {
     purses: BTreeMap<Id, Purse>,
-    drawers: BTreeMap<(LotId, ShiftName), Drawer>,
+    drawers: Drawers,
 }
 
-/// Whether an event says how an order is tried to be paid.
-pub const fn is_given(event: &PaymentEvent) -> bool {
-    matches!(event, PaymentEvent::Chosen { .. } | PaymentEvent::Attempted { .. } | PaymentEvent::AttemptStood { .. })
+/// What PAYMENT was told.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// By ORDER.
+    Order(&'a OrderEvent),
+    /// By a channel.
+    Channel(&'a ChannelEvent),
+    /// By a person, at a desk of this province.
+    Desk(&'a DeskEvent, Province),
+    /// That something is due.
+    Tick,
+    /// Nothing that can be read.
+    Nothing,
+}
+
+impl Purses {
+    /// What is wrong with what became of an input at a moment; in words.
+    pub fn judge(&mut self, told: Told<'_>, now: Moment, actual: &[&PaymentEvent]) -> Vec<String> {
+        let mut wrong = Vec::new();
+        // How an order is tried to be paid is taken as it is: what is judged is what becomes of the money.
+        let (given, judged): (Vec<&PaymentEvent>, Vec<&PaymentEvent>) = actual.iter().partition(|event| choice::is_given(event));
+        wrong.extend(given.iter().filter_map(|event| self.take_given(event).err()));
+        let mut expected = match told {
+            Told::Order(event) => self.order(event),
+            Told::Channel(event) => self.channel(event, (now, !given.is_empty())),
+            Told::Desk(event, province) => self.desk(event, (now, !given.is_empty()), province),
+            Told::Tick => {
+                let mut ticked = Vec::new();
+                for event in judged.iter().filter(|event| !choice::is_let_go(event)) {
+                    match self.tick(now, event) {
+                        Ok(event) => ticked.push(event),
+                        Err(why) => wrong.push(why),
+                    }
+                }
+                ticked
+            }
+            Told::Nothing => Vec::new(),
+        };
+        if let Some(order) = actual.iter().find_map(|event| event.order()) {
+            expected.extend(self.purses.get_mut(&order).map(|purse| purse.sweep(order, now)).unwrap_or_default());
+        }
+        let normal: Vec<PaymentEvent> = judged.iter().map(|event| normal(event)).collect();
+        if normal != expected {
+            wrong.push(format!("it should have become {expected:?}, but became {normal:?}"));
+        } else if actual.is_empty() || (expected.is_empty() && given.is_empty()) {
+            wrong.push(format!("nothing should have come of it, but it became {actual:?}"));
+        }
+        for event in actual {
+            self.take_due(event);
+        }
+        wrong
+    }
 }
 
 fn day(order: Id) -> Day {
@@ -108,85 +155,6 @@ impl Purse {
 
     fn payer(&self) -> Option<usize> {
         self.receipts.iter().position(|receipt| receipt.fate == Fate::Pays)
-    }
-
-    /// The receipts of a fate, by channel and transaction.
-    fn sorted(&self, wanted: impl Fn(&Receipt) -> bool) -> Vec<usize> {
-        let mut found: Vec<usize> = (0..self.receipts.len()).filter(|at| wanted(&self.receipts[*at])).collect();
-        found.sort_by_key(|at| format!("{}/{}", self.receipts[*at].source.channel, self.receipts[*at].source.transaction));
-        found
-    }
-
-    /// The choice that can still become a payment.
-    fn choice(&self, now: Moment) -> Option<(u16, Vec<Tender>)> {
-        let (number, tenders, until) = self.choice.clone()?;
-        let waits = self.due.is_some() && self.payer().is_none() && !self.withdrawn && !self.dead.contains(&number) && now < until;
-        waits.then_some((number, tenders))
-    }
-
-    /// The choice of which money is a part.
-    fn part(&self, source: &Source, attempt: Option<Id>, amount: Money, now: Moment) -> Option<(u16, Vec<Tender>)> {
-        let (number, tenders) = self.choice(now).filter(|(_, tenders)| tenders.len() > 1)?;
-        let is_its = attempt.map_or(&*source.channel == "cash", |attempt| {
-            self.attempts.get(&attempt).is_some_and(|(choice, channel, _)| (*choice, channel) == (number, &source.channel))
-        });
-        (is_its && tenders.iter().any(|tender| tender.channel == source.channel && tender.amount == amount)).then_some((number, tenders))
-    }
-
-    /// A part waits, or it is the last one and all of them pay.
-    fn gather(&mut self, order: Id, at: usize, (number, tenders): (u16, Vec<Tender>)) -> Vec<PaymentEvent> {
-        let bill = self.bill(order);
-        let of = self.due.expect("its price is known");
-        self.receipts[at].fate = Fate::Held;
-        self.receipts[at].part_of = Some(number);
-        let parts = self.sorted(|receipt| receipt.fate == Fate::Held && receipt.part_of == Some(number));
-        if parts.len() < tenders.len() {
-            let Receipt { source, amount, paid_at, captured, .. } = self.receipts[at].clone();
-            return vec![PaymentEvent::Held { bill, source, amount, paid_at: Some(paid_at), provisional: !captured, choice: Some(number) }];
-        }
-        let mut events = Vec::new();
-        for part in parts.iter().copied().filter(|part| *part != at).chain([at]) {
-            let receipt = &mut self.receipts[part];
-            receipt.fate = Fate::Pays;
-            let Receipt { source, amount, paid_at, captured, .. } = receipt.clone();
-            let (held, part) = (captured && part != at, Some(Part { of, last: part == at }));
-            events.push(PaymentEvent::Applied { bill: bill.clone(), source, amount, held, paid_at: Some(paid_at), provisional: !captured, part });
-        }
-        events
-    }
-
-    /// What of payments by several means is not made goes back.
-    fn sweep(&mut self, order: Id, now: Moment) -> Vec<PaymentEvent> {
-        let mut events = Vec::new();
-        let paid: i64 = self.receipts.iter().filter(|receipt| receipt.fate == Fate::Pays).map(|receipt| receipt.amount.minor).sum();
-        if self.payer().is_some() && self.due.is_some_and(|due| due.minor != paid) {
-            for at in self.sorted(|receipt| receipt.fate == Fate::Pays) {
-                events.push(self.let_go(order, at));
-            }
-        }
-        let waits = self.choice(now).map(|(number, _)| number);
-        for at in self.sorted(|receipt| receipt.fate == Fate::Held && receipt.part_of.is_some() && receipt.part_of != waits) {
-            events.push(self.let_go(order, at));
-        }
-        events
-    }
-
-    fn let_go(&mut self, order: Id, at: usize) -> PaymentEvent {
-        let bill = self.bill(order);
-        let receipt = &mut self.receipts[at];
-        let (paid, reason) = (receipt.fate == Fate::Pays, RefundReason::Incomplete);
-        if !receipt.captured {
-            receipt.fate = Fate::Over;
-            return PaymentEvent::PassedOver { bill, source: receipt.source.clone(), amount: receipt.amount, reason, applied: paid };
-        }
-        let returning: i64 = receipt.refunds.iter().map(|refund| refund.amount.minor).sum();
-        receipt.fate = Fate::Back;
-        let rest = Money::new(receipt.amount.minor - returning, receipt.amount.currency);
-        let mut event = receipt.send_back(bill, rest, reason, !paid);
-        if let PaymentEvent::RefundRequested { applied, .. } = &mut event {
-            *applied = paid;
-        }
-        event
     }
 
     /// Counts or sends back one receipt of an order whose price is known. `held`: it was captured before.
@@ -286,7 +254,7 @@ impl Receipt {
 
 impl Purses {
     /// What an event of ORDER becomes.
-    pub fn order(&mut self, event: &OrderEvent) -> Vec<PaymentEvent> {
+    fn order(&mut self, event: &OrderEvent) -> Vec<PaymentEvent> {
         if let OrderEvent::Withdrawn { order, .. } = event {
             return vec![self.withdraw(*order)];
         }
@@ -327,8 +295,12 @@ impl Purses {
     }
 
     /// What a channel's fact becomes.
-    pub fn channel(&mut self, event: &ChannelEvent, now: Moment) -> Vec<PaymentEvent> {
+    fn channel(&mut self, event: &ChannelEvent, (now, has_given): (Moment, bool)) -> Vec<PaymentEvent> {
         let Some(order) = event.order() else { return Vec::new() };
+        let is_answer = matches!(event.fact, ChannelFact::RefundAnswered { .. } | ChannelFact::CallAnswered { .. });
+        if is_answer && !self.purses.contains_key(&order) {
+            return vec![PaymentEvent::Noted { note: Note::Unknown, order }];
+        }
         let purse = self.purses.entry(order).or_default();
         let source = |transaction: &std::sync::Arc<str>| Source { channel: event.channel.clone(), transaction: transaction.clone() };
         match &event.fact {
@@ -339,10 +311,12 @@ impl Purses {
                 purse.came(order, (source(transaction), Some(*attempt)), *amount, (event.happened_at, now), false)
             }
             // An answer to what was never asked.
-            ChannelFact::CallAnswered { attempt, .. } if !purse.attempts.contains_key(attempt) => {
+            ChannelFact::CallAnswered { attempt, .. } if purse.attempts.get(attempt).is_none_or(|(_, channel, _)| *channel != event.channel) => {
                 vec![PaymentEvent::Noted { note: Note::Unknown, order }]
             }
-            ChannelFact::CallAnswered { .. } => Vec::new(),
+            // It says nothing new, or how the attempt stands, which is given.
+            ChannelFact::CallAnswered { .. } if has_given => Vec::new(),
+            ChannelFact::CallAnswered { .. } => vec![PaymentEvent::Noted { note: Note::AlreadyKnown, order }],
             ChannelFact::Failed { transaction, amount, .. } => vec![purse.failed(order, source(transaction), *amount)],
             ChannelFact::RefundAnswered { refund, succeeded, tries, standing, .. } => {
                 vec![purse.refund_answered(order, (*refund, *tries), (*succeeded, *standing))]
@@ -351,9 +325,9 @@ impl Purses {
     }
 
     /// What a person's saying becomes.
-    pub fn desk(&mut self, event: &DeskEvent, (now, chosen): (Moment, bool), province: Province) -> Vec<PaymentEvent> {
+    fn desk(&mut self, event: &DeskEvent, (now, chosen): (Moment, bool), province: Province) -> Vec<PaymentEvent> {
         if let Says::Shift { shift, step } = &event.says {
-            return vec![self.shift(event, *shift, *step, province)];
+            return vec![self.drawers.shift(event, *shift, *step, province)];
         }
         let Some(order) = event.says.order() else { return Vec::new() };
         let noted = |note| vec![PaymentEvent::Noted { note, order }];
@@ -365,7 +339,7 @@ impl Purses {
                 Err(note) => noted(note),
             },
             Says::Cash { amount, shift, .. } => {
-                let took = match drawer(&mut self.drawers, event, *shift, *amount, province, order) {
+                let took = match self.drawers.take(event, *shift, *amount, province, order) {
                     Ok(took) => took,
                     Err(noted) => return vec![*noted],
                 };
@@ -403,7 +377,7 @@ impl Purses {
                     let (source, amount) = (receipt.source.clone(), receipt.refunds[number].amount);
                     let mut events = vec![PaymentEvent::Refunded { bill, source, amount, refund: *refund }];
                     if let Some(shift) = shift {
-                        match drawer(&mut self.drawers, event, *shift, Money::new(-amount.minor, amount.currency), province, order) {
+                        match self.drawers.take(event, *shift, Money::new(-amount.minor, amount.currency), province, order) {
                             Ok(took) => events.push(took),
                             Err(noted) => return vec![*noted],
                         }
@@ -419,80 +393,8 @@ impl Purses {
         }
     }
 
-    /// Takes over how an order is tried to be paid, or says what is wrong with it.
-    pub fn take_given(&mut self, event: &PaymentEvent) -> Result<(), String> {
-        let Some(purse) = event.order().and_then(|order| self.purses.get_mut(&order)) else { return Err("an unknown order is tried".into()) };
-        match event {
-            PaymentEvent::Chosen { choice, tenders, until, .. } => {
-                let sum: i64 = tenders.iter().map(|tender| tender.amount.minor).sum();
-                if purse.due.is_none_or(|due| due.minor != sum) {
-                    return Err(format!("{sum} are chosen of {:?}", purse.due));
-                }
-                if let Some((before, _, _)) = purse.choice.replace((*choice, tenders.clone(), *until)) {
-                    purse.dead.insert(before);
-                }
-            }
-            PaymentEvent::Attempted { attempt, choice, channel, act, amount, .. } => {
-                if *act == Act::Close {
-                    purse.dead.insert(*choice);
-                }
-                if *act == Act::Open {
-                    let wanted = purse.choice.as_ref().is_some_and(|(number, tenders, _)| {
-                        number == choice && tenders.iter().any(|tender| tender.channel == *channel && tender.amount == *amount)
-                    });
-                    let others = purse.attempts.values().any(|(other, _, open)| other != choice && *open);
-                    if !wanted || others {
-                        return Err(format!("attempt {attempt} is opened, which nobody chose or while another one can be paid"));
-                    }
-                }
-                purse.attempts.insert(*attempt, (*choice, channel.clone(), true));
-            }
-            PaymentEvent::AttemptStood { attempt, state, .. } => {
-                let Some((choice, _, open)) = purse.attempts.get_mut(attempt) else { return Err(format!("attempt {attempt} was never made")) };
-                *open = !state.is_over();
-                if matches!(state, AttemptState::Closed | AttemptState::Failed) {
-                    purse.dead.insert(*choice);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// What goes back of payments that are not made.
-    pub fn sweep(&mut self, order: Id, now: Moment) -> Vec<PaymentEvent> {
-        self.purses.get_mut(&order).map(|purse| purse.sweep(order, now)).unwrap_or_default()
-    }
-
-    fn shift(&mut self, event: &DeskEvent, name: ShiftName, step: ShiftStep, province: Province) -> PaymentEvent {
-        let (shift, by) = (ShiftAt { lot: event.lot, province, name }, event.said());
-        let Some(drawer) = self.drawers.get_mut(&(event.lot, name)) else {
-            let ShiftStep::Opened(float) = step else { return PaymentEvent::ShiftNoted { shift, note: Note::Unknown, by } };
-            self.drawers.insert((event.lot, name), Drawer { holds: float, counted: None, over: false });
-            return PaymentEvent::ShiftOpened { shift, float, by };
-        };
-        match step {
-            ShiftStep::Opened(_) => PaymentEvent::ShiftNoted { shift, note: Note::AlreadyKnown, by },
-            _ if drawer.over => PaymentEvent::ShiftNoted { shift, note: Note::AlreadyClosed, by },
-            ShiftStep::Counted(counted) if counted.currency != drawer.holds.currency => {
-                PaymentEvent::ShiftNoted { shift, note: Note::AmountDiffers, by }
-            }
-            ShiftStep::Counted(counted) => {
-                drawer.counted = Some(counted);
-                PaymentEvent::ShiftCounted { shift, counted, by }
-            }
-            ShiftStep::Closed => match drawer.counted {
-                None => PaymentEvent::ShiftNoted { shift, note: Note::NotCounted, by },
-                Some(counted) => {
-                    drawer.over = true;
-                    PaymentEvent::ShiftClosed { shift, expected: drawer.holds, counted, by }
-                }
-            },
-        }
-    }
-
     /// What a tick's event should have been; says why where it should not be at all.
-    pub fn tick(&mut self, at: Moment, actual: &PaymentEvent) -> Result<PaymentEvent, String> {
+    fn tick(&mut self, at: Moment, actual: &PaymentEvent) -> Result<PaymentEvent, String> {
         let PaymentEvent::RefundRequested { bill, refund, .. } = actual else { return Err("a tick only asks for refunds again".into()) };
         let Some(purse) = self.purses.get_mut(&bill.order) else { return Err(format!("a refund of the unknown order {}", bill.order)) };
         let bill = purse.bill(bill.order);
@@ -513,7 +415,7 @@ impl Purses {
     }
 
     /// Takes over when a refund is due again, which is a setting and no decision.
-    pub fn take_due(&mut self, actual: &PaymentEvent) {
+    fn take_due(&mut self, actual: &PaymentEvent) {
         let (order, refund, again) = match actual {
             PaymentEvent::RefundRequested { bill, refund, due_at, .. } => (bill.order, refund, Some(*due_at)),
             PaymentEvent::RefundStood { bill, refund, due_at, .. } => (bill.order, refund, *due_at),
@@ -528,47 +430,7 @@ impl Purses {
     }
 }
 
-/// Cash goes into a drawer or out of it.
-fn drawer(
-    drawers: &mut BTreeMap<(LotId, ShiftName), Drawer>,
-    event: &DeskEvent,
-    name: ShiftName,
-    amount: Money,
-    province: Province,
-    order: Id,
-) -> Result<PaymentEvent, Box<PaymentEvent>> {
-    let (shift, by) = (ShiftAt { lot: event.lot, province, name }, event.said());
-    let note = match drawers.get_mut(&(event.lot, name)) {
-        None => Note::Unknown,
-        Some(drawer) if drawer.over => Note::AlreadyClosed,
-        Some(drawer) if drawer.holds.currency != amount.currency => Note::AmountDiffers,
-        Some(drawer) => {
-            drawer.holds.minor += amount.minor;
-            drawer.counted = None;
-            return Ok(PaymentEvent::ShiftTook { shift, order, amount, by });
-        }
-    };
-    Err(Box::new(PaymentEvent::ShiftNoted { shift, note, by }))
-}
-
 impl Purse {
-    /// Whether these means can be chosen; `chosen` is whether they were.
-    fn choosable(&self, tenders: &[Tender], chosen: bool) -> Result<(), Note> {
-        let due = self.due.ok_or(Note::Unknown)?;
-        if self.payer().is_some() {
-            return Err(Note::AlreadyKnown);
-        }
-        if self.withdrawn {
-            return Err(Note::AlreadyClosed);
-        }
-        let sum: i64 = tenders.iter().map(|tender| tender.amount.minor).sum();
-        if sum != due.minor || tenders.iter().any(|tender| tender.amount.currency != due.currency) {
-            return Err(Note::AmountDiffers);
-        }
-        // It was chosen before, or too often.
-        if chosen { Ok(()) } else { Err(if self.attempts.len() < 90 { Note::AlreadyKnown } else { Note::TooMany }) }
-    }
-
     fn want(&mut self, order: Id, event: &DeskEvent, parts: &[(Source, Money)]) -> Vec<PaymentEvent> {
         if let Some(note) = parts.iter().find_map(|(source, amount)| self.returnable(source, *amount).err()) {
             return vec![PaymentEvent::Noted { note, order }];
@@ -699,7 +561,7 @@ impl Purse {
 }
 
 /// An event without what is not judged.
-pub fn normal(event: &PaymentEvent) -> PaymentEvent {
+fn normal(event: &PaymentEvent) -> PaymentEvent {
     let mut event = event.clone();
     match &mut event {
         PaymentEvent::RefundRequested { due_at, held, tries, .. } => {

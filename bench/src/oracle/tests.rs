@@ -225,8 +225,14 @@ fn right() -> Logs {
     let sequence = scribe.channel(&etc);
     let held_bill = Bill { lot: None, ..bill.clone() };
     let source = Source { channel: "etc".into(), transaction: "etc-1".into() };
-    let held =
-        Event::Payment(PaymentEvent::Held { bill: held_bill.clone(), source: source.clone(), amount: due, paid_at: Some(TEN), provisional: false });
+    let held = Event::Payment(PaymentEvent::Held {
+        bill: held_bill.clone(),
+        source: source.clone(),
+        amount: due,
+        paid_at: Some(TEN),
+        provisional: false,
+        choice: None,
+    });
     let cited = scribe.journal(Journal::Payment, home, (Inbox::Channel, sequence, etc.key()), vec![held]).remove(0);
     scribe.journal(Journal::Ledger, home, cited, vec![posted(&held_bill, "etc", 1, ChannelReceivable, RefundLiability)]);
 
@@ -239,6 +245,7 @@ fn right() -> Logs {
         held: true,
         paid_at: Some(TEN),
         provisional: false,
+        part: None,
     });
     let applied = scribe.journal(Journal::Payment, home, priced, vec![expected, applied]).remove(1);
     scribe.journal(Journal::Ledger, home, applied.clone(), vec![posted(&bill, "etc", 2, RefundLiability, ParkingRevenue)]);

@@ -4,7 +4,7 @@
 //! 1. The same refund is made once and answered the same way, however often it is asked for   (`world::tests::a_refund_call_that_comes_again_is_answered_alike`).
 //! 2. A driver who is asked again pays with the same transactions   (`tests::the_same_order_is_paid_with_the_same_transactions`).
 
-use crate::city::Payer;
+use crate::{city::Payer, simulators::Simulators};
 use schema::{
     ChannelEvent, ChannelFact, Id, Moment, Money, RefundCall,
     channel::Standing,
@@ -76,6 +76,41 @@ fn transaction(channel: &str, order: Id, number: u16) -> Arc<str> {
 fn succeeded(order: Id, channel: &str, (number, attempt): (u16, u16), amount: Money, now: Moment) -> ChannelEvent {
     let fact = ChannelFact::Succeeded { attempt: id::attempt(order, attempt), transaction: transaction(channel, order, number), amount };
     ChannelEvent { channel: channel.into(), happened_at: now, fact }
+}
+
+/// The same by channels that are servers: they tell it themselves, and settle what they have accepted. Gives how many payments were made.
+///
+/// A driver who is asked again has paid already, and the channel takes nothing more of him.
+pub fn pay_at(simulators: &Simulators, event: &OrderEvent, now: Moment) -> u64 {
+    let OrderEvent::Priced { order, departure, quote, inside, .. } = event else { return 0 };
+    let (due, inside) = (quote.total.minor, inside.is_some());
+    if due == 0 {
+        return 0;
+    }
+    let now = if inside { departure.left_at.plus(20 * SECOND).min(now) } else { now };
+    let first = CHANNELS[pick(*order, 3) as usize];
+    let pays = |channel: &str, attempt: Id, fen: i64| u64::from(simulators.pay(channel, attempt.as_str(), fen, now).is_ok());
+    let attempt = |number| id::attempt(*order, number);
+    let debits = |captures| u64::from(simulators.debit("etc", attempt(1).as_str(), due, now, captures).is_ok());
+    match Payer::of(&departure.event).unwrap_or(Payer::Once) {
+        Payer::Accepted | Payer::Beaten | Payer::Fails if inside => pays(first, attempt(1), due),
+        Payer::Accepted => debits(true),
+        Payer::Beaten => debits(true) + pays("wechat", attempt(2), due),
+        Payer::Fails => debits(false),
+        // Channels repeat what they tell of themselves.
+        Payer::Once | Payer::Repeated => pays(first, attempt(1), due),
+        Payer::Twice => pays(first, attempt(1), due) + pays(if first == "etc" { "wechat" } else { "etc" }, attempt(2), due),
+        Payer::WrongAmount => pays(first, attempt(1), due + 100) + pays(first, attempt(2), due),
+        Payer::Stray => {
+            let stray = format!("elsewhere{}", &order.as_str()[11..]).parse().expect("letters and digits are a token");
+            pays(first, attempt(1), due) + pays(first, stray, due)
+        }
+    }
+}
+
+/// The same of a debt.
+pub fn pay_debt_at(simulators: &Simulators, order: Id, due: Money, now: Moment) -> u64 {
+    u64::from(simulators.pay("wechat", id::attempt(order, 9).as_str(), due.minor, now).is_ok())
 }
 
 /// What a channel answers to a refund call, and whether the money went back.

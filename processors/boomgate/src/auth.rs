@@ -40,7 +40,9 @@ const ALIVE: &str = crate::silence::ALIVE;
 /// Where people speak: the operator's tools alone.
 const DESKS: &str = "DESK";
 /// What a payment channel is asked for.
-const REFUNDS: &str = "refund.*";
+const CALLS: [&str; 2] = ::gateway::calls::HEARS;
+/// What channels say.
+const CHANNELS: &str = "CHANNEL";
 
 /// A part of ourselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +53,8 @@ pub enum User {
     Operator,
     /// Whoever reads everything and changes nothing.
     Auditor,
+    /// Who calls payment channels: hears what they are asked for, says what they answered, and that it lives.
+    Caller,
     /// The front doors: writes the inboxes, the desks' too, and the bucket of idempotency keys, hears what lanes are told, reads everything.
     Gateway,
     /// Whoever plays devices and channels: writes the inboxes except the desks', hears what goes out, reads everything.
@@ -59,7 +63,7 @@ pub enum User {
 
 impl User {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Processors, Self::Operator, Self::Auditor, Self::Gateway, Self::World];
+    pub const ALL: [Self; 6] = [Self::Processors, Self::Operator, Self::Auditor, Self::Caller, Self::Gateway, Self::World];
 
     /// Its name, in files and inboxes.
     pub const fn name(self) -> &'static str {
@@ -67,6 +71,7 @@ impl User {
             Self::Processors => "boomgate",
             Self::Operator => "operator",
             Self::Auditor => "auditor",
+            Self::Caller => "caller",
             Self::Gateway => "gateway",
             Self::World => "world",
         }
@@ -98,10 +103,15 @@ impl User {
                     reads(stream.name).into_iter().chain(listens).chain(trims).chain(consumes)
                 })
                 .chain([MEMBERS, REFERENCE].into_iter().flat_map(keeps))
-                .chain([COMMANDS, REFUNDS].map(str::to_owned))
+                .chain([COMMANDS].into_iter().chain(CALLS).map(str::to_owned))
                 .collect(),
             Self::Operator => ["$JS.API.>".to_owned()].into_iter().chain(keeps(REFERENCE)).chain(inboxes("")).collect(),
             Self::Auditor => reads_all().collect(),
+            Self::Caller => {
+                let says = table::stream(CHANNELS).map(|stream| stream.listens.to_owned());
+                let lives = ["$JS.API.STREAM.INFO", "$JS.API.STREAM.PURGE"].map(|call| format!("{call}.KV_{MEMBERS}"));
+                says.into_iter().chain(lives).chain([format!("$KV.{MEMBERS}.{}.>", ::gateway::calls::ROOM)]).collect()
+            }
             Self::Gateway => reads_all().chain(inboxes("")).chain([format!("$KV.{KEYS}.>")]).collect(),
             Self::World => reads_all().chain(inboxes(DESKS)).collect(),
         }
@@ -114,8 +124,9 @@ impl User {
             Self::Processors => vec![answers, format!("$KV.{REFERENCE}.>"), ALIVE.to_owned()],
             Self::Operator => vec![answers, format!("$KV.{REFERENCE}.>")],
             Self::Auditor => vec![answers],
+            Self::Caller => [answers].into_iter().chain(CALLS.map(str::to_owned)).collect(),
             Self::Gateway => vec![answers, format!("$KV.{REFERENCE}.>"), COMMANDS.to_owned()],
-            Self::World => vec![answers, COMMANDS.to_owned(), REFUNDS.to_owned()],
+            Self::World => [answers, COMMANDS.to_owned()].into_iter().chain(CALLS.map(str::to_owned)).collect(),
         }
     }
 }

@@ -46,6 +46,9 @@ pub struct Config {
     /// The front doors: where payment channels reach us.
     #[serde(default)]
     pub gateway: GatewayAt,
+    /// Calls to payment channels.
+    #[serde(default)]
+    pub calls: Calls,
     /// The payment channels, by their names.
     #[serde(default)]
     pub channels: BTreeMap<String, ChannelAt>,
@@ -180,6 +183,31 @@ pub struct GatewayAt {
     pub proxies: Vec<IpAddr>,
 }
 
+/// Calls to payment channels: what bounds those of each channel, refunds and all others each for themselves.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Calls {
+    /// How long a connection may take to be made, in milliseconds.
+    pub connect_wait_ms: u64,
+    /// How long an answer may take after that, in milliseconds; what takes longer is asked about.
+    pub answer_wait_ms: u64,
+    /// How many are made at once.
+    pub under_way_max: usize,
+    /// How many wait; what does not fit is asked for again by itself.
+    pub queue_max: usize,
+    /// What a driver reads that a payment is for, before the lot's name.
+    pub subject: String,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        let gateway::calls::Limits { connect_wait, answer_wait, under_way_max, queue_max, .. } = gateway::calls::Limits::default();
+        let ms = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let (connect_wait_ms, answer_wait_ms) = (ms(connect_wait), ms(answer_wait));
+        Self { connect_wait_ms, answer_wait_ms, under_way_max, queue_max, subject: "停车费".into() }
+    }
+}
+
 /// A payment channel. Its keys are files.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -188,7 +216,7 @@ pub struct ChannelAt {
     pub merchant: String,
     /// Our application's number at the channel.
     pub app: String,
-    /// Where the channel listens, without a slash at the end.
+    /// Where the channel listens, `https://` or `http://`, without a slash at the end; empty where it is not called.
     pub base_url: String,
     /// Where the channel reaches us, without a slash at the end: what `gateway.listen` is from outside, and `/notify`.
     pub notify_url: String,
@@ -196,6 +224,8 @@ pub struct ChannelAt {
     pub serial: String,
     /// Files of keys, by the names that the channel has for them (`processors/channels/src/`, one file each).
     pub keys: BTreeMap<String, PathBuf>,
+    /// A file of certificates (PEM) by which the channel is trusted, in place of those of this machine; empty for these.
+    pub ca_file: PathBuf,
 }
 
 /// The numbers that bound decisions.
@@ -280,6 +310,10 @@ impl Config {
         }
         if !(1..=1_000).contains(&config.cache.fact_wait_ms) {
             bail!("cache.fact_wait_ms is 1 to 1000: a car waits for it");
+        }
+        let Calls { connect_wait_ms, answer_wait_ms, under_way_max, queue_max, .. } = config.calls;
+        if ![connect_wait_ms, answer_wait_ms].iter().all(|wait| (1..=60_000).contains(wait)) || under_way_max == 0 || queue_max == 0 {
+            bail!("calls: connect_wait_ms and answer_wait_ms are 1 to 60000, under_way_max and queue_max at least 1");
         }
         if !config.nats.auth.as_os_str().is_empty() && !config.nats.credentials_file.as_os_str().is_empty() {
             bail!("nats: auth and credentials_file are two ways to the same; name one");
@@ -372,6 +406,8 @@ mod tests {
             "[loop]\nretention_min = 5",
             "[nats]\nreplicas = 2",
             "[limits]\nlate_max_days = 0",
+            "[calls]\nanswer_wait_ms = 0",
+            "[calls]\nqueue_max = 0",
         ] {
             assert!(Config::parse(&format!("reference = 'r.toml'\n{bad}")).is_err(), "{bad}");
         }

@@ -77,7 +77,7 @@ impl Parts {
 }
 
 /// A name of this process that no other one has: host and process id, as letters that a key may have.
-fn replica() -> String {
+pub fn replica() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let clean: String = host.trim().chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect();
     format!("{clean}-{}", std::process::id())

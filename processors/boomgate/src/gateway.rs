@@ -38,7 +38,7 @@ const PHONES_MAX: usize = 384;
 const DECIDED_WAIT: Duration = Duration::from_secs(5);
 
 /// Our own clock. Signatures are fresh by it, how often somebody comes is measured by it, and nothing else is decided by it.
-fn clock() -> Moment {
+pub(crate) fn clock() -> Moment {
     #[expect(clippy::disallowed_methods, reason = "whether a signature is fresh is asked before the broker has seen anything of it")]
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Moment(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
@@ -49,8 +49,9 @@ pub fn channels(config: &Config) -> Result<Vec<Arc<dyn Channel>>> {
     config.channels.iter().map(|(name, at)| make(name, at)).collect()
 }
 
-fn make(name: &str, at: &ChannelAt) -> Result<Arc<dyn Channel>> {
-    let ChannelAt { merchant, app, base_url, notify_url, serial, keys } = at.clone();
+/// A channel with its keys.
+pub(crate) fn make(name: &str, at: &ChannelAt) -> Result<Arc<dyn Channel>> {
+    let ChannelAt { merchant, app, base_url, notify_url, serial, keys, ca_file: _ } = at.clone();
     let read = |(key, path): (String, std::path::PathBuf)| {
         let text = std::fs::read_to_string(&path).with_context(|| format!("channels.{name}: cannot read the key {key} from {}", path.display()))?;
         ensure!(text.len() <= 64 * 1024, "channels.{name}: {} is no key: it has {} bytes", path.display(), text.len());

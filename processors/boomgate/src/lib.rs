@@ -3,7 +3,10 @@
 //! The way of an input: `streams` hands it out, `input` reads it, `worker` gives its partition a turn, `turn` decides and appends it and
 //! tells the lane, `save` brings the rows behind it. `takeover` is how a partition is begun and how it goes on after any refusal.
 
+#[cfg(test)]
+mod against_the_oracle;
 pub mod auth;
+pub mod caller;
 pub mod candidates;
 pub mod clock;
 pub mod config;

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use boomgate::{
     auth::{self, User},
-    candidates,
+    caller, candidates,
     config::Config,
     connect::{self, Parts},
     deadletter, demo, desk, explain, gateway, http, rates, reference, replay,
@@ -33,7 +33,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs processors until a signal: some of entry, pricing, payment, settlement, gateway (the front doors), or all.
+    /// Runs processors until a signal: some of entry, pricing, payment, settlement, gateway (the front doors), caller (of payment
+    /// channels), or all.
     Run {
         /// Which.
         #[arg(required = true)]
@@ -426,8 +427,12 @@ fn print_config(path: &Path) -> anyhow::Result<()> {
 
 async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     let config = Config::read(path)?;
-    let (doors, names): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| *name == gateway::NAME);
-    let has_doors = !doors.is_empty() || (names.iter().any(|name| *name == "all") && !config.gateway.listen.is_empty());
+    let (parts, names): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| [gateway::NAME, caller::NAME].contains(&name.as_str()));
+    let is_named = |part: &str| parts.iter().any(|name| *name == part);
+    let is_all = names.iter().any(|name| *name == "all");
+    let has_doors = is_named(gateway::NAME) || (is_all && !config.gateway.listen.is_empty());
+    // Without a channel of our own somebody else plays them: the harness does.
+    let calls = is_named(caller::NAME) || (is_all && !config.channels.is_empty());
     anyhow::ensure!(!has_doors || !config.gateway.listen.is_empty(), "the front doors have no address: set gateway.listen");
     let processors = run::named(&names)?;
     let declared = config.reference_files().map(reference::files::read).transpose()?;
@@ -440,12 +445,26 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
         tracing::info!(%address, "probes and metrics");
     }
     if processors.is_empty() {
-        let parts = connect::connect(&config, User::Gateway, "boomgate gateway").await?;
-        // A cache of this process's own would know of nothing.
-        let shared = !config.cache.address.is_empty() || !config.cache.address_file.as_os_str().is_empty();
-        let cache = shared.then(|| parts.cache.clone());
-        gateway::open(&config, gateway::With { bus: parts.jetstream.clone(), store: parts.store.clone(), cache }, shutdown).await?.await?;
-        parts.stop().await;
+        if has_doors {
+            let parts = connect::connect(&config, User::Gateway, "boomgate gateway").await?;
+            // A cache of this process's own would know of nothing.
+            let shared = !config.cache.address.is_empty() || !config.cache.address_file.as_os_str().is_empty();
+            let cache = shared.then(|| parts.cache.clone());
+            let with = gateway::With { bus: parts.jetstream.clone(), store: parts.store.clone(), cache };
+            let doors = gateway::open(&config, with, shutdown.clone()).await?;
+            if calls {
+                let bus = parts.beside(&config, User::Caller, "boomgate caller").await?;
+                caller::start(&config, bus, connect::replica(), shutdown)?.await?;
+            }
+            doors.await?;
+            parts.stop().await;
+        } else {
+            let (bus, server) = Parts::broker(&config, User::Caller, "boomgate caller", true).await?;
+            caller::start(&config, bus, connect::replica(), shutdown)?.await?;
+            if let Some(mut server) = server {
+                server.stop().await;
+            }
+        }
         return Ok(());
     }
     let parts = connect::connect(&config, User::Processors, "boomgate run").await?;
@@ -456,12 +475,21 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     } else {
         None
     };
+    let caller = if calls {
+        let bus = parts.beside(&config, User::Caller, "boomgate caller").await?;
+        Some(caller::start(&config, bus, connect::replica(), shutdown.clone())?)
+    } else {
+        None
+    };
     let guard = parts.guard(shutdown.clone());
     if let Some(reference) = reference::begin(parts.jetstream.clone(), declared, shutdown.clone()).await? {
         run::run(processors, parts.with(reference, config.limits()), readiness, shutdown).await;
     }
     if let Some(doors) = doors {
         doors.await?;
+    }
+    if let Some(caller) = caller {
+        caller.await?;
     }
     guard.abort();
     parts.stop().await;

@@ -168,9 +168,9 @@ async fn stop(worker: Option<Running>) {
     }
 }
 
-/// The owner of a group: the member with the highest hash of member, processor and group (rendezvous hashing).
+/// The owner of a group.
 pub(crate) fn owner<'a>(members: &'a [String], processor: &str, group: u8) -> Option<&'a str> {
-    members.iter().map(String::as_str).max_by_key(|member| (schema::id::digest(&[member, processor, &group.to_string()], 16), *member))
+    streams::owner(members, &[processor, &group.to_string()])
 }
 
 #[cfg(test)]

@@ -118,6 +118,8 @@ impl Node {
 const fn node_name(call: &Call) -> (&'static str, &'static str) {
     match call {
         Call::Open { .. } => ("alipay.trade.precreate", "alipay_trade_precreate_response"),
+        // There are no such calls; they are not made (`request`).
+        Call::Settle { .. } | Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => ("", ""),
         Call::Close { .. } => ("alipay.trade.close", "alipay_trade_close_response"),
         Call::Query { .. } => ("alipay.trade.query", "alipay_trade_query_response"),
         Call::Refund(RefundCall { asks: true, .. }) => ("alipay.trade.fastpay.refund.query", "alipay_trade_fastpay_refund_query_response"),
@@ -170,6 +172,8 @@ impl Channel for Alipay {
                 "out_trade_no": attempt, "total_amount": amount.number(), "subject": subject, "seller_id": self.seller,
                 "time_expire": yuan::in_beijing(*expires_at, "%Y-%m-%d %H:%M:%S"),
             }),
+            // What is paid by a code is captured at once.
+            Call::Settle { .. } | Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => return Ok(None),
             Call::Close { attempt } | Call::Query { attempt } => json!({ "out_trade_no": attempt }),
             Call::Refund(RefundCall { refund, transaction, asks: true, .. }) => {
                 json!({ "trade_no": transaction, "out_request_no": refund, "query_options": ["gmt_refund_pay"] })
@@ -192,8 +196,10 @@ impl Channel for Alipay {
         let is_busy = node.code == "20000" || node.sub_code.ends_with("SYSTEM_ERROR");
         Ok(match call {
             _ if is_busy && !matches!(call, Call::Refund(_)) => Heard::Later,
-            Call::Open { .. } if is_done => Heard::Opened(node.qr_code.ok_or_else(|| Error::new(Kind::Malformed, "Alipay opened nothing"))?),
+            Call::Open { .. } if is_done => Heard::Opened(Some(node.qr_code.ok_or_else(|| Error::new(Kind::Malformed, "Alipay opened nothing"))?)),
+            Call::Open { .. } | Call::Close { .. } if node.sub_code.ends_with("TRADE_HAS_CLOSE") => Heard::Closed,
             Call::Close { .. } if is_done || node.is_unknown() => Heard::Closed,
+            // A code makes no trade before somebody scans it: an unknown number may be paid yet.
             Call::Query { .. } if node.is_unknown() => Heard::Unpaid,
             Call::Query { attempt } if is_done => {
                 let status = node.trade_status.as_deref().unwrap_or_default();
@@ -206,20 +212,26 @@ impl Channel for Alipay {
                     _ => Heard::Facts(facts),
                 }
             }
-            Call::Open { .. } | Call::Close { .. } | Call::Query { .. } => Heard::Later,
+            // What is paid already cannot be closed: it is asked about then.
+            Call::Open { .. } | Call::Settle { .. } | Call::Close { .. } => Heard::Refused,
+            Call::Query { .. } | Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => Heard::Later,
             Call::Refund(RefundCall { refund, order, tries, asks, .. }) => {
                 let (succeeded, standing) = if is_busy {
                     (false, Some(Standing::Unknown))
                 } else if *asks {
                     match (is_done, node.refund_status.as_deref()) {
                         (true, Some("REFUND_SUCCESS")) => (true, None),
-                        _ => (false, Some(Standing::NotFound)),
+                        (true, _) => (false, Some(Standing::NotFound)),
+                        (false, _) if node.is_unknown() => (false, Some(Standing::NotFound)),
+                        (false, _) => (false, Some(Standing::Unknown)),
                     }
                 } else if is_done {
-                    // `fund_change` N says that this number had been refunded before: the same money, once.
-                    (node.fund_change.is_some(), if node.fund_change.is_some() { None } else { Some(Standing::Unknown) })
+                    // N says that no money moved by this call, as where this number had been refunded before: the question how it stands tells which.
+                    let moved = node.fund_change.as_deref() == Some("Y");
+                    (moved, (!moved).then_some(Standing::Unknown))
                 } else {
-                    (false, node.sub_code.ends_with("REASON_TRADE_REFUND_FEE_ERR").then_some(Standing::Abnormal))
+                    let is_over = ["REASON_TRADE_REFUND_FEE_ERR", "TRADE_HAS_FINISHED"].iter().any(|code| node.sub_code.ends_with(code));
+                    (false, is_over.then_some(Standing::Abnormal))
                 };
                 let fact = ChannelFact::RefundAnswered { refund: *refund, order: *order, succeeded, tries: *tries, standing };
                 Heard::Facts(vec![ChannelEvent { channel: NAME.into(), happened_at: response.received_at, fact }])

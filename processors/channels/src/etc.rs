@@ -30,7 +30,8 @@ impl Channel for Etc {
     }
 
     fn request(&self, call: &Call, now: Now<'_>) -> Result<Option<Request>, Error> {
-        Ok(Some(self.0.request(call, now)))
+        // What is accepted is cleared by the issuer, who is not asked for it.
+        Ok((!matches!(call, Call::Settle { .. })).then(|| self.0.request(call, now)).flatten())
     }
 
     fn answered(&self, call: &Call, response: &Response<'_>) -> Result<Heard, Error> {

@@ -30,7 +30,7 @@ pub use unionpay::UnionPay;
 pub use wechat::WeChat;
 
 use http::{HeaderMap, Method};
-use schema::{ChannelEvent, Id, Moment, Money, RefundCall};
+use schema::{ChannelEvent, Id, Moment, Money, RefundCall, gate::Colour};
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// A notification as it came.
@@ -69,7 +69,12 @@ pub enum Call {
         /// Until when it can be paid.
         expires_at: Moment,
     },
-    /// To close a payment that nobody is to make any more.
+    /// To take what is held.
+    Settle {
+        /// Our number of the attempt.
+        attempt: Id,
+    },
+    /// To close a payment that nobody is to make any more, or to let go what is held.
     Close {
         /// Our number of the attempt.
         attempt: Id,
@@ -81,6 +86,48 @@ pub enum Call {
     },
     /// To give money back, or to say how that stands.
     Refund(RefundCall),
+    /// To take note of a car that drives in, so that its fee can be deducted when it leaves.
+    Enter {
+        /// The stay.
+        parked: Parked,
+        /// How long it may stay for nothing, in seconds.
+        free_s: i64,
+    },
+    /// To deduct the fee of a car that was noted.
+    Deduct {
+        /// Our number of the attempt.
+        attempt: Id,
+        /// The fee.
+        amount: Money,
+        /// What it is for, as the driver reads it.
+        subject: Arc<str>,
+        /// The channel's number of the stay ([`Heard::Entered`]).
+        parking: Arc<str>,
+        /// The stay.
+        parked: Parked,
+        /// When it ended.
+        left_at: Moment,
+    },
+    /// To say how a deduction stands.
+    Deduction {
+        /// Our number of the attempt.
+        attempt: Id,
+    },
+}
+
+/// A stay as a channel knows it that is paid by plate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// Our number of it.
+    pub session: Id,
+    /// The plate's text.
+    pub plate: Arc<str>,
+    /// Its colour.
+    pub colour: Colour,
+    /// When it began.
+    pub entered_at: Moment,
+    /// The lot, as the driver reads it.
+    pub lot: Arc<str>,
 }
 
 /// When a request is made, and the text that makes it unlike all others.
@@ -121,16 +168,41 @@ pub struct Response<'a> {
 /// What an answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// The payment is open: what the driver scans or follows.
-    Opened(String),
-    /// The payment is closed, or never was open.
+    /// The payment is open: what the driver scans or follows, where there is such a thing.
+    Opened(Option<String>),
+    /// The car is noted, and its fee can be deducted: the channel's number of the stay.
+    Entered(String),
+    /// What is held is taken on to be settled; a notification tells the rest.
+    Settled,
+    /// The payment is closed, or never was open: nobody can make it.
     Closed,
     /// What is known of it now.
     Facts(Vec<ChannelEvent>),
     /// The payment is not made yet.
     Unpaid,
-    /// The channel is busy or slow: the same again later.
+    /// The channel did not do it, and says so: nothing came of the call.
+    Refused,
+    /// Nobody knows what came of it: the channel is busy or slow.
     Later,
+}
+
+/// How fast a channel may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Calls about attempts a second.
+    pub attempts_per_s: u32,
+    /// Refunds a second.
+    pub refunds_per_s: u32,
+    /// Of those the refused ones a second.
+    pub refused_per_s: u32,
+    /// How many seconds are between two refunds of parts of one transaction.
+    pub parts_apart_s: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { attempts_per_s: 300, refunds_per_s: 100, refused_per_s: 5, parts_apart_s: 0 }
+    }
 }
 
 /// One payment channel.
@@ -143,6 +215,11 @@ pub trait Channel: Send + Sync + fmt::Debug {
 
     /// What to answer once all that it said is stored, or where nothing was changed.
     fn reply(&self, outcome: Result<(), &Error>) -> Reply;
+
+    /// How fast it may be called; what it does not publish is a guess that harms nobody.
+    fn pace(&self) -> Pace {
+        Pace::default()
+    }
 
     /// The request of a call; none where the channel has no such thing.
     fn request(&self, call: &Call, now: Now<'_>) -> Result<Option<Request>, Error>;

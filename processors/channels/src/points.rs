@@ -30,7 +30,7 @@ impl Channel for Points {
     }
 
     fn request(&self, call: &Call, now: Now<'_>) -> Result<Option<Request>, Error> {
-        Ok(Some(self.0.request(call, now)))
+        Ok(self.0.request(call, now))
     }
 
     fn answered(&self, call: &Call, response: &Response<'_>) -> Result<Heard, Error> {

@@ -1,14 +1,16 @@
 //! The protocol of channels that have none of their own: JSON with a stamp.
 //!
 //! `X-Timestamp` (seconds since 1970), `X-Nonce` and `X-Stamp`, the HMAC-SHA-256 of `timestamp\nnonce\nbody\n` in base64 with the secret that both sides
-//! have. A notification is a [`ChannelEvent`] in JSON; a call is its own JSON, and its answer a list of facts.
+//! have. A notification is a [`ChannelEvent`] in JSON; a call (`open`, `settle`, `close`, `query`, `refund`) is its own JSON, and its answer a list of facts,
+//! stamped like a notification. Status 404 says that the number is not known, 409 that the channel will not do it; both are stamped, too.
 //!
 //! Invariants
 //! 1. What is not stamped, or stamped long ago, says nothing   (`tests::what_is_not_stamped_lately_says_nothing`).
+//! 2. What a channel refuses is told apart from what nobody knows   (`tests::each_answer_is_its_own_outcome`).
 
 use crate::{Call, Error, Heard, Kind, Notice, Now, Reply, Request, Response, Settings, seal::Secret};
 use http::{HeaderMap, Method};
-use schema::{ChannelEvent, Moment, time::SECOND};
+use schema::{ChannelEvent, ChannelFact, Moment, RefundCall, channel::Standing, time::SECOND};
 use serde_json::{Value, json};
 
 /// How far the time of a stamp may be from ours.
@@ -70,34 +72,52 @@ impl Signed {
         }
     }
 
-    /// A call's request.
-    pub fn request(&self, call: &Call, now: Now<'_>) -> Request {
+    /// A call's request; none of what the protocol does not have.
+    pub fn request(&self, call: &Call, now: Now<'_>) -> Option<Request> {
         let (path, content): (_, Value) = match call {
             Call::Open { attempt, amount, subject, expires_at } => {
                 ("open", json!({ "attempt": attempt, "amount": amount, "subject": subject, "expires_at": expires_at }))
             }
+            Call::Settle { attempt } => ("settle", json!({ "attempt": attempt })),
             Call::Close { attempt } => ("close", json!({ "attempt": attempt })),
             Call::Query { attempt } => ("query", json!({ "attempt": attempt })),
             Call::Refund(call) => ("refund", json!(call)),
+            Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => return None,
         };
         let (timestamp, body) = (now.moment.0.div_euclid(SECOND).to_string(), content.to_string());
         let stamp = self.secret.stamp(format!("{timestamp}\n{}\n{body}\n", now.nonce).as_bytes());
         let headers =
             vec![("Content-Type", "application/json".to_owned()), ("X-Timestamp", timestamp), ("X-Nonce", now.nonce.to_owned()), ("X-Stamp", stamp)];
-        Request { method: Method::POST, url: format!("{}/{path}", self.base_url), headers, body: body.into_bytes() }
+        Some(Request { method: Method::POST, url: format!("{}/{path}", self.base_url), headers, body: body.into_bytes() })
     }
 
     /// What an answer says.
     pub fn answered(&self, call: &Call, response: &Response<'_>) -> Result<Heard, Error> {
-        if response.status != 200 {
+        if ![200, 404, 409].contains(&response.status) {
             return Ok(Heard::Later);
         }
         self.verify(response.headers, response.body, response.received_at)?;
+        let refund_stands = |RefundCall { refund, order, tries, .. }: &RefundCall, standing| {
+            let fact = ChannelFact::RefundAnswered { refund: *refund, order: *order, succeeded: false, tries: *tries, standing };
+            Heard::Facts(vec![ChannelEvent { channel: self.name.into(), happened_at: response.received_at, fact }])
+        };
+        match (response.status, call) {
+            (404, Call::Refund(call)) => return Ok(refund_stands(call, Some(Standing::NotFound))),
+            (409, Call::Refund(call)) => return Ok(refund_stands(call, None)),
+            (404, Call::Close { .. } | Call::Query { .. }) => return Ok(Heard::Closed),
+            (404 | 409, _) => return Ok(Heard::Refused),
+            _ => {}
+        }
         let facts = self.is_its_own(self.read(response.body)?)?;
+        if !facts.is_empty() {
+            return Ok(Heard::Facts(facts));
+        }
         Ok(match call {
+            Call::Open { .. } => Heard::Opened(None),
+            Call::Settle { .. } => Heard::Settled,
             Call::Close { .. } => Heard::Closed,
-            _ if facts.is_empty() => Heard::Unpaid,
-            _ => Heard::Facts(facts),
+            Call::Query { .. } => Heard::Unpaid,
+            Call::Refund(_) | Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => Heard::Later,
         })
     }
 }
@@ -134,6 +154,41 @@ mod tests {
         assert_eq!(told("etc", None, -300), Err(Kind::Stale));
         assert_eq!(told("etc", Some("{}"), 0), Err(Kind::NotGenuine));
         assert_eq!(told("wechat", None, 0), Err(Kind::Stranger));
+    }
+
+    #[test]
+    fn each_answer_is_its_own_outcome() {
+        let attempt = "O4426112307VZx3MdpKtIUVlfy701".parse().expect("an attempt");
+        let amount = Money::new(500, Currency::Cny);
+        let fact = ChannelFact::Failed { attempt, transaction: "t".into(), amount };
+        let facts = vec![ChannelEvent { channel: "etc".into(), happened_at: NOW, fact }];
+        let released = serde_json::to_string(&facts).expect("it can be written");
+        let open = Call::Open { attempt, amount, subject: "p".into(), expires_at: NOW };
+        let [settle, close, query] = [Call::Settle { attempt }, Call::Close { attempt }, Call::Query { attempt }];
+        for (call, status, body, expected) in [
+            (&open, 200, "[]", Heard::Opened(None)),
+            (&open, 409, "{}", Heard::Refused),
+            (&open, 503, "", Heard::Later),
+            (&settle, 200, "[]", Heard::Settled),
+            (&settle, 404, "{}", Heard::Refused),
+            (&close, 200, "[]", Heard::Closed),
+            (&close, 200, released.as_str(), Heard::Facts(facts.clone())),
+            (&close, 404, "{}", Heard::Closed),
+            (&close, 409, "{}", Heard::Refused),
+            (&query, 200, "[]", Heard::Unpaid),
+            (&query, 404, "{}", Heard::Closed),
+        ] {
+            let timestamp = (NOW.0 / SECOND).to_string();
+            let stamp = signed().secret.stamp(format!("{timestamp}\nn\n{body}\n").as_bytes());
+            let headers = [("x-timestamp", timestamp), ("x-nonce", "n".to_owned()), ("x-stamp", stamp)];
+            let headers: HeaderMap =
+                headers.into_iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value"))).collect();
+            let response = Response { status, headers: &headers, body: body.as_bytes(), received_at: NOW };
+            assert_eq!(signed().answered(call, &response).map_err(|error| error.kind), Ok(expected), "{call:?} {status} {body}");
+        }
+        let headers = HeaderMap::new();
+        let forged = Response { status: 409, headers: &headers, body: b"{}", received_at: NOW };
+        assert_eq!(signed().answered(&open, &forged).map_err(|error| error.kind), Err(Kind::NotGenuine));
     }
 
     #[test]

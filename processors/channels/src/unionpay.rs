@@ -136,7 +136,13 @@ impl Channel for UnionPay {
                 let more = more.into_iter().chain([("origQryId", transaction.to_string()), ("reqReserved", order.to_string())]);
                 self.call("/gateway/api/backTransReq.do", more.chain([("txnAmt", amount.minor.to_string())]).collect(), now).map(Some)
             }
-            Call::Refund(_) | Call::Close { .. } | Call::Query { .. } => Ok(None),
+            Call::Refund(_)
+            | Call::Settle { .. }
+            | Call::Close { .. }
+            | Call::Query { .. }
+            | Call::Enter { .. }
+            | Call::Deduct { .. }
+            | Call::Deduction { .. } => Ok(None),
         }
     }
 
@@ -145,19 +151,24 @@ impl Channel for UnionPay {
             return Ok(Heard::Later);
         }
         let parameters = self.verified(response.body)?;
-        let done = parameters.get("respCode").is_some_and(|code| code == "00");
+        let code = parameters.get("respCode").map(String::as_str).unwrap_or_default();
+        let done = code == "00";
+        // Taken on and not ended, or nobody knows yet (UnionPay's table of answer codes).
+        let is_open = ["03", "04", "05"].contains(&code);
         Ok(match call {
+            _ if is_open && !matches!(call, Call::Refund(_)) => Heard::Later,
             Call::Open { .. } => match parameters.get("qrCode").filter(|_| done) {
-                Some(code) => Heard::Opened(code.clone()),
-                None => Heard::Later,
+                Some(code) => Heard::Opened(Some(code.clone())),
+                None => Heard::Refused,
             },
-            // What it says to a refund is that it has taken it on; a notification tells the rest.
+            // What it says to a refund is that it has taken it on, now or when the same number came before (12); a notification tells the rest.
             Call::Refund(RefundCall { refund, order, tries, .. }) => {
-                let standing = done.then_some(Standing::Accepted);
+                let standing = if is_open { Some(Standing::Unknown) } else { (done || code == "12").then_some(Standing::Accepted) };
                 let fact = ChannelFact::RefundAnswered { refund: *refund, order: *order, succeeded: false, tries: *tries, standing };
                 Heard::Facts(vec![ChannelEvent { channel: NAME.into(), happened_at: response.received_at, fact }])
             }
-            Call::Close { .. } | Call::Query { .. } => Heard::Later,
+            // There are no such calls; they are not made.
+            _ => Heard::Later,
         })
     }
 }

@@ -11,8 +11,10 @@
 //! 2. A signature is refused once it is 300 s old   (`tests::what_is_stale_strange_or_a_probe_is_refused`).
 //! 3. The same refund goes out under the same number   (`tests::a_refund_is_asked_for_under_its_own_number`).
 
+mod parking;
+
 use crate::{
-    Call, Channel, Error, Heard, Kind, Notice, Now, Reply, Request, Response, Settings,
+    Call, Channel, Error, Heard, Kind, Notice, Now, Pace, Reply, Request, Response, Settings,
     seal::{PrivateKey, PublicKey, Secret},
     yuan,
 };
@@ -254,6 +256,11 @@ impl Channel for WeChat {
         }
     }
 
+    /// As published: 150 refunds a second, 6 failing ones, a part of a transaction a minute. Of parts there are 50 at most; the channel refuses the next.
+    fn pace(&self) -> Pace {
+        Pace { attempts_per_s: 300, refunds_per_s: 150, refused_per_s: 6, parts_apart_s: 60 }
+    }
+
     fn request(&self, call: &Call, now: Now<'_>) -> Result<Option<Request>, Error> {
         let Self { merchant, app, notify_url, .. } = self;
         let request = match call {
@@ -264,6 +271,8 @@ impl Channel for WeChat {
                 });
                 self.signed(Method::POST, "/v3/pay/transactions/native", body.to_string(), now)
             }
+            // What is paid by a code is captured at once.
+            Call::Settle { .. } => return Ok(None),
             Call::Close { attempt } => {
                 let path = format!("/v3/pay/transactions/out-trade-no/{attempt}/close");
                 self.signed(Method::POST, &path, json!({ "mchid": merchant }).to_string(), now)
@@ -272,6 +281,12 @@ impl Channel for WeChat {
                 let path = format!("/v3/pay/transactions/out-trade-no/{attempt}?mchid={merchant}");
                 self.signed(Method::GET, &path, String::new(), now)
             }
+            Call::Enter { parked, free_s } => self.signed(Method::POST, parking::ENTER, parking::enter(self, parked, *free_s).to_string(), now),
+            Call::Deduct { attempt, amount, subject, parking, parked, left_at } => {
+                let body = parking::deduct(self, (*attempt, *amount), subject, parking, (parked, *left_at));
+                self.signed(Method::POST, parking::DEDUCT, body.to_string(), now)
+            }
+            Call::Deduction { attempt } => self.signed(Method::GET, &format!("/v3/vehicle/transactions/out-trade-no/{attempt}"), String::new(), now),
             Call::Refund(RefundCall { refund, asks: true, .. }) => {
                 self.signed(Method::GET, &format!("/v3/refund/domestic/refunds/{refund}"), String::new(), now)
             }
@@ -301,18 +316,23 @@ impl Channel for WeChat {
             404 => {
                 return Ok(match call {
                     Call::Refund(_) => refund_stands(Some(Standing::NotFound), false),
-                    Call::Close { .. } => Heard::Closed,
-                    Call::Open { .. } | Call::Query { .. } => Heard::Unpaid,
+                    // A number that the channel does not know can be paid by nobody.
+                    Call::Close { .. } | Call::Query { .. } | Call::Deduction { .. } => Heard::Closed,
+                    Call::Open { .. } | Call::Settle { .. } | Call::Enter { .. } | Call::Deduct { .. } => Heard::Refused,
                 });
             }
-            400 | 403 => {
+            400 | 403 | 429 => {
                 let code = parse::<Refused>(response.body).map(|refused| refused.code).unwrap_or_default();
-                // What is busy or out of our money for now may be asked for again under the same number.
                 return Ok(match (call, code.as_str()) {
-                    (Call::Close { .. }, "ORDER_CLOSED" | "ORDERCLOSED") => Heard::Closed,
+                    // A number that was closed cannot be opened again.
+                    (Call::Open { .. } | Call::Close { .. } | Call::Query { .. }, "ORDER_CLOSED" | "ORDERCLOSED") => Heard::Closed,
                     (Call::Refund(_), "USER_ACCOUNT_ABNORMAL" | "INVALID_REQUEST") => refund_stands(Some(Standing::Abnormal), false),
-                    (Call::Refund(_), _) => refund_stands(None, false),
-                    _ => Heard::Later,
+                    // What is busy or out of our money for now may be asked for again under the same number.
+                    (Call::Refund(call), _) if !call.asks => refund_stands(None, false),
+                    // To a question that says nothing.
+                    (Call::Refund(_) | Call::Query { .. } | Call::Deduction { .. }, _) => Heard::Later,
+                    // What is paid already (ORDERPAID) cannot be closed: it is asked about then.
+                    _ => Heard::Refused,
                 });
             }
             _ => return Ok(Heard::Later),
@@ -323,10 +343,12 @@ impl Channel for WeChat {
                 struct Opened {
                     code_url: String,
                 }
-                Ok(Heard::Opened(parse::<Opened>(response.body)?.code_url))
+                Ok(Heard::Opened(Some(parse::<Opened>(response.body)?.code_url)))
             }
+            Call::Settle { .. } => Ok(Heard::Settled),
             Call::Close { .. } => Ok(Heard::Closed),
-            Call::Query { .. } => {
+            Call::Enter { .. } => parking::entered(response.body),
+            Call::Query { .. } | Call::Deduct { .. } | Call::Deduction { .. } => {
                 let transaction: Transaction = parse(response.body)?;
                 let facts = self.transaction(&transaction, response.received_at)?;
                 Ok(match transaction.trade_state.as_str() {

@@ -1,4 +1,4 @@
-//! The front doors: what comes over HTTP, checked, and stored before it is answered.
+//! The front doors, and the way out: what comes over HTTP, checked, and stored before it is answered; and calls to payment channels.
 //!
 //! Invariants
 //! 1. What is answered as handled is stored   (`webhook::tests::a_notification_is_answered_once_its_fact_is_stored`).
@@ -10,6 +10,8 @@
 pub mod address;
 pub mod api;
 pub mod body;
+pub mod calls;
+mod clock;
 pub mod device;
 pub mod doors;
 pub mod ear;
@@ -27,6 +29,7 @@ pub mod webhook;
 
 pub use address::Proxies;
 pub use api::Api;
+pub use calls::Caller;
 pub use device::{Devices, Lanes};
 pub use doors::{Limits, serve};
 pub use ear::Ear;

@@ -299,9 +299,12 @@ fn settle(known: Option<&Payment>, facts: &Facts, input: &Input, receipt: &Recei
     match (receipt.fate, known.and_then(|payment| Some((payment, stands(payment)?)))) {
         (Fate::Applied, _) if receipt.amount == amount => vec![PaymentEvent::Settled { bill, source, amount }],
         // It paid what it did not capture: that is undone, and what came is judged as what it is.
-        (Fate::Applied, Some((Payment { due: Some(due), .. }, _))) => {
+        (Fate::Applied, Some((payment, paid))) => {
             let undone = PaymentEvent::Reversed { bill: bill.clone(), source, amount: receipt.amount, applied: true };
-            vec![undone, arbitrate(facts, input, bill, money, Stands::Due(*due))]
+            let mut left = payment.clone();
+            fold(&mut left, input.received_at, &undone);
+            let stands = stands(&left).unwrap_or(paid);
+            std::iter::once(undone).chain(arbitrate_among(&left, facts, input, bill, money, stands)).collect()
         }
         (_, Some((payment, stands))) => arbitrate_among(payment, facts, input, bill, money, stands),
         (_, None) => vec![held(bill, money)],
@@ -495,6 +498,7 @@ fn receive<'a>(payment: &'a mut Payment, at: Moment, (source, amount, paid_at): 
     let receipt = payment.receipts.entry(Payment::receipt_key(source)).or_insert_with(new);
     receipt.fate = fate;
     receipt.amount = amount;
+    receipt.paid_at = paid_at.or(receipt.paid_at);
     receipt
 }
 

@@ -176,6 +176,7 @@ async fn a_device_is_kept_to_its_lane() {
             "alive.other.in",
             "alive.small.in.more",
             "refund.wechat",
+            "call.wechat",
             "desk.small.stated",
             "DESK.1.small.stated",
             "$KV.members.entry.x",
@@ -219,6 +220,7 @@ async fn a_device_is_kept_to_its_lane() {
             "lane.small.out",
             "lane.other.in",
             "refund.>",
+            "call.>",
             "_INBOX.>",
             "_INBOX.*.small.in.>",
             "_INBOX.device.>",
@@ -363,6 +365,20 @@ async fn each_part_of_ourselves_may_do_its_own() {
     let entry = trial::gate(GateKind::Entry, "A", 0);
     assert_eq!(world.publish(trial::message(&entry)).await.expect("the front doors write the inboxes"), 1);
     world.scan("SESSION", 1, 10).await.expect("and read");
+    // Who calls channels hears what is asked for, says what came of it, and shares the work with others of its kind.
+    let caller = site.bus(User::Caller).await;
+    let mut asked = caller.listen("refund.*").await.expect("it listens");
+    caller.listen("call.*").await.expect("it listens");
+    for subject in ["refund.wechat", "call.wechat"] {
+        bus.tell(streams::Told { subject: subject.into(), payload: "{}".into() }).await.expect("a processor asks");
+    }
+    assert_eq!(tokio::time::timeout(PATIENCE, asked.next()).await.expect("in time").expect("it is connected").subject, "refund.wechat");
+    let me = || Beat { room: "caller".into(), replica: "one".into() };
+    caller.beat(me()).await.expect("it says that it lives");
+    assert_eq!(caller.members("caller").await.expect("it sees the others"), ["one"]);
+    caller.leave(me()).await.expect("it leaves");
+    let answered = streams::Message { subject: "CHANNEL.1.wechat.refund_answered".into(), payload: "{}".into(), headers: [].into() };
+    caller.publish(answered).await.expect("it says what a channel answered");
     let doors = site.bus(User::Gateway).await;
     doors.put(KEYS, "k", "1".into(), Some(0)).await.expect("the front doors keep idempotency keys");
     assert!(doors.entry(KEYS, "k").await.expect("and read them").is_some());
@@ -377,14 +393,17 @@ async fn each_part_of_ourselves_may_do_its_own() {
     let makes_streams = ["$JS.API.STREAM.CREATE.MORE", "$JS.API.STREAM.UPDATE.GATE", "$JS.API.STREAM.DELETE.GATE", "$JS.API.CONSUMER.DELETE.GATE.x"];
     let forgets = ["$JS.API.STREAM.PURGE.SESSION", "$JS.API.STREAM.MSG.DELETE.SESSION"];
     let consumes = ["$JS.API.CONSUMER.CREATE.GATE.x", "$JS.API.CONSUMER.MSG.NEXT.GATE.entry-GATE-0of1", "$JS.ACK.GATE.entry-GATE-0of1.1.1.1.1.0"];
-    let tells = ["lane.small.in", "refund.wechat"];
+    let tells = ["lane.small.in", "refund.wechat", "call.wechat"];
+    let writes_gate = ["gate.small.in.entry"];
+    let reads = ["$JS.API.STREAM.MSG.GET.PAYMENT", "$JS.API.DIRECT.GET.PAYMENT", "$KV.members.entry.x"];
     let refers = ["$KV.reference.x"];
     let speaks = ["desk.small.stated"];
     let keeps = ["$KV.keys.x"];
-    let may_not: [(User, &[&[&str]]); 5] = [
+    let may_not: [(User, &[&[&str]]); 6] = [
         (User::Gateway, &[&writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &["$JS.API.STREAM.PURGE.KV_keys"]]),
         (User::Auditor, &[&writes_inboxes, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &speaks, &keeps]),
         (User::World, &[&speaks, &keeps, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers]),
+        (User::Caller, &[&speaks, &keeps, &writes_gate, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &reads]),
         (User::Processors, &[&speaks, &writes_inboxes, &makes_streams, &["$JS.API.STREAM.PURGE.DEAD", "$JS.API.STREAM.MSG.DELETE.SESSION"]]),
         (User::Operator, &[&writes_journals, &tells]),
     ];
@@ -392,6 +411,7 @@ async fn each_part_of_ourselves_may_do_its_own() {
         site.user(user).await.may_not_publish(&lists.concat()).await;
     }
     site.user(User::Auditor).await.may_not_hear(&[">", "lane.>", "SESSION.>", "_INBOX.>", "_INBOX.boomgate.>"]).await;
+    site.user(User::Caller).await.may_not_hear(&[">", "lane.>", "CHANNEL.>", "refund.>", "_INBOX.>", "$KV.members.>"]).await;
     assert_eq!(site.ends().await, ends, "nothing of what was refused was stored");
     site.parts.stop().await;
 }

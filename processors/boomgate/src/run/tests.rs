@@ -183,7 +183,7 @@ fn a_processor_that_is_not_there_is_named() {
     assert!(names(&["entrance"]).expect_err("no such processor").to_string().contains("entry, pricing, payment, settlement"));
 }
 
-/// The manifests run what the table declares, with settings that this binary takes.
+/// The manifests run what the table declares and the two ways to payment channels, with settings that this binary takes.
 #[test]
 fn deployments_are_those_of_the_table_of_streams() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../k8s");
@@ -198,7 +198,8 @@ fn deployments_are_those_of_the_table_of_streams() {
         }
     }
     deployments.sort();
-    let mut expected: Vec<_> = streams::table::PROCESSORS.iter().map(|processor| format!("[\"run\", \"{}\"]", processor.name)).collect();
+    let parts = streams::table::PROCESSORS.iter().map(|processor| processor.name).chain([crate::gateway::NAME, crate::caller::NAME]);
+    let mut expected: Vec<_> = parts.map(|name| format!("[\"run\", \"{name}\"]")).collect();
     expected.sort();
     assert_eq!(deployments, expected);
     let mut configurations = 0;

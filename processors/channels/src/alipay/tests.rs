@@ -124,11 +124,14 @@ fn each_answer_to_a_refund_is_its_own_standing() {
     };
     for (asks, node, expected) in [
         (false, r#"{"code":"10000","fund_change":"Y","refund_fee":"2.05"}"#, (true, None)),
-        (false, r#"{"code":"10000","fund_change":"N"}"#, (true, None)),
+        (false, r#"{"code":"10000","fund_change":"N"}"#, (false, Some(Standing::Unknown))),
+        (false, r#"{"code":"40004","sub_code":"ACQ.TRADE_HAS_FINISHED"}"#, (false, Some(Standing::Abnormal))),
         (false, r#"{"code":"20000","sub_code":"aop.ACQ.SYSTEM_ERROR"}"#, (false, Some(Standing::Unknown))),
         (false, r#"{"code":"40004","sub_code":"ACQ.SELLER_BALANCE_NOT_ENOUGH"}"#, (false, None)),
         (true, r#"{"code":"10000","refund_status":"REFUND_SUCCESS"}"#, (true, None)),
         (true, r#"{"code":"10000"}"#, (false, Some(Standing::NotFound))),
+        (true, r#"{"code":"40004","sub_code":"ACQ.TRADE_NOT_EXIST"}"#, (false, Some(Standing::NotFound))),
+        (true, r#"{"code":"40002","sub_code":"isv.invalid-signature"}"#, (false, Some(Standing::Unknown))),
     ] {
         assert_eq!(stands(asks, node), expected, "{node}");
     }
@@ -143,4 +146,31 @@ fn an_answer_that_was_changed_says_nothing() {
     let response = Response { status: 200, headers: &headers, body: body.as_bytes(), received_at: NOW };
     let heard = alipay(PUBLIC, "2021", "2088").answered(&refund_call(false), &response).map_err(|error| error.kind);
     assert_eq!(heard, Err(Kind::NotGenuine));
+}
+
+#[test]
+fn each_answer_about_an_attempt_is_its_own_outcome() {
+    let attempt = ATTEMPT.parse().expect("an attempt");
+    let open = Call::Open { attempt, amount: Money::new(1, Currency::Cny), subject: "p".into(), expires_at: NOW };
+    let (close, query) = (Call::Close { attempt }, Call::Query { attempt });
+    for (call, node, expected) in [
+        (&open, r#"{"code":"10000","qr_code":"https://qr.alipay.com/x"}"#, Heard::Opened(Some("https://qr.alipay.com/x".into()))),
+        (&open, r#"{"code":"40004","sub_code":"ACQ.TRADE_HAS_CLOSE"}"#, Heard::Closed),
+        (&open, r#"{"code":"40004","sub_code":"ACQ.INVALID_PARAMETER"}"#, Heard::Refused),
+        (&open, r#"{"code":"20000","sub_code":"isp.unknow-error"}"#, Heard::Later),
+        (&close, r#"{"code":"10000"}"#, Heard::Closed),
+        (&close, r#"{"code":"40004","sub_code":"ACQ.TRADE_NOT_EXIST"}"#, Heard::Closed),
+        (&close, r#"{"code":"40004","sub_code":"ACQ.TRADE_STATUS_ERROR"}"#, Heard::Refused),
+        (&query, r#"{"code":"10000","trade_status":"WAIT_BUYER_PAY"}"#, Heard::Unpaid),
+        (&query, r#"{"code":"10000","trade_status":"TRADE_CLOSED"}"#, Heard::Closed),
+        (&query, r#"{"code":"40004","sub_code":"ACQ.TRADE_NOT_EXIST"}"#, Heard::Unpaid),
+        (&query, r#"{"code":"40004","sub_code":"ACQ.SYSTEM_ERROR"}"#, Heard::Later),
+    ] {
+        let sign = PrivateKey::read(KEY).expect("a key").sign(node.as_bytes()).expect("it signs");
+        let body = format!("{{\"{}\":{node},\"sign\":\"{sign}\"}}", node_name(call).1);
+        let headers = HeaderMap::new();
+        let response = Response { status: 200, headers: &headers, body: body.as_bytes(), received_at: NOW };
+        let heard = alipay(PUBLIC, "2021", "2088").answered(call, &response).map_err(|error| error.kind);
+        assert_eq!(heard, Ok(expected), "{call:?} {node}");
+    }
 }

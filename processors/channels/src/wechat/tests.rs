@@ -1,9 +1,10 @@
 use super::*;
+use crate::Parked;
 use crate::seal::{
     PrivateKey,
     tests::{KEY, PUBLIC, WECHAT},
 };
-use schema::{Currency, Money};
+use schema::{Currency, Money, gate::Colour};
 use serde_json::Value;
 
 const API_V3: &str = "0123456789abcdef0123456789abcdef";
@@ -156,7 +157,7 @@ fn each_answer_to_a_refund_is_its_own_standing() {
         (404, json!({ "code": "RESOURCE_NOT_EXISTS" }), Some((false, Some(Standing::NotFound)))),
         (403, json!({ "code": "NOT_ENOUGH" }), Some((false, None))),
         (403, json!({ "code": "USER_ACCOUNT_ABNORMAL" }), Some((false, Some(Standing::Abnormal)))),
-        (429, json!({ "code": "FREQUENCY_LIMITED" }), None),
+        (429, json!({ "code": "FREQUENCY_LIMITED" }), Some((false, None))),
         (500, json!({ "code": "SYSTEM_ERROR" }), None),
     ] {
         assert_eq!(stands(status, &body), expected, "{status} {body}");
@@ -170,4 +171,104 @@ fn an_answer_that_is_not_signed_says_nothing() {
     let open =
         Call::Open { attempt: ATTEMPT.parse().expect("an attempt"), amount: Money::new(1, Currency::Cny), subject: "p".into(), expires_at: NOW };
     assert_eq!(wechat().answered(&open, &response).map_err(|error| error.kind), Err(Kind::NotGenuine));
+}
+
+#[test]
+fn each_answer_about_an_attempt_is_its_own_outcome() {
+    let attempt: Id = ATTEMPT.parse().expect("an attempt");
+    let open = Call::Open { attempt, amount: Money::new(1, Currency::Cny), subject: "p".into(), expires_at: NOW };
+    let (close, query) = (Call::Close { attempt }, Call::Query { attempt });
+    let transaction = |state: &str| transaction(&[("trade_state", json!(state))]);
+    let error = |code: &str| json!({ "code": code });
+    for (call, status, body, expected) in [
+        (&open, 200, json!({ "code_url": "weixin://x" }), Heard::Opened(Some("weixin://x".into()))),
+        (&open, 403, error("ORDER_CLOSED"), Heard::Closed),
+        (&open, 400, error("PARAM_ERROR"), Heard::Refused),
+        (&open, 429, error("FREQUENCY_LIMITED"), Heard::Refused),
+        (&open, 500, error("SYSTEM_ERROR"), Heard::Later),
+        (&close, 204, Value::Null, Heard::Closed),
+        (&close, 404, error("ORDER_NOT_EXIST"), Heard::Closed),
+        (&close, 400, error("ORDERPAID"), Heard::Refused),
+        (&close, 502, Value::Null, Heard::Later),
+        (&query, 200, transaction("NOTPAY"), Heard::Unpaid),
+        (&query, 200, transaction("CLOSED"), Heard::Closed),
+        (&query, 404, error("ORDER_NOT_EXIST"), Heard::Closed),
+        (&query, 429, error("FREQUENCY_LIMITED"), Heard::Later),
+    ] {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let timestamp = (NOW.0 / SECOND).to_string();
+        let headers = headers(&sign(&timestamp, &body), &timestamp, "PUB_KEY_ID_1");
+        let response = Response { status, headers: &headers, body: body.as_bytes(), received_at: NOW };
+        assert_eq!(wechat().answered(call, &response).map_err(|error| error.kind), Ok(expected), "{call:?} {status} {body}");
+    }
+    let now = Now { moment: NOW, nonce: "abc" };
+    assert_eq!(wechat().request(&Call::Settle { attempt }, now).map_err(|error| error.kind), Ok(None), "what is paid by a code is captured at once");
+    let closed = wechat().request(&close, now).expect("it signs").expect("it closes");
+    assert_eq!((closed.method, closed.body), (Method::POST, br#"{"mchid":"1900"}"#.to_vec()));
+}
+
+fn parked() -> Parked {
+    let session = "S4426112307VZx3MdpKtIUVlfy7".parse().expect("an id");
+    Parked { session, plate: "粤B12345".into(), colour: Colour::Green, entered_at: NOW, lot: "Lot 1".into() }
+}
+
+/// What a call's answer says, signed by the channel.
+fn heard(call: &Call, status: u16, body: &Value) -> Result<Heard, Kind> {
+    let (body, timestamp) = (body.to_string(), (NOW.0 / SECOND).to_string());
+    let headers = headers(&sign(&timestamp, &body), &timestamp, "PUB_KEY_ID_1");
+    wechat().answered(call, &Response { status, headers: &headers, body: body.as_bytes(), received_at: NOW }).map_err(|error| error.kind)
+}
+
+#[test]
+fn a_car_is_noted_unless_its_owner_is_blocked() {
+    let call = Call::Enter { parked: parked(), free_s: 900 };
+    let request = wechat().request(&call, Now { moment: NOW, nonce: "abc" }).expect("it signs").expect("it has it");
+    assert_eq!(request.url, "https://wechat.invalid/v3/vehicle/parking/parkings");
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    let expected = json!({
+        "out_parking_no": "S4426112307VZx3MdpKtIUVlfy7", "plate_number": "粤B12345", "plate_color": "GREEN", "start_time": yuan::to_rfc3339(NOW),
+        "notify_url": "https://ours.invalid/notify/wechat", "parking_name": "Lot 1", "free_duration": 900,
+    });
+    assert_eq!(body, expected);
+    for (status, body, expected) in [
+        (200, json!({ "id": "5K8264ILTKCH16CQ250", "state": "NORMAL" }), Ok(Heard::Entered("5K8264ILTKCH16CQ250".into()))),
+        (200, json!({ "id": "5K8264ILTKCH16CQ250", "state": "BLOCKED", "block_reason": "OVERDUE" }), Ok(Heard::Refused)),
+        (200, json!({ "state": "NORMAL" }), Err(Kind::Malformed)),
+        (200, json!({ "state": "PARKED" }), Err(Kind::Malformed)),
+        (403, json!({ "code": "NO_AUTH" }), Ok(Heard::Refused)),
+        (500, json!({ "code": "SYSTEM_ERROR" }), Ok(Heard::Later)),
+    ] {
+        assert_eq!(heard(&call, status, &body), expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_deduction_is_accepted_and_not_yet_paid() {
+    let (attempt, amount): (Id, _) = (ATTEMPT.parse().expect("an attempt"), Money::new(500, Currency::Cny));
+    let left_at = NOW.plus(3_600 * SECOND);
+    let call = Call::Deduct { attempt, amount, subject: "p".into(), parking: "5K82".into(), parked: parked(), left_at };
+    let request = wechat().request(&call, Now { moment: NOW, nonce: "abc" }).expect("it signs").expect("it has it");
+    assert_eq!(request.url, "https://wechat.invalid/v3/vehicle/transactions/parking");
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    assert_eq!((&body["out_trade_no"], &body["trade_scene"], &body["amount"]["total"]), (&json!(ATTEMPT), &json!("PARKING"), &json!(500)));
+    let stay = &body["parking_info"];
+    assert_eq!(
+        (&stay["parking_id"], &stay["charging_duration"], &stay["end_time"]),
+        (&json!("5K82"), &json!(3_600), &json!(yuan::to_rfc3339(left_at)))
+    );
+    let answer = |state: &str| transaction(&[("trade_scene", json!("PARKING")), ("trade_state", json!(state)), ("transaction_id", Value::Null)]);
+    let fact = |heard| match heard {
+        Ok(Heard::Facts(facts)) => facts.into_iter().map(|event| event.fact).next(),
+        other => panic!("{other:?}"),
+    };
+    let own = Arc::<str>::from(ATTEMPT);
+    let accepted = fact(heard(&call, 200, &answer("ACCEPTED")));
+    assert_eq!(accepted, Some(ChannelFact::Accepted { attempt, transaction: own.clone(), amount }));
+    let asked = Call::Deduction { attempt };
+    let request = wechat().request(&asked, Now { moment: NOW, nonce: "abc" }).expect("it signs").expect("it has it");
+    assert_eq!(request.url, format!("https://wechat.invalid/v3/vehicle/transactions/out-trade-no/{ATTEMPT}"));
+    assert_eq!(fact(heard(&asked, 200, &answer("SUCCESS"))), Some(ChannelFact::Succeeded { attempt, transaction: own.clone(), amount }));
+    assert_eq!(fact(heard(&asked, 200, &answer("PAY_FAIL"))), Some(ChannelFact::Failed { attempt, transaction: own, amount }));
+    assert_eq!(heard(&asked, 404, &json!({ "code": "ORDER_NOT_EXIST" })), Ok(Heard::Closed));
+    assert_eq!(heard(&call, 403, &json!({ "code": "ORDER_DENIED" })), Ok(Heard::Refused));
 }

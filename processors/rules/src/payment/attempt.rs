@@ -65,11 +65,7 @@ pub fn choose(payment: &Payment, facts: &Facts, input: &Input, tenders: &[Tender
 
 /// The choice, while it can still become a payment.
 fn alive(payment: &Payment, now: Moment) -> Option<&Choice> {
-    let choice = payment.choice.as_deref()?;
-    let ended = |attempt: &Attempt| matches!(attempt.state, AttemptState::Closing | AttemptState::Closed | AttemptState::Failed);
-    let broken = payment.attempts.values().any(|attempt| attempt.choice == choice.number && ended(attempt));
-    let waits = !payment.is_paid() && !payment.withdrawn && !broken && now < choice.until;
-    waits.then_some(choice)
+    payment.choice.as_deref().filter(|choice| !payment.is_paid() && !payment.withdrawn && now < choice.until)
 }
 
 /// The choice of which this money is a part, where others belong to it: `attempt` is none for cash.
@@ -309,6 +305,9 @@ pub fn evolve(payment: &mut Payment, event: &PaymentEvent) {
             let (attempt, channel, due_at) = (*attempt, channel.clone(), Some(*due_at));
             let new = Attempt { attempt, choice: *choice, channel, amount: *amount, until: *until, state, tries: *tries, code, due_at };
             payment.attempts.insert(id::attempt_number(attempt).unwrap_or_default(), new);
+            if *act == Act::Close {
+                give_up(payment, *choice);
+            }
         }
         PaymentEvent::AttemptStood { attempt, state, code, due_at, .. } => {
             if let Some(known) = payment.attempts.values_mut().find(|known| known.attempt == *attempt) {
@@ -316,9 +315,20 @@ pub fn evolve(payment: &mut Payment, event: &PaymentEvent) {
                 if code.is_some() {
                     known.code.clone_from(code);
                 }
+                let choice = known.choice;
+                if matches!(state, AttemptState::Closed | AttemptState::Failed) {
+                    give_up(payment, choice);
+                }
             }
         }
         _ => {}
+    }
+}
+
+/// A choice of which one means cannot be had any more is none.
+fn give_up(payment: &mut Payment, number: u16) {
+    if payment.choice.as_ref().is_some_and(|choice| choice.number == number) {
+        payment.choice = None;
     }
 }
 

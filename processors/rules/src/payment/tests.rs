@@ -58,7 +58,7 @@ fn standing(refund: Id, succeeded: bool, tries: u32, standing: Option<Standing>)
     ChannelEvent { channel: "etc".into(), happened_at: at(91), fact }
 }
 
-fn said(id: &str, author: &str, says: Says) -> DeskEvent {
+pub(super) fn said(id: &str, author: &str, says: Says) -> DeskEvent {
     let [lot, id, author] = ["small", id, author];
     let name = "a name is a token";
     DeskEvent {
@@ -76,27 +76,25 @@ fn refund_of(transaction: &str, minor: i64) -> Says {
 }
 
 impl Trial {
-    fn channel(&mut self, event: &ChannelEvent) -> Vec<Event> {
+    pub(super) fn channel(&mut self, event: &ChannelEvent) -> Vec<Event> {
         self.now = self.now.max(event.happened_at);
         self.input(Inbox::Channel, &event.key(), event.happened_at, Body::Channel(event.clone()))
     }
 
-    fn payment(&self) -> &Payment {
-        match self.entities.values().next() {
-            Some(Entity::Payment(payment)) => payment,
-            other => panic!("{other:?}"),
-        }
+    pub(super) fn payment(&self) -> &Payment {
+        let payments = self.entities.values().filter_map(|entity| if let Entity::Payment(payment) = entity { Some(&**payment) } else { None });
+        payments.max_by_key(|payment| payment.order).expect("an order is known")
     }
 
     /// (captured, applied, refunded, open) in fen.
-    fn sums(&self) -> (i64, i64, i64, i64) {
+    pub(super) fn sums(&self) -> (i64, i64, i64, i64) {
         self.payment().receipts.values().fold((0, 0, 0, 0), |sum, receipt| {
             (sum.0 + receipt.captured(), sum.1 + receipt.applied(), sum.2 + receipt.refunded(), sum.3 + receipt.owed())
         })
     }
 }
 
-fn kinds(events: &[Event]) -> String {
+pub(super) fn kinds(events: &[Event]) -> String {
     events.iter().map(Event::kind).collect::<Vec<_>>().join("+")
 }
 
@@ -304,7 +302,7 @@ fn a_refund_that_is_refused_too_often_is_a_persons_work() {
     }
     assert_eq!(kinds(&trial.tick(100_000)), "", "nobody asks again by himself");
     assert!(trial.payment().is_open());
-    let says = |back| Says::RefundSettled { order: order(), refund, back };
+    let says = |back| Says::RefundSettled { order: order(), refund, back, shift: None };
     assert_eq!(kinds(&trial.desk(said("1", "lin", says(false)))), "refund_requested");
     assert_eq!(kinds(&trial.desk(said("2", "lin", says(true)))), "noted", "it is the channel's again");
     trial.channel(&standing(refund, false, max + 1, Some(Standing::Abnormal)));

@@ -12,7 +12,8 @@ fn leaving(lot: &str, from: i64, to: i64) -> Recorded {
 fn applied(order: schema::Id, amount: i64) -> Recorded {
     let bill = schema::journal::Bill { order, lot: None, day: schema::Day(0) };
     let source = Source { channel: "wechat".into(), transaction: "1".into() };
-    let event = PaymentEvent::Applied { bill, source, amount: Money::new(amount, Currency::Cny), held: false, paid_at: None, provisional: false };
+    let event =
+        PaymentEvent::Applied { bill, source, amount: Money::new(amount, Currency::Cny), held: false, paid_at: None, provisional: false, part: None };
     Recorded { event: Event::Payment(event), ..leaving("small", 0, 1) }
 }
 

@@ -54,8 +54,9 @@ fn window(trial: &Trial) -> Window {
 #[test]
 fn every_posting_balances() {
     let mut trial = Trial::new(&RULES);
-    let applied = |held| PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held, paid_at: None, provisional: false };
-    let held = PaymentEvent::Held { bill: bill(), source: source(), amount: AMOUNT, paid_at: None, provisional: false };
+    let applied =
+        |held| PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held, paid_at: None, provisional: false, part: None };
+    let held = PaymentEvent::Held { bill: bill(), source: source(), amount: AMOUNT, paid_at: None, provisional: false, choice: None };
     for (minute, event) in (0..).zip([held, applied(false), applied(true), requested(1, false), refunded()]) {
         let events = trial.journal(Inbox::Payment, &recorded(event, minute));
         let [Event::Ledger(LedgerEvent::Posted { entries, .. })] = &events[..] else { panic!("{events:?}") };
@@ -77,7 +78,7 @@ fn a_refund_ends_where_it_began() {
 
 #[test]
 fn what_may_still_fail_is_kept_apart_until_it_is_settled() {
-    let applied = PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held: false, paid_at: None, provisional: true };
+    let applied = PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held: false, paid_at: None, provisional: true, part: None };
     let settled = PaymentEvent::Settled { bill: bill(), source: source(), amount: AMOUNT };
     let over = PaymentEvent::PassedOver { bill: bill(), source: source(), amount: AMOUNT, reason: RefundReason::Duplicate, applied: true };
     let reversed = PaymentEvent::Reversed { bill: bill(), source: source(), amount: AMOUNT, applied: true };
@@ -101,7 +102,10 @@ fn what_paid_and_is_to_go_back_is_no_revenue_any_more() {
     }
     trial.journal(
         Inbox::Payment,
-        &recorded(PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held: false, paid_at: None, provisional: false }, 0),
+        &recorded(
+            PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held: false, paid_at: None, provisional: false, part: None },
+            0,
+        ),
     );
     trial.journal(Inbox::Payment, &recorded(event, 1));
     trial.journal(Inbox::Payment, &recorded(refunded(), 2));
