@@ -108,6 +108,7 @@ pub struct Words {
     // The lines of a price.
     pub line_free: &'static str,
     pub line_step: &'static str,
+    pub line_nth: &'static str,
     pub line_band: &'static str,
     pub line_flat: &'static str,
     pub line_flat_again: &'static str,
@@ -213,6 +214,7 @@ const CHINESE: Words = Words {
     refund_person: "由工作人员处理中",
     line_free: "免费时段",
     line_step: "{name}：{units} × {price}",
+    line_nth: "第 {n} 段计时",
     line_band: "计时收费",
     line_flat: "{name}，一口价",
     line_flat_again: "{name}，已计费",
@@ -317,6 +319,7 @@ const ENGLISH: Words = Words {
     refund_person: "our staff look after it",
     line_free: "Free minutes",
     line_step: "{name}: {units} × {price}",
+    line_nth: "Time parked, part {n}",
     line_band: "Time parked",
     line_flat: "{name}, flat",
     line_flat_again: "{name}, charged already",
@@ -461,7 +464,9 @@ impl Words {
     pub fn line(&self, line: &QuoteLine, currency: Currency) -> String {
         let price = money(Money::new(line.unit_price, currency));
         let (units, percent) = (line.units.to_string(), line.unit_price.to_string());
-        let name = line.rate_line.as_deref().filter(|name| !name.is_empty()).unwrap_or(self.line_band);
+        // What the short form of a rate table names by itself is said in words.
+        let nth = line.rate_line.as_deref().and_then(|name| name.strip_prefix("step ")).map(|n| fill(self.line_nth, &[("n", n)]));
+        let name = nth.as_deref().or(line.rate_line.as_deref()).filter(|name| !name.is_empty()).unwrap_or(self.line_band);
         let id = line.due_to.as_deref().unwrap_or_default();
         let bearer = line.bearer.as_deref().map(|bearer| format!(" {bearer}")).unwrap_or_default();
         let text = match line.what {
