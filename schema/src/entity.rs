@@ -10,7 +10,7 @@ use crate::{
     rate::{Prepaid, Validation},
     time::{DAY, Day, MINUTE},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The tables of the store.
@@ -438,8 +438,18 @@ pub struct Payment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choice: Option<Box<Choice>>,
     /// What was tried at channels, by the attempts' numbers.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", serialize_with = "one_by_one", deserialize_with = "by_number")]
     pub attempts: BTreeMap<u16, Attempt>,
+}
+
+/// Attempts as they are written: a list, for a number is no key of JSON that an entity could be read back by.
+fn one_by_one<S: Serializer>(attempts: &BTreeMap<u16, Attempt>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(attempts.values())
+}
+
+fn by_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<u16, Attempt>, D::Error> {
+    let attempts = Vec::<Attempt>::deserialize(deserializer)?;
+    Ok(attempts.into_iter().map(|attempt| (id::attempt_number(attempt.attempt).unwrap_or_default(), attempt)).collect())
 }
 
 /// A refund that a person wants, and another one must agree to.

@@ -112,7 +112,7 @@ impl User {
                 let lives = ["$JS.API.STREAM.INFO", "$JS.API.STREAM.PURGE"].map(|call| format!("{call}.KV_{MEMBERS}"));
                 says.into_iter().chain(lives).chain([format!("$KV.{MEMBERS}.{}.>", ::gateway::calls::ROOM)]).collect()
             }
-            Self::Gateway => reads_all().chain(inboxes("")).chain([format!("$KV.{KEYS}.>")]).collect(),
+            Self::Gateway => reads_all().chain(inboxes("")).chain([format!("$KV.{KEYS}.>"), ALIVE.to_owned()]).collect(),
             Self::World => reads_all().chain(inboxes(DESKS)).collect(),
         }
     }

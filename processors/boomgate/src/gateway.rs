@@ -75,8 +75,10 @@ pub struct With {
 /// Opens the doors until `shutdown`.
 pub async fn open(config: &Config, With { bus, store, cache }: With, shutdown: watch::Receiver<bool>) -> Result<JoinHandle<()>> {
     let (listen, limits) = (&config.gateway.listen, Limits::default());
-    let channels = channels(config)?;
-    let names: Vec<&'static str> = channels.iter().map(|channel| channel.name()).collect();
+    let channels = self::channels(config)?;
+    // In the order in which they are listed, so that a driver finds the usual ones first.
+    let configured = |name: &&'static str| channels.iter().any(|channel| channel.name() == *name);
+    let names: Vec<&'static str> = channels::ALL.iter().map(|(name, _)| *name).filter(configured).collect();
     let (tokens, devices) = (tokens(config, &shutdown)?, devices(config, &shutdown)?);
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (gateway.listen)"))?;
     tracing::info!(address = %listener.local_addr()?, channels = names.join(", "), api = tokens.is_some(), "the front doors are open");

@@ -109,6 +109,10 @@ async fn a_plate_becomes_a_bill_and_the_bill_is_paid() {
     let (attempt, amount) = opened(&site, "wechat", "weixin://wxpay/bizpayurl?pr=abc").await;
     assert_eq!(amount.minor, 1_000);
     follower.until("\"standing\":\"open\"").await;
+    // Once its row is saved it is read from there.
+    for _ in 0..100 {
+        super::wait().await;
+    }
     let open = site.get(&path).await.body;
     for said in ["<svg class=\"code\"", "href=\"weixin://wxpay/bizpayurl?pr=abc\"", "Scan with WeChat Pay", "Pay another way"] {
         assert!(open.contains(said), "{said} is not said: {open}");

@@ -108,6 +108,7 @@ pub struct Words {
     // The lines of a price.
     pub line_free: &'static str,
     pub line_step: &'static str,
+    pub line_nth: &'static str,
     pub line_band: &'static str,
     pub line_flat: &'static str,
     pub line_flat_again: &'static str,
@@ -213,6 +214,7 @@ const CHINESE: Words = Words {
     refund_person: "由工作人员处理中",
     line_free: "免费时段",
     line_step: "{name}：{units} × {price}",
+    line_nth: "第 {n} 段计时",
     line_band: "计时收费",
     line_flat: "{name}，一口价",
     line_flat_again: "{name}，已计费",
@@ -317,6 +319,7 @@ const ENGLISH: Words = Words {
     refund_person: "our staff look after it",
     line_free: "Free minutes",
     line_step: "{name}: {units} × {price}",
+    line_nth: "Time parked, part {n}",
     line_band: "Time parked",
     line_flat: "{name}, flat",
     line_flat_again: "{name}, charged already",
@@ -461,7 +464,9 @@ impl Words {
     pub fn line(&self, line: &QuoteLine, currency: Currency) -> String {
         let price = money(Money::new(line.unit_price, currency));
         let (units, percent) = (line.units.to_string(), line.unit_price.to_string());
-        let name = line.rate_line.as_deref().filter(|name| !name.is_empty()).unwrap_or(self.line_band);
+        // What the short form of a rate table names by itself is said in words.
+        let nth = line.rate_line.as_deref().and_then(|name| name.strip_prefix("step ")).map(|n| fill(self.line_nth, &[("n", n)]));
+        let name = nth.as_deref().or(line.rate_line.as_deref()).filter(|name| !name.is_empty()).unwrap_or(self.line_band);
         let id = line.due_to.as_deref().unwrap_or_default();
         let bearer = line.bearer.as_deref().map(|bearer| format!(" {bearer}")).unwrap_or_default();
         let text = match line.what {
@@ -489,64 +494,4 @@ impl Words {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeMap;
-
-    fn table(language: Language) -> BTreeMap<String, String> {
-        let words = serde_json::to_value(language.words()).expect("texts are JSON");
-        serde_json::from_value(words).expect("each is a text")
-    }
-
-    fn gaps(text: &str) -> Vec<&str> {
-        let mut gaps: Vec<&str> = text.split('{').skip(1).map(|rest| rest.split('}').next().expect("a gap ends")).collect();
-        gaps.sort_unstable();
-        gaps
-    }
-
-    #[test]
-    fn both_languages_have_every_text() {
-        let (chinese, english) = (table(Language::Chinese), table(Language::English));
-        let is_chinese = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
-        assert!(chinese.len() > 80 && chinese.len() == english.len());
-        for (name, text) in &chinese {
-            let other = &english[name];
-            assert!(!text.trim().is_empty() && !other.trim().is_empty(), "{name} is not said");
-            assert_eq!(gaps(text), gaps(other), "{name}");
-            if !["code", "other"].contains(&name.as_str()) {
-                assert!(!is_chinese(other), "{name} is not English: {other}");
-                let bare = ["etc", "pay_by", "line_step"].contains(&name.as_str());
-                assert!(is_chinese(text) || bare, "{name} is not Chinese: {text}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_browser_is_answered_in_the_language_that_it_prefers() {
-        for (switched, accepts, language) in [
-            (None, None, Language::Chinese),
-            (None, Some("en-GB,en;q=0.9"), Language::English),
-            (None, Some("fr-FR, zh;q=0.3, en;q=0.7"), Language::English),
-            (None, Some("en;q=0.5,zh-CN"), Language::Chinese),
-            (None, Some("en;q=0, *"), Language::Chinese),
-            (None, Some("de"), Language::Chinese),
-            (Some("en"), Some("zh"), Language::English),
-            (Some("xx"), Some("en"), Language::English),
-        ] {
-            assert_eq!(Language::wanted(switched, accepts), language, "{switched:?} {accepts:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_filled_in_is_not_filled_again() {
-        assert_eq!(fill("{a} and {b}", &[("a", "{b}"), ("b", "2")]), "{b} and 2");
-        assert_eq!(fill("{none}, {", &[]), ", {");
-    }
-
-    #[test]
-    fn an_amount_is_written_as_a_driver_reads_it() {
-        assert_eq!(money(Money::new(1_250, Currency::Cny)), "¥12.50");
-        assert_eq!(money(Money::new(-50, Currency::Cny)), "−¥0.50");
-        assert_eq!(money(Money::new(330, Currency::Jpy)), "330 JPY");
-    }
-}
+mod tests;

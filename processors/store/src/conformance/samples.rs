@@ -3,11 +3,12 @@
 use crate::Row;
 use schema::{
     Credential, Currency, Day, Effect, Entity, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, RefundCall, Table, Verdict,
-    entity::{Answer, Fate, Lot, Order, Payment, Posting, Receipt, Refund, Session, Stage, Waiting, Window},
+    desk::Tender,
+    entity::{Answer, Attempt, Choice, Fate, Lot, Order, Payment, Posting, Receipt, Refund, Session, Stage, Waiting, Window},
     fact::{Reservation, Stated, What},
     gate::Colour,
     id::{self, Kind, Place, Province},
-    journal::{Account, Departure, Entry, LineKind, Quote, QuoteLine, RefundReason, RefundState, Source, Stay},
+    journal::{Account, AttemptState, Departure, Entry, LineKind, Quote, QuoteLine, RefundReason, RefundState, Source, Stay},
 };
 use std::collections::BTreeMap;
 
@@ -15,6 +16,13 @@ use std::collections::BTreeMap;
 pub(crate) const DAY: Day = Day(261_123);
 
 const FEN: Money = Money::new(1_205, Currency::Cny);
+
+/// A try to be paid.
+fn attempted(order: Id, at: i64) -> Attempt {
+    let (attempt, state) = (id::attempt(order, 1), AttemptState::Open);
+    let (channel, code, until) = ("wechat".into(), Some("weixin://wxpay/bizpayurl?pr=x".into()), Moment(at));
+    Attempt { attempt, choice: 1, channel, amount: FEN, until, state, tries: 2, code, due_at: Some(until) }
+}
 
 /// One row of every table, and more, in some place.
 pub(crate) fn samples() -> Vec<Row> {
@@ -122,8 +130,12 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         let receipt = |(n, fate)| {
             let source = source(&format!("4200{n}"));
             let (refunds, provisional) = (Vec::from_iter((fate == Fate::Surplus).then(|| refunding(refund))), fate == Fate::Reversed);
-            (Payment::receipt_key(&source), Receipt { source, amount: FEN, came_at: Moment(at), fate, paid_at: None, provisional, refunds })
+            (
+                Payment::receipt_key(&source),
+                Receipt { source, amount: FEN, came_at: Moment(at), fate, paid_at: None, provisional, choice: None, refunds },
+            )
         };
+        let is_chosen = !fates.is_empty();
         let payment = Payment {
             order: token(name),
             lot: (!fates.is_empty()).then_some(lot),
@@ -132,6 +144,9 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
             receipts: fates.into_iter().enumerate().map(receipt).collect(),
             withdrawn: false,
             wanted: BTreeMap::new(),
+            choice: is_chosen
+                .then(|| Box::new(Choice { number: 1, tenders: vec![Tender { channel: "wechat".into(), amount: FEN }], until: Moment(at) })),
+            attempts: is_chosen.then(|| (1, attempted(order, at))).into_iter().collect(),
         };
         (Table::Payments, name.to_owned(), Entity::Payment(Box::new(payment)))
     };
