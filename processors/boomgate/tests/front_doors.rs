@@ -156,7 +156,7 @@ impl Site {
     /// What is answered to a request, whole.
     async fn ask(&self, request: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.expect("it listens");
-        let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let more = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<Vec<_>>().concat();
         let head = format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n{more}\r\n", body.len());
         stream.write_all(&[head.as_bytes(), body].concat()).await.expect("it is taken");
         let mut answer = Vec::new();

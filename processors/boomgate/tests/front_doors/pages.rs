@@ -246,7 +246,7 @@ async fn another_choice_takes_the_place_of_one_that_is_open() {
     let (site, path) = inside("B12345").await;
     leads_to(&site.form(&path, "channel=wechat").await);
     opened(&site, "wechat", "weixin://x").await;
-    let chooses = site.get(&format!("{}&choose=1", path)).await.body;
+    let chooses = site.get(&format!("{path}&choose=1")).await.body;
     assert!(chooses.contains("<svg class=\"code\"") && chooses.contains("value=\"alipay\""), "{chooses}");
     leads_to(&site.form(&path, "channel=alipay").await);
     assert!(matches!(decided(&site).await, PaymentEvent::Attempted { channel, act: Act::Close, .. } if *channel == *"wechat"));

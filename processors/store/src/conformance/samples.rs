@@ -3,8 +3,8 @@
 use crate::Row;
 use schema::{
     Credential, Currency, Day, Effect, Entity, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, RefundCall, Table, Verdict,
-    desk::Tender,
-    entity::{Answer, Attempt, Choice, Fate, Lot, Order, Payment, Posting, Receipt, Refund, Session, Stage, Waiting, Window},
+    desk::{Said, Tender},
+    entity::{Answer, Attempt, Choice, Fate, Lot, Order, Payment, Posting, Receipt, Refund, Session, Shift, Stage, Waiting, Window},
     fact::{Reservation, Stated, What},
     gate::Colour,
     id::{self, Kind, Place, Province},
@@ -97,6 +97,23 @@ fn refunding(refund: Id) -> Refund {
     Refund { refund, amount: FEN, reason: RefundReason::Duplicate, state: RefundState::Accepted, tries: 1, due_at: Some(Moment(9)) }
 }
 
+fn quote(total: i64) -> Quote {
+    let line = QuoteLine::new(LineKind::Cap, (0, 600), 3, 500, -295);
+    let lines = vec![QuoteLine { what: LineKind::Step, amount: total + 295, ..line.clone() }, line];
+    Quote { rate_table: "centre".into(), version: 3, minutes: 61, lines, total: Money::new(total, Currency::Cny) }
+}
+
+fn chosen(at: i64) -> Box<Choice> {
+    Box::new(Choice { number: 1, tenders: vec![Tender { channel: "wechat".into(), amount: FEN }], until: Moment(at) })
+}
+
+fn shift(name: &str, is_over: bool) -> (Table, String, Entity) {
+    let said = Said { author: token("zhou"), reason: "the early shift".into(), at: Moment(1) };
+    let (counted, closed) = (is_over.then_some(FEN), is_over.then(|| said.clone()));
+    let shift = Shift { name: token(name), lot: token("lot-1"), float: FEN, taken: -5, times: 3, opened: said, counted, closed };
+    (Table::Shifts, name.to_owned(), Entity::Shift(Box::new(shift)))
+}
+
 /// One row of every table, and more.
 pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec<Row> {
     let place = Place { province, day: DAY, partition };
@@ -118,14 +135,6 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         let bill = Order { quote, paid, ..Order::of(token(name), stay(province, "session-1"), departure(), None) };
         (Table::Orders, name.to_owned(), Entity::Order(Box::new(bill)))
     };
-    let line = QuoteLine::new(LineKind::Cap, (0, 600), 3, 500, -295);
-    let quote = |total: i64| Quote {
-        rate_table: "centre".into(),
-        version: 3,
-        minutes: 61,
-        lines: vec![QuoteLine { what: LineKind::Step, amount: total + 295, ..line.clone() }, line.clone()],
-        total: Money::new(total, Currency::Cny),
-    };
     let payment = |name: &str, fates: Vec<Fate>| {
         let receipt = |(n, fate)| {
             let source = source(&format!("4200{n}"));
@@ -144,8 +153,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
             receipts: fates.into_iter().enumerate().map(receipt).collect(),
             withdrawn: false,
             wanted: BTreeMap::new(),
-            choice: is_chosen
-                .then(|| Box::new(Choice { number: 1, tenders: vec![Tender { channel: "wechat".into(), amount: FEN }], until: Moment(at) })),
+            choice: is_chosen.then(|| chosen(at)),
             attempts: is_chosen.then(|| (1, attempted(order, at))).into_iter().collect(),
         };
         (Table::Payments, name.to_owned(), Entity::Payment(Box::new(payment)))
@@ -197,6 +205,8 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         payment("order-1", vec![]),
         payment("order-2", vec![Fate::Applied, Fate::Held, Fate::Surplus, Fate::Reversed]),
         payment("order-3", vec![Fate::Applied]),
+        shift("early", true),
+        shift("late", false),
         posting("posting-1", Some(lot)),
         posting("posting-2", None),
         (Table::Windows, "lot-1".to_owned(), Entity::Window(Window { postings: u64::MAX, sums })),
