@@ -103,8 +103,8 @@ fn quote(total: i64) -> Quote {
     Quote { rate_table: "centre".into(), version: 3, minutes: 61, lines, total: Money::new(total, Currency::Cny) }
 }
 
-fn chosen(at: i64) -> Box<Choice> {
-    Box::new(Choice { number: 1, tenders: vec![Tender { channel: "wechat".into(), amount: FEN }], until: Moment(at) })
+fn chosen(at: i64) -> Choice {
+    Choice { number: 1, tenders: vec![Tender { channel: "wechat".into(), amount: FEN }], until: Moment(at) }
 }
 
 fn shift(name: &str, is_over: bool) -> (Table, String, Entity) {
@@ -153,7 +153,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
             receipts: fates.into_iter().enumerate().map(receipt).collect(),
             withdrawn: false,
             wanted: BTreeMap::new(),
-            choice: is_chosen.then(|| chosen(at)),
+            choice: is_chosen.then(|| Box::new(chosen(at))),
             attempts: is_chosen.then(|| (1, attempted(order, at))).into_iter().collect(),
         };
         (Table::Payments, name.to_owned(), Entity::Payment(Box::new(payment)))
