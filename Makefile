@@ -15,9 +15,10 @@ with_nats = BOOMGATE_NATS_SERVER="$$(scripts/install-nats-server)"; export BOOMG
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## a seeded city of 700 lots on a real nats-server; SECONDS=n or Ctrl-C ends it; SHARES="prepays=150 …" of a thousand visits
+demo: ## a seeded city of 700 lots on a real nats-server; SECONDS=n or Ctrl-C ends it; SHARES="prepays=150 …" of a thousand visits, FAULTS="lost=10 …" of the channels
 	$(with_nats) cargo build --release --package boomgate; \
-	exec target/release/boomgate demo $(if $(call typed,SECONDS),--seconds $(SECONDS)) $(foreach share,$(call typed,SHARES),--share $(share))
+	exec target/release/boomgate demo $(if $(call typed,SECONDS),--seconds $(SECONDS)) $(foreach share,$(call typed,SHARES),--share $(share)) \
+	    $(foreach fault,$(call typed,FAULTS),--fault $(fault))
 
 test: ## every test that needs nothing but a nats-server
 	$(with_nats) cargo test --workspace --no-fail-fast -- --skip production::

@@ -187,7 +187,9 @@ async fn a_refund_is_made_once_however_often_it_is_asked_for() {
         assert_eq!(standing(&before), (false, Some(Standing::NotFound)), "{channel}");
         for tries in 1..=3 {
             let heard = standing(&town.call(channel, &refund_call(channel, &transaction, 200, tries, false)).await);
-            assert!(matches!(heard, (true, None) | (false, Some(Standing::Accepted))), "{channel} {heard:?}");
+            // Alipay says of a refund that is asked for again only that no money moved now: that is asked about.
+            let again = channel == "alipay" && tries > 1 && heard == (false, Some(Standing::Unknown));
+            assert!(again || matches!(heard, (true, None) | (false, Some(Standing::Accepted))), "{channel} {heard:?}");
         }
         let facts = town.stored(channel).await;
         let after = town.call(channel, &refund_call(channel, &transaction, 200, 4, true)).await;
@@ -249,7 +251,8 @@ async fn a_refund_that_cannot_be_made_is_for_a_person() {
     // Alipay says that nothing can be given back any more, as often as it is asked.
     let transaction = town.pay("alipay", 1);
     for tries in 1..3 {
-        assert_eq!(standing(&town.call("alipay", &refund_call("alipay", &transaction, 500, tries, false)).await), (false, None));
+        let heard = standing(&town.call("alipay", &refund_call("alipay", &transaction, 500, tries, false)).await);
+        assert_eq!(heard, (false, Some(Standing::Abnormal)));
     }
 }
 
@@ -273,7 +276,8 @@ async fn points_are_held_and_released() {
     let town = Town::open(Faults::default()).await;
     let Heard::Facts(held) = town.call("points", &open_call(1)).await else { panic!("nothing is held") };
     assert!(matches!(held[0].fact, ChannelFact::Accepted { .. }), "{held:?}");
-    assert_eq!(town.call("points", &Call::Close { attempt: attempt(1) }).await, Heard::Closed);
+    let Heard::Facts(freed) = town.call("points", &Call::Close { attempt: attempt(1) }).await else { panic!("nothing is released") };
+    assert!(matches!(freed[..], [ChannelEvent { fact: ChannelFact::Failed { .. }, .. }]), "{freed:?}");
     let facts = town.stored("points").await;
     assert!(matches!(facts[..], [ChannelFact::Failed { .. }]), "{facts:?}");
 }

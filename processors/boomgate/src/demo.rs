@@ -1,29 +1,43 @@
-//! A seeded city lives on this machine: real server, real store, all processors, and a report at the end.
+//! A seeded city lives on this machine: real server, real store, all processors, payment channels that are servers, and a report at the end.
 //!
 //! Not here: the city and its drivers (`bench`), whether what was decided is right (the oracle there, and `verify`).
 
 use crate::{
+    caller,
+    config::Config,
     connect::{self, Parts},
+    gateway,
     replica::Readiness,
     run, verify,
 };
 use anyhow::Context;
 use bench::{
-    City, Logs, Verdict,
+    City, Logs, Simulators, Verdict,
     city::Shape,
     oracle::Counts,
+    simulators::{self, Faults, Settings},
     world::{Latency, Pace, Stats, Unsettled, World},
 };
 use rules::Limits;
-use schema::{Reference, reference::Declared, time::DAY};
+use schema::{
+    Reference,
+    reference::Declared,
+    time::{DAY, SECOND},
+};
 use serde::Serialize;
-use std::{path::PathBuf, sync::Arc, time::Duration};
-use tokio::sync::watch;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// How long the city's last answers are waited for.
 const SETTLE: Duration = Duration::from_secs(60);
 /// How far back the city begins: its time runs faster than ours until it has caught up.
 const BEGINS: i64 = 30 * DAY;
+/// What goes wrong at the channels where nothing else is asked for, of a thousand.
+const FAULTS: [&str; 6] = ["lost=10", "late=5", "doubled=20", "reordered=10", "forged=5", "refund_refused=100"];
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -38,6 +52,8 @@ pub struct Wanted {
     pub speed: f64,
     /// How often what happens, as `NAME=PER_MILLE`.
     pub shares: Vec<String>,
+    /// How often what goes wrong at the channels, as `NAME=PER_MILLE`; none: what an ordinary bad day brings.
+    pub faults: Vec<String>,
     /// Where everything is kept: broker, rows and report. Emptied first.
     pub folder: PathBuf,
 }
@@ -73,8 +89,12 @@ pub async fn run(wanted: Wanted, mut shutdown: watch::Receiver<bool>) -> anyhow:
     let from = now.plus(0_i64.saturating_sub(BEGINS));
     let city = City::new(Shape { from, until: now, ..shape });
     println!("a city of {} lots, seed {}: its time begins at {from} and runs {} times as fast as ours", wanted.lots, wanted.seed, wanted.speed);
+    let (closing, closed) = watch::channel(false);
+    let (simulators, doors) = channels(&parts, &wanted, closed).await?;
+    let mut books = Vec::new();
     let lives = async {
-        let world = World::open(parts.bus.clone(), Pace { speed: wanted.speed, ..Pace::default() }).await?;
+        let pace = Pace { speed: wanted.speed, ..Pace::default() };
+        let world = World::with(parts.bus.clone(), pace, Some(simulators.clone())).await?;
         let stats = world.stats();
         let (end, mut ended) = watch::channel(false);
         let watcher = {
@@ -88,14 +108,42 @@ pub async fn run(wanted: Wanted, mut shutdown: watch::Receiver<bool>) -> anyhow:
         world.run(city.plan(), from, &mut ended).await;
         watcher.abort();
         println!("no more cars come; waiting for the last payments and refunds");
-        Ok((world.settle(SETTLE).await, stats))
+        let settled = world.settle(SETTLE).await;
+        books = settled.as_ref().map(|logs| simulators::compare(&simulators, logs)).unwrap_or_default();
+        closing.send_replace(true);
+        for part in doors {
+            part.await.context("the front doors did not end well")?;
+        }
+        Ok((settled, stats))
     };
-    let report = live(&parts, city.declared(), Limits::default(), lives).await?;
+    // What is refused is asked for again soon: a demo is short.
+    let limits = Limits { refund_retry: 3 * SECOND, ..Limits::default() };
+    let mut report = live(&parts, city.declared(), limits, lives).await?;
+    report.agrees &= books.is_empty();
+    report.differences.extend(books);
     print(&report);
     let path = wanted.folder.join("report.json");
     std::fs::write(&path, serde_json::to_vec_pretty(&report)?).with_context(|| format!("cannot write {}", path.display()))?;
     println!("\nthe whole report: {}\nthe rows, to open with any SQLite tool: {}", path.display(), wanted.folder.join("boomgate.db").display());
     Ok(report.agrees)
+}
+
+/// The channels as servers, and what of ours talks with them: the front doors and the caller.
+async fn channels(parts: &Parts, wanted: &Wanted, closed: watch::Receiver<bool>) -> anyhow::Result<(Arc<Simulators>, [JoinHandle<()>; 2])> {
+    let listen = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let faults = if wanted.faults.is_empty() { FAULTS.map(str::to_owned).to_vec() } else { wanted.faults.clone() };
+    let faults = Faults::of(&faults).map_err(anyhow::Error::msg)?;
+    let settings = Settings { seed: wanted.seed, notify_url: format!("http://{listen}/notify"), faults, ..Settings::default() };
+    let simulators = Arc::new(Simulators::start(settings).await.context("the channels cannot listen")?);
+    let keys = wanted.folder.join("keys");
+    std::fs::create_dir_all(&keys).with_context(|| format!("cannot write into {}", keys.display()))?;
+    let text = format!("[gateway]\nlisten = \"{listen}\"\n{}", simulators.configure(Path::new(&keys))?);
+    let config = Config::parse(&text).context("the channels cannot be configured")?;
+    let with = gateway::With { bus: parts.jetstream.clone(), store: parts.store.clone(), cache: None };
+    let doors = gateway::open(&config, with, closed.clone()).await?;
+    let caller = caller::start(&config, parts.bus.clone(), connect::replica(), closed)?;
+    println!("WeChat Pay, Alipay, ETC and a points issuer are simulated; they reach the front doors at http://{listen}");
+    Ok((simulators, [doors, caller]))
 }
 
 /// Runs all processors while something `happens`, which ends with the logs; then ends them and their nats-server, and judges and audits

@@ -77,6 +77,10 @@ enum Command {
         /// repeated. A word that is not there is answered with all that are.
         #[arg(long = "share", value_name = "NAME=PER_MILLE")]
         shares: Vec<String>,
+        /// How often something goes wrong at the payment channels, of a thousand: `lost=10`, `doubled=20`, `forged=5`, `refund_refused=100` …; may be
+        /// repeated, and replaces all that goes wrong otherwise. A word that is not there is answered with all that are.
+        #[arg(long = "fault", value_name = "NAME=PER_MILLE")]
+        faults: Vec<String>,
         /// Where everything is kept; emptied first.
         #[arg(long, default_value = "target/demo")]
         folder: PathBuf,
@@ -322,9 +326,9 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
         Command::Run { processors, config } => run_processors(&processors, &config).await.map(|()| true),
         Command::Provision { config, auth: Some(folder), .. } => authorize(&config, &folder).await.map(|()| true),
         Command::Provision { config, dry_run, allow_destructive, auth: None } => provision(&config, dry_run, allow_destructive).await.map(|()| true),
-        Command::Demo { seconds, seed, lots, speed, shares, folder } => {
+        Command::Demo { seconds, seed, lots, speed, shares, faults, folder } => {
             anyhow::ensure!(speed.is_finite() && speed > 0.0 && lots > 0, "--speed and --lots are above 0");
-            demo::run(demo::Wanted { seconds, seed, lots, speed, shares, folder }, signalled()).await
+            demo::run(demo::Wanted { seconds, seed, lots, speed, shares, faults, folder }, signalled()).await
         }
         Command::Replay { file, speed, rates, from, to, json, folder } => {
             let speed = speed.parse().map_err(anyhow::Error::msg)?;
