@@ -127,14 +127,14 @@ fn now(language: Language, look: &Look, standing: &Standing) -> String {
             failed + &big(name, look.due()) + &hint
         }
         Standing::Opening { channel } => {
-            held + &big(words.due, look.due()) + &waits(&fill(words.opening, &[("channel", words.channel(channel))])) + &others(words, look)
+            held + &big(words.due, look.due()) + &waits(&fill(words.opening, &[("channel", words.channel(channel))])) + &others(language, look)
         }
         Standing::Open { channel, amount, until, code } => {
-            held + &big(words.due, *amount) + &open(words, channel, code.as_deref(), &look.clock(*until)) + &others(words, look)
+            held + &big(words.due, *amount) + &open(words, channel, code.as_deref(), &look.clock(*until)) + &others(language, look)
         }
         Standing::Cash { amount } => {
             let said = fill(words.pay_at_booth, &[("amount", &money(*amount))]);
-            held + &big(words.due, *amount) + &waits(&said) + &others(words, look)
+            held + &big(words.due, *amount) + &waits(&said) + &others(language, look)
         }
         Standing::Paid(paid) => done(words, look, paid),
         Standing::Replaced { by } => {
@@ -163,8 +163,9 @@ fn open(words: &Words, channel: &str, code: Option<&str>, until: &str) -> String
 }
 
 /// A way back to the choice: what is open is shown still, and closed once another is chosen.
-fn others(words: &Words, look: &Look) -> String {
-    format!("<p class=\"small\"><a href=\"/pay/order/{}?choose=1\">{}</a></p>", look.order.order, words.choose_other)
+fn others(language: Language, look: &Look) -> String {
+    let (order, code, other) = (look.order.order, language.code(), language.words().choose_other);
+    format!("<p class=\"small\"><a href=\"/pay/order/{order}?lang={code}&amp;choose=1#choose\">{other}</a></p>")
 }
 
 fn done(words: &Words, look: &Look, paid: &Paid) -> String {
@@ -217,7 +218,7 @@ fn lines(words: &Words, look: &Look) -> String {
         write!(table, "<tr><th scope=\"row\">{}</th><td>{amount}</td></tr>", text(&words.line(line, quote.total.currency)))
             .expect("a text takes all");
     }
-    write!(table, "</tbody><tfoot><tr><th scope=\"row\">{}</th><td>{}</td></tr></tfoot></table>", words.due, money(quote.total))
+    write!(table, "</tbody><tfoot><tr><th scope=\"row\">{}</th><td>{}</td></tr></tfoot></table>", words.total, money(quote.total))
         .expect("a text takes all");
     table
 }
@@ -230,7 +231,7 @@ fn choice(language: Language, look: &Look, channels: &[&str]) -> String {
         return format!("<p class=\"notice bad\">{}</p>", words.no_channel);
     }
     let mut form = format!(
-        "<form class=\"choose\" method=\"post\" action=\"/pay/order/{}?lang={}\"><p class=\"name\">{}</p>",
+        "<form id=\"choose\" class=\"choose\" method=\"post\" action=\"/pay/order/{}?lang={}\"><p class=\"name\">{}</p>",
         look.order.order,
         language.code(),
         words.choose
