@@ -443,7 +443,8 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().context("cannot count")?;
     let shutdown = signalled();
     let readiness = Arc::new(Readiness::default());
-    let names = processors.iter().map(|rules| rules.name).collect();
+    let beside = [(has_doors, gateway::NAME), (calls, caller::NAME)].into_iter().filter(|(is_here, _)| *is_here).map(|(_, name)| name);
+    let names = processors.iter().map(|rules| rules.name).chain(beside).collect();
     if !config.http.listen.is_empty() {
         let address = http::serve(&config.http.listen, names, readiness.clone(), metrics, shutdown.clone()).await?;
         tracing::info!(%address, "probes and metrics");
@@ -456,15 +457,20 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
             let cache = shared.then(|| parts.cache.clone());
             let with = gateway::With { bus: parts.jetstream.clone(), store: parts.store.clone(), cache };
             let doors = gateway::open(&config, with, shutdown.clone()).await?;
+            readiness.opened(gateway::NAME);
             if calls {
                 let bus = parts.beside(&config, User::Caller, "boomgate caller").await?;
-                caller::start(&config, bus, connect::replica(), shutdown)?.await?;
+                let caller = caller::start(&config, bus, connect::replica(), shutdown)?;
+                readiness.opened(caller::NAME);
+                caller.await?;
             }
             doors.await?;
             parts.stop().await;
         } else {
             let (bus, server) = Parts::broker(&config, User::Caller, "boomgate caller", true).await?;
-            caller::start(&config, bus, connect::replica(), shutdown)?.await?;
+            let caller = caller::start(&config, bus, connect::replica(), shutdown)?;
+            readiness.opened(caller::NAME);
+            caller.await?;
             if let Some(mut server) = server {
                 server.stop().await;
             }
@@ -475,13 +481,18 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     // They are a part of their own at the broker, with rights of their own.
     let doors = if has_doors {
         let bus = parts.beside(&config, User::Gateway, "boomgate gateway").await?;
-        Some(gateway::open(&config, gateway::With { bus, store: parts.store.clone(), cache: Some(parts.cache.clone()) }, shutdown.clone()).await?)
+        let with = gateway::With { bus, store: parts.store.clone(), cache: Some(parts.cache.clone()) };
+        let doors = gateway::open(&config, with, shutdown.clone()).await?;
+        readiness.opened(gateway::NAME);
+        Some(doors)
     } else {
         None
     };
     let caller = if calls {
         let bus = parts.beside(&config, User::Caller, "boomgate caller").await?;
-        Some(caller::start(&config, bus, connect::replica(), shutdown.clone())?)
+        let caller = caller::start(&config, bus, connect::replica(), shutdown.clone())?;
+        readiness.opened(caller::NAME);
+        Some(caller)
     } else {
         None
     };

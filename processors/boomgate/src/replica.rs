@@ -62,7 +62,7 @@ impl Shared {
     }
 }
 
-/// How ready a process is: which groups of which processor are owned and caught up.
+/// How ready a process is: which groups of which processor are owned and caught up, and which other parts do their work.
 #[derive(Debug, Default)]
 pub struct Readiness {
     groups: std::sync::Mutex<BTreeMap<(&'static str, u8), bool>>,
@@ -75,6 +75,11 @@ impl Readiness {
         let joined = self.joined.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let groups = self.groups.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         processors.iter().all(|processor| joined.contains(processor)) && groups.values().all(|ready| *ready)
+    }
+
+    /// Says that a part of the program that owns no group does its work.
+    pub fn opened(&self, part: &'static str) {
+        self.joined.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(part);
     }
 
     fn set(&self, processor: &'static str, group: u8, ready: Option<bool>) {

@@ -1,4 +1,4 @@
-//! The seam of waiting: the one place where the gateway looks at a clock by itself. It measures waits and gives no fact its time.
+//! The seam of waiting: the one place where the front doors and the loop look at a clock. It measures waits and gives neither a fact nor an event its time.
 #![expect(clippy::disallowed_methods, reason = "this is the seam")]
 
 use std::time::Duration;

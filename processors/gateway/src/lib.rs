@@ -11,7 +11,7 @@ pub mod address;
 pub mod api;
 pub mod body;
 pub mod calls;
-mod clock;
+pub mod clock;
 pub mod device;
 pub mod doors;
 pub mod ear;
