@@ -209,6 +209,17 @@ impl Simulators {
         self.take(channel, attempt, fen, at, Standing::Paid)
     }
 
+    /// Signs now what the channel will tell of a payment that is made later, in its name and at its moment: so that a signature, which takes longer than
+    /// all else that a channel does, takes nothing from whoever is measured then.
+    pub fn sign_beforehand(&self, channel: &str, attempt: &str, fen: i64, at: Moment) {
+        let site = self.site(channel);
+        let trade = Trade { standing: Standing::Paid, since: at, ..Trade::new(site.office().name, attempt, fen, at) };
+        if let Some(told) = site.of_payment(&trade) {
+            let posted = site.post(&told, clock::now(), false);
+            site.office().keep(told, posted);
+        }
+    }
+
     /// A lane debits: it is accepted now, and captured or refused a while later. Gives the channel's number.
     pub fn debit(&self, channel: &str, attempt: &str, fen: i64, at: Moment, captures: bool) -> Result<String, Refusal> {
         let transaction = self.take(channel, attempt, fen, at, Standing::Held)?;

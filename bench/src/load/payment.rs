@@ -26,7 +26,7 @@ use bench::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rand_distr::{Distribution, Exp};
-use schema::{EventId, LaneCommand, Verdict, entity::Answer, id, reference::Declared, wire};
+use schema::{EventId, LaneCommand, Moment, Verdict, entity::Answer, id, reference::Declared, wire};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -140,6 +140,8 @@ struct Paying {
     channel: &'static str,
     number: u16,
     first: bool,
+    /// The moment at which the channel says that it was paid.
+    paid_at: Moment,
 }
 
 struct Run {
@@ -191,6 +193,23 @@ fn configuration(simulators: &Simulators, keys: &Path, listen: &str) -> Result<S
     Ok(format!("[limits]\nrefund_retry_s = 2\n[gateway]\nlisten = \"{listen}\"\n{channels}"))
 }
 
+/// Signs what will be notified, on all cores: what the channels' machines would do is not to be measured on ours.
+async fn sign(simulators: &Arc<Simulators>, planned: &[(u64, Paying)]) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let parts = planned.chunks(planned.len().div_ceil(cores).max(1)).map(|part| {
+        let (simulators, part) = (simulators.clone(), part.to_vec());
+        tokio::task::spawn_blocking(move || {
+            for (_, Paying { ready, channel, number, paid_at, .. }) in part {
+                simulators.sign_beforehand(channel, id::attempt(ready.order, number).as_str(), ready.due.minor, paid_at);
+            }
+        })
+    });
+    for part in parts.collect::<Vec<_>>() {
+        part.await.context("signing ended")?;
+    }
+    Ok(())
+}
+
 /// Hears lanes open.
 async fn listen_to_lanes(bus: Arc<dyn Bus>, opening: Arc<Mutex<Opening>>) -> Result<()> {
     let mut lanes = bus.listen("lane.>").await?;
@@ -211,14 +230,17 @@ impl Run {
     fn plan(&mut self, ready: &[Ready], rate: f64) -> Vec<(u64, Paying)> {
         let gap = Exp::new(rate / 1e6).expect("a rate is above 0");
         let (mut at_us, mut planned) = (0, Vec::new());
+        let begin = bench::simulators::now();
+        let moment = |at_us: u64| begin.plus(i64::try_from(at_us).unwrap_or(i64::MAX));
         for ready in ready {
             at_us += plan::whole(gap.sample(&mut self.dice)) + 1;
             let first = self.dice.random_range(0..CHANNELS.len());
-            planned.push((at_us, Paying { ready: ready.clone(), channel: CHANNELS[first], number: 1, first: true }));
+            let paying = Paying { ready: ready.clone(), channel: CHANNELS[first], number: 1, first: true, paid_at: moment(at_us) };
+            planned.push((at_us, paying));
             if self.dice.random_range(0..100) < TWICE {
                 let later = at_us + self.dice.random_range(0..SECOND_WITHIN_US);
                 let channel = CHANNELS[(first + 1) % CHANNELS.len()];
-                planned.push((later, Paying { ready: ready.clone(), channel, number: 2, first: false }));
+                planned.push((later, Paying { ready: ready.clone(), channel, number: 2, first: false, paid_at: moment(later) }));
             }
         }
         planned.sort_by_key(|(at_us, _)| *at_us);
@@ -231,17 +253,19 @@ impl Run {
         eprintln!("{count} cars drive to their exits …");
         let ready = orders.ready(&self.world, &self.declared, count).await?;
         let planned = self.plan(&ready, rate);
+        eprintln!("{} notifications are signed …", planned.len());
+        sign(&self.simulators, &planned).await?;
         let span = Span::soon(WARM, counted);
         let mut due = clock(planned, span.begin)?;
         let (simulators, opening) = (self.simulators.clone(), self.opening.clone());
         let firing = tokio::spawn(async move {
-            while let Some((Paying { ready, channel, number, first }, at)) = due.recv().await {
+            while let Some((Paying { ready, channel, number, first, paid_at }, at)) = due.recv().await {
                 if first {
                     opening.lock().expect("nobody panics while holding it").waiting.insert(ready.event, at);
                 }
                 let attempt = id::attempt(ready.order, number);
                 simulators
-                    .pay(channel, attempt.as_str(), ready.due.minor, bench::simulators::now())
+                    .pay(channel, attempt.as_str(), ready.due.minor, paid_at)
                     .map_err(|error| anyhow::anyhow!("{channel} takes no payment: {error:?}"))?;
             }
             Ok::<(), anyhow::Error>(())

@@ -27,6 +27,7 @@ use hyper_util::{
 use schema::{Moment, time::SECOND};
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -169,6 +170,8 @@ pub struct Office {
     jobs: mpsc::UnboundedSender<(Duration, Job)>,
     under_way: Arc<Count>,
     answers: Mutex<Histogram<u64>>,
+    /// What was signed before it is told, by its number.
+    signed: Mutex<BTreeMap<String, (Told, Posted)>>,
 }
 
 impl Office {
@@ -186,6 +189,7 @@ impl Office {
                 jobs,
                 under_way: Arc::default(),
                 answers: Mutex::new(crate::world::histogram()),
+                signed: Mutex::default(),
             },
             Jobs(given),
         )
@@ -204,6 +208,17 @@ impl Office {
     /// How long notifications took that were taken, in microseconds.
     pub fn answers(&self) -> MutexGuard<'_, Histogram<u64>> {
         self.answers.lock().expect("nobody panics while holding it")
+    }
+
+    /// Keeps what is signed already and told later.
+    pub fn keep(&self, told: Told, posted: Posted) {
+        self.signed.lock().expect("nobody panics while holding it").insert(told.number.clone(), (told, posted));
+    }
+
+    /// What was signed beforehand of exactly this, once.
+    fn kept(&self, told: &Told) -> Option<Posted> {
+        let (kept, posted) = self.signed.lock().expect("nobody panics while holding it").remove(&told.number)?;
+        (kept == *told).then_some(posted)
     }
 
     /// How many things are still to be done or told.
@@ -319,7 +334,7 @@ impl Carrier {
         counts.told.add(1);
         if settings.faults.is_forged(settings.seed, &told.number) {
             counts.forged.add(1);
-            let taken = self.send(told, true).await;
+            let taken = self.send(told, self.site.post(told, clock::now(), true)).await;
             counts.forged_taken.add(u64::from(taken));
         }
         let fault = settings.faults.of_notice(settings.seed, &told.number);
@@ -359,8 +374,9 @@ impl Carrier {
 
     /// Sends what is genuine, and counts what becomes of it.
     async fn deliver(&self, told: &Told) -> bool {
+        let posted = self.site.office().kept(told).unwrap_or_else(|| self.site.post(told, clock::now(), false));
         let begin = Instant::now();
-        let taken = self.send(told, false).await;
+        let taken = self.send(told, posted).await;
         if taken {
             self.site.office().answers().saturating_record(crate::world::micros(begin.elapsed()));
         }
@@ -370,8 +386,7 @@ impl Carrier {
         taken
     }
 
-    async fn send(&self, told: &Told, is_forged: bool) -> bool {
-        let Posted { headers, body } = self.site.post(told, clock::now(), is_forged);
+    async fn send(&self, told: &Told, Posted { headers, body }: Posted) -> bool {
         let mut request = Request::post(&told.url);
         for (name, value) in headers {
             request = request.header(name, value);
