@@ -49,7 +49,7 @@ fn priced() -> Recorded {
     let line = |from_min, to_min| QuoteLine::new(LineKind::Step, (from_min, to_min), 4, 250, 1_000);
     let total = Money::new(2_000, Currency::Cny);
     let quote = Quote { rate_table: "street".into(), version: 1, minutes: 125, lines: vec![line(0, 60), line(60, 125)], total };
-    let departure = Departure { lane: lane("out"), left_at: entry.seen_at.plus(7_500_000_000), event: entry.id, local: false };
+    let departure = Departure { lane: lane("out"), left_at: entry.seen_at.plus(7_500_000_000), event: entry.id, local: false, deducts: None };
     let order = "O4426112307SE85PbTwoLFzFY9q".parse().expect("a token");
     let cause = Cause { inbox: Inbox::Session, sequence: 77, event: "1795399200000000".into(), time: entry.seen_at, index: 0 };
     let event = OrderEvent::Priced { order, stay, departure, quote, expires_at: Moment(1_795_399_230_000_000), inside: None };

@@ -228,8 +228,13 @@ fn judge_sessions(stays: &mut Stays, partition: Partition, groups: &[Group], inp
                 Some(Event::Order(event)) => stays.order(event),
                 _ => Vec::new(),
             },
+            Inbox::Channel => match inputs.channel.get(&group.sequence) {
+                Some(Ok((home, key, event))) if (*home, key.as_str()) == (partition, group.event) => stays.channel(event),
+                _ => Vec::new(),
+            },
             _ => Vec::new(),
         };
+        stays.remember(&expected);
         compare(Journal::Session, group, &expected, as_session, stays::normal, findings);
     }
 }
@@ -333,7 +338,9 @@ impl Answered {
             (Inbox::Desk, journal, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
         });
         let channel = inputs.channel.iter().map(|(sequence, read)| {
-            (Inbox::Channel, Journal::Payment, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
+            let money = read.as_ref().is_ok_and(|(_, _, event)| event.is_of_money());
+            let journal = if money { Journal::Payment } else { Journal::Session };
+            (Inbox::Channel, journal, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
         });
         for (inbox, journal, sequence, read) in gate.chain(desk).chain(channel) {
             let (stream, is_dead) = (inbox.stream(), dead.contains(&(inbox.stream(), sequence)));

@@ -114,7 +114,7 @@ pub struct Truth {
     pub channel: &'static str,
     /// The merchant's number.
     pub attempt: String,
-    /// The channel's own number.
+    /// The number by which it tells of the money.
     pub transaction: String,
     /// How it stands.
     pub standing: Standing,
@@ -240,16 +240,18 @@ impl Simulators {
         for (&channel, site) in &self.sites {
             for trade in site.office().book().trades() {
                 let done = trade.refunds.iter().filter(|refund| refund.standing == Return::Done);
+                // What is deducted by the plate is told of under the merchant's number, before it has one of the channel's.
+                let transaction = if trade.parking.is_some() { &trade.attempt } else { &trade.transaction };
                 let told = Truth {
                     channel,
                     attempt: trade.attempt.clone(),
-                    transaction: trade.transaction.clone(),
+                    transaction: transaction.clone(),
                     standing: trade.standing,
                     captured: trade.captured(),
                     refunded: trade.refunded(),
                     refunds: done.map(|refund| (refund.number.clone(), refund.amount)).collect(),
                 };
-                truth.insert((channel, trade.transaction.clone()), told);
+                truth.insert((channel, transaction.clone()), told);
             }
         }
         truth

@@ -24,7 +24,7 @@ use crate::{
     simulators::Simulators,
 };
 use schema::{
-    DeskEvent, Event, GateKind, Journal, Moment, RefundCall,
+    ChannelCall, DeskEvent, EntryNotice, Event, GateKind, Journal, Moment, RefundCall,
     journal::{OrderEvent, PaymentEvent},
     wire::{self, Format},
 };
@@ -107,7 +107,9 @@ impl World {
         let mut background = JoinSet::new();
         // What is told before anybody listens is lost, so the first listening starts here and not in the task.
         let mut commands = shared.bus.listen("lane.>").await?;
-        let mut calls = shared.bus.listen("refund.>").await?;
+        let mut refunds = shared.bus.listen("refund.>").await?;
+        let mut notices = shared.bus.listen("notice.>").await?;
+        let mut calls = shared.bus.listen("call.>").await?;
         let part = shared.clone();
         background.spawn(async move {
             loop {
@@ -122,11 +124,33 @@ impl World {
             background.spawn(async move {
                 let mut answers = JoinSet::new();
                 loop {
-                    while let Some(told) = calls.next().await {
+                    while let Some(told) = refunds.next().await {
                         while answers.try_join_next().is_some() {}
                         answers.spawn(answer_refund(part.clone(), told.payload));
                     }
-                    calls = listen_again(&part.bus, "refund.>").await;
+                    refunds = listen_again(&part.bus, "refund.>").await;
+                }
+            });
+            let part = shared.clone();
+            background.spawn(async move {
+                loop {
+                    while let Some(told) = notices.next().await {
+                        let Ok(notice) = wire::decode::<EntryNotice>(None, &told.payload) else { continue };
+                        send(&part.bus, &part.stats, channels::note(&notice, part.now())).await;
+                    }
+                    notices = listen_again(&part.bus, "notice.>").await;
+                }
+            });
+            let part = shared.clone();
+            background.spawn(async move {
+                loop {
+                    while let Some(told) = calls.next().await {
+                        let Ok(call) = wire::decode::<ChannelCall>(None, &told.payload) else { continue };
+                        for message in channels::answer(&call, part.now()) {
+                            send(&part.bus, &part.stats, message).await;
+                        }
+                    }
+                    calls = listen_again(&part.bus, "call.>").await;
                 }
             });
         }

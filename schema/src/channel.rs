@@ -1,6 +1,6 @@
 //! What payment channels say, as facts of the CHANNEL inbox.
 
-use crate::{Id, Moment, Money, id};
+use crate::{Id, LotId, Moment, Money, id};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -74,6 +74,16 @@ pub enum ChannelFact {
         /// Where it was opened: what the driver scans or follows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<Arc<str>>,
+    },
+    /// The answer to the notice that a car has driven in ([`crate::effect::EntryNotice`]).
+    Parked {
+        /// The stay.
+        session: Id,
+        /// The lot.
+        lot: LotId,
+        /// The channel's number of the stay, by which its fee is deducted; none where it does not deduct for this car.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parking: Option<Arc<str>>,
     },
 }
 
@@ -153,7 +163,7 @@ pub enum Standing {
 }
 
 impl ChannelEvent {
-    /// The order that this is about; none where the attempt is no number of ours.
+    /// The order that this is about; none where the attempt is no number of ours, and of a car that has driven in.
     pub fn order(&self) -> Option<Id> {
         match &self.fact {
             ChannelFact::Succeeded { attempt, .. }
@@ -161,6 +171,20 @@ impl ChannelEvent {
             | ChannelFact::Failed { attempt, .. }
             | ChannelFact::CallAnswered { attempt, .. } => id::order_of(attempt.as_str()),
             ChannelFact::RefundAnswered { order, .. } => id::place(order.as_str()).map(|_| *order),
+            ChannelFact::Parked { .. } => None,
+        }
+    }
+
+    /// Whether it is about money, which `payment` decides on; the rest is about a stay, and `entry`'s.
+    pub const fn is_of_money(&self) -> bool {
+        !matches!(self.fact, ChannelFact::Parked { .. })
+    }
+
+    /// The order, or the stay, under which it lies; none where that is no id of ours.
+    pub fn about(&self) -> Option<Id> {
+        match &self.fact {
+            ChannelFact::Parked { session, .. } => id::place(session.as_str()).map(|_| *session),
+            _ => self.order(),
         }
     }
 
@@ -172,12 +196,13 @@ impl ChannelEvent {
             ChannelFact::Failed { .. } => "failed",
             ChannelFact::RefundAnswered { .. } => "refund_answered",
             ChannelFact::CallAnswered { .. } => "call_answered",
+            ChannelFact::Parked { .. } => "parked",
         }
     }
 
-    /// The subject of this fact; none where its order is no id of ours.
+    /// The subject of this fact; none where what it is about is no id of ours.
     pub fn subject(&self) -> Option<String> {
-        let partition = id::place(self.order()?.as_str())?.partition;
+        let partition = id::place(self.about()?.as_str())?.partition;
         Some(format!("CHANNEL.{partition}.{}.{}", self.channel, self.kind()))
     }
 
@@ -203,6 +228,9 @@ impl ChannelEvent {
             }
             ChannelFact::CallAnswered { attempt, act, tries, outcome, .. } => {
                 id::digest(&[self.kind(), &self.channel, attempt.as_str(), act.as_str(), outcome.as_str(), &tries.to_string()], 20)
+            }
+            ChannelFact::Parked { session, parking, .. } => {
+                id::digest(&[self.kind(), &self.channel, session.as_str(), parking.as_deref().unwrap_or_default()], 20)
             }
         }
     }

@@ -1,6 +1,10 @@
 //! What goes out after an append: it may go out twice, and its id makes twice harmless.
 
-use crate::{EventId, Id, LaneId, LotId, Moment, Money, channel::Act};
+use crate::{
+    EventId, Id, LaneId, LotId, Moment, Money,
+    channel::Act,
+    gate::{Colour, Credential},
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -14,6 +18,8 @@ pub enum Effect {
     Refund(RefundCall),
     /// To a payment channel, on `call.<channel>`.
     Call(ChannelCall),
+    /// To a payment channel, on `notice.<channel>`.
+    Notice(EntryNotice),
 }
 
 impl Effect {
@@ -23,6 +29,7 @@ impl Effect {
             Self::Lane(command) => format!("lane.{}.{}", command.lot, command.lane),
             Self::Refund(call) => format!("refund.{}", call.channel),
             Self::Call(call) => format!("call.{}", call.channel),
+            Self::Notice(notice) => format!("notice.{}", notice.channel),
         }
     }
 }
@@ -106,4 +113,41 @@ pub struct ChannelCall {
     /// The lot, for what the driver reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lot: Option<LotId>,
+    /// The stay whose fee it shall deduct by the plate; none where a driver pays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deducts: Option<Box<Deducted>>,
+}
+
+/// A stay whose fee a channel deducts by the plate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deducted {
+    /// The channel's number of the stay ([`crate::ChannelFact::Parked`]).
+    pub parking: Arc<str>,
+    /// Our id of it.
+    pub session: Id,
+    /// The plate.
+    pub plate: Credential,
+    /// When it began.
+    pub entered_at: Moment,
+    /// When it ended.
+    pub left_at: Moment,
+}
+
+/// A car has driven in whose fee a channel may deduct when it leaves. The stay's id makes twice harmless; what is lost costs the driver a payment by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryNotice {
+    /// The channel.
+    pub channel: Arc<str>,
+    /// Our id of the stay.
+    pub session: Id,
+    /// The plate's text.
+    pub plate: Arc<str>,
+    /// Its colour.
+    pub colour: Colour,
+    /// When it began.
+    pub entered_at: Moment,
+    /// The lot.
+    pub lot: LotId,
+    /// How many minutes are free.
+    pub free_min: u16,
 }

@@ -3,9 +3,10 @@
 use crate::{
     Credential, Effect, EventId, Id, LotId, Moment, Money, Partition, Token,
     desk::{Said, ShiftName, Tender},
+    effect::Deducted,
     fact::{OperatorId, PartId, Stated},
     id::{self, Province},
-    journal::{AttemptState, Departure, Entry, Journal, Question, Quote, RefundReason, RefundState, RightUsed, Source, Stay, Terms},
+    journal::{AttemptState, Deduction, Departure, Entry, Journal, Question, Quote, RefundReason, RefundState, RightUsed, Source, Stay, Terms},
     money::Currency,
     rate::{Prepaid, Validation},
     time::{DAY, Day, MINUTE},
@@ -321,6 +322,9 @@ pub struct Session {
     /// Who put it right after it was over, where somebody did, and the id of what was said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrected: Option<Box<(EventId, Said)>>,
+    /// Who deducts its fee by the plate, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deducts: Option<Box<Deduction>>,
 }
 
 impl Session {
@@ -475,6 +479,9 @@ pub struct Choice {
     pub tenders: Vec<Tender>,
     /// Until when.
     pub until: Moment,
+    /// The stay whose fee is deducted by the plate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deducts: Option<Box<Deducted>>,
 }
 
 /// One try to be paid at a channel.
@@ -500,6 +507,9 @@ pub struct Attempt {
     /// When it is asked for, or about, again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Moment>,
+    /// The stay whose fee is deducted by the plate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deducts: Option<Box<Deducted>>,
 }
 
 /// A cashier's shift: what should be in its drawer, and what was counted.

@@ -6,10 +6,12 @@ use crate::{
     Credential, Energy, EventId, GateKind, Id, LaneId, LotId, Moment, Money, VehicleClass,
     channel::Act,
     desk::{Said, ShiftName, Tender},
+    effect::Deducted,
     fact::{self, OperatorId, PartId, Stated, TimeBand},
     id::{self, Province},
     money::Currency,
     rate::{Prepaid, Validation},
+    reference::Deducts,
     time::Day,
 };
 use serde::{Deserialize, Serialize};
@@ -144,6 +146,7 @@ impl Event {
                 SessionEvent::Owed { .. } => "owed",
                 SessionEvent::Stated { .. } => "stated",
                 SessionEvent::Validated { .. } => "validated",
+                SessionEvent::Noticed { .. } => "noticed",
                 SessionEvent::LetThrough { .. } => "let_through",
                 SessionEvent::Corrected { .. } => "corrected",
                 SessionEvent::Noted { .. } => "noted",
@@ -318,6 +321,9 @@ pub struct Marks {
     /// Who said that nobody knows when it came, where that is so: it stood at an exit then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Said>,
+    /// The channel that is told of its coming, to deduct its fee.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Deducts>,
 }
 
 /// How a car left.
@@ -332,6 +338,18 @@ pub struct Departure {
     /// Whether the lane opened by itself, having had no answer in time: nobody stands there any more.
     #[serde(default, skip_serializing_if = "is_default")]
     pub local: bool,
+    /// Who deducts its fee by the plate, where somebody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deducts: Option<Box<Deduction>>,
+}
+
+/// A channel that deducts the fee of a stay by the plate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deduction {
+    /// The channel.
+    pub channel: Arc<str>,
+    /// Its number of the stay.
+    pub parking: Arc<str>,
 }
 
 /// What a stay's price depends on beside its times and its right.
@@ -514,6 +532,16 @@ pub enum SessionEvent {
     Vacated {
         /// The stay that was none.
         stay: Stay,
+    },
+    /// A channel has taken note of the car, to deduct its fee, or will not.
+    Noticed {
+        /// The stay.
+        stay: Stay,
+        /// The channel.
+        channel: Arc<str>,
+        /// Its number of the stay; none where it does not deduct for this car.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parking: Option<Arc<str>>,
     },
     /// A car was not let in, or its event could not be believed.
     Refused {
@@ -734,6 +762,7 @@ impl SessionEvent {
             | Self::Gone { stay, .. }
             | Self::Owed { stay, .. }
             | Self::Validated { stay, .. }
+            | Self::Noticed { stay, .. }
             | Self::Corrected { stay, .. } => Some(stay),
             Self::Refused { .. } | Self::Waiting { .. } | Self::Stated { .. } | Self::LetThrough { .. } | Self::Noted { .. } => None,
         }
@@ -1254,6 +1283,9 @@ pub enum PaymentEvent {
         until: Moment,
         /// Who chose.
         by: Said,
+        /// The stay whose fee its channel deducts by the plate: the choice of nobody, but of whoever let the channel do so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deducts: Option<Box<Deducted>>,
     },
     /// A channel is asked to do something with an attempt.
     Attempted {
@@ -1275,6 +1307,9 @@ pub enum PaymentEvent {
         until: Moment,
         /// When to ask again if no answer came.
         due_at: Moment,
+        /// The stay whose fee is deducted by the plate.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deducts: Option<Box<Deducted>>,
     },
     /// How an attempt stands at its channel.
     AttemptStood {

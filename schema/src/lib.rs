@@ -28,7 +28,7 @@ pub mod wire;
 
 pub use channel::{ChannelEvent, ChannelFact};
 pub use desk::DeskEvent;
-pub use effect::{ChannelCall, Effect, LaneCommand, RefundCall, Verdict};
+pub use effect::{ChannelCall, Effect, EntryNotice, LaneCommand, RefundCall, Verdict};
 pub use entity::{Entity, Handle, Key, Table};
 pub use gate::{Credential, GateEvent, GateKind};
 pub use id::{Id, Partition};

@@ -3,7 +3,7 @@
 pub use crate::rate::{RateTable, Step};
 
 use crate::{
-    Energy, LaneId, LotId, Moment, VehicleClass,
+    Energy, LaneId, LotId, Moment, Token, VehicleClass,
     fact::{GroupId, LocalMinute, OperatorId, TimeBand},
     gate::Confidence,
     id::Province,
@@ -72,6 +72,20 @@ pub struct LotDeclared {
     /// What it does about what is not as it should be.
     #[serde(default, skip_serializing_if = "Policies::is_default")]
     pub policies: Policies,
+    /// The channel that deducts fees by the plate (WeChat Pay's parking product); none where each driver pays by himself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deducts: Option<Deducts>,
+}
+
+/// A channel that deducts fees by the plate: it is told of each car that drives in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deducts {
+    /// The channel's name.
+    pub channel: Token<32>,
+    /// How many minutes are free, as it tells the driver.
+    #[serde(default)]
+    pub free_min: u16,
 }
 
 const fn yes() -> bool {
@@ -119,6 +133,7 @@ impl LotDeclared {
             exit_grace_min: fifteen(),
             pass_within_s: two_minutes(),
             policies: Policies::default(),
+            deducts: None,
         }
     }
 

@@ -150,6 +150,7 @@ pub const PROCESSORS: [Processor; 4] = [
             Source { stream: "GATE", kinds: &[] },
             Source { stream: "DESK", kinds: &["stated", "validated", "let_through", "corrected", "lost", "stock"] },
             Source { stream: "ORDER", kinds: &["free", "paid", "owed"] },
+            Source { stream: "CHANNEL", kinds: &["parked"] },
         ],
     },
     Processor {
@@ -447,7 +448,8 @@ mod tests {
             [
                 ("entry-GATE-0of1".to_owned(), strings(&["GATE.>"])),
                 ("entry-DESK-0of1".to_owned(), desk.to_vec()),
-                ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.free", "ORDER.*.*.paid", "ORDER.*.*.owed"]))
+                ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.free", "ORDER.*.*.paid", "ORDER.*.*.owed"])),
+                ("entry-CHANNEL-0of1".to_owned(), strings(&["CHANNEL.*.*.parked"]))
             ]
         );
         assert_eq!(filters("payment", 32, 17)[0], ("payment-CHANNEL-17of32".to_owned(), strings(&["CHANNEL.17.>", "CHANNEL.49.>"])));

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha12Rng;
 use schema::{
     Currency, LotId,
     id::Province,
-    reference::{Declared, Direction, LaneDeclared, LotDeclared, Passback, Policies, RateTable, Step},
+    reference::{Declared, Deducts, Direction, LaneDeclared, LotDeclared, Passback, Policies, RateTable, Step},
 };
 
 /// How steeply popularity falls with rank.
@@ -65,6 +65,8 @@ pub(super) fn declare(shape: &Shape) -> Declared {
                 rate_table: (!(odd(240) || odd(6) && shape.lots < 25)).then(|| tables[rank % tables.len()].id.clone()),
                 lanes: lanes.map(|lane| LaneDeclared { sensor: odd(3) && *lane == "in", ..one_way(lane) }).collect(),
                 pass_within_s: if shape.lots < 25 { 30 } else { 120 },
+                deducts: (odd(8) || odd(3) && shape.lots < 25)
+                    .then(|| Deducts { channel: "wechat".parse().expect("letters are a token"), free_min: 15 }),
                 policies: Policies { inside, double_read_s: if odd(3) { 2 } else { 0 }, ..Policies::default() },
                 ..LotDeclared::named(name(rank))
             }

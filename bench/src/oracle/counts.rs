@@ -96,6 +96,8 @@ pub struct Counts {
     pub refunds_repeated: u64,
     /// Refunds that were made.
     pub refunds_made: u64,
+    /// Cars whose fee a channel deducts by the plate.
+    pub noticed: u64,
     /// Postings of the ledger.
     pub postings: u64,
     /// Revenue in minor units, by `province currency`.
@@ -157,6 +159,7 @@ impl Counts {
             SessionEvent::Validated { .. } => self.validated += 1,
             SessionEvent::LetThrough { .. } => self.let_through += 1,
             SessionEvent::Corrected { .. } => self.corrected += 1,
+            SessionEvent::Noticed { parking, .. } => self.noticed += u64::from(parking.is_some()),
             SessionEvent::Waiting { .. } | SessionEvent::Leaving { .. } => {}
         }
     }

@@ -64,6 +64,7 @@ impl<'a> Heard<'a> {
             missed: marks.missed.clone(),
             local: marks.local,
             lost: None,
+            notice: None,
         }
     }
 

@@ -106,9 +106,11 @@ impl Purses {
         let mut wrong = Vec::new();
         // How an order is tried to be paid is taken as it is: what is judged is what becomes of the money.
         let (given, judged): (Vec<&PaymentEvent>, Vec<&PaymentEvent>) = actual.iter().partition(|event| choice::is_given(event));
+        // An order that is new may be tried at once.
+        let ordered = if let Told::Order(event) = told { self.order(event) } else { Vec::new() };
         wrong.extend(given.iter().filter_map(|event| self.take_given(event).err()));
         let mut expected = match told {
-            Told::Order(event) => self.order(event),
+            Told::Order(_) => ordered,
             Told::Channel(event) => self.channel(event, (now, !given.is_empty())),
             Told::Desk(event, province) => self.desk(event, (now, !given.is_empty()), province),
             Told::Tick => {
@@ -321,6 +323,7 @@ impl Purses {
             ChannelFact::RefundAnswered { refund, succeeded, tries, standing, .. } => {
                 vec![purse.refund_answered(order, (*refund, *tries), (*succeeded, *standing))]
             }
+            ChannelFact::Parked { .. } => Vec::new(),
         }
     }
 

@@ -5,13 +5,14 @@
 
 use super::World;
 use schema::{
-    Credential, DeskEvent, GateEvent, GateKind, Id, LaneId, LotId, Moment, Money, Partition, Verdict,
+    ChannelEvent, ChannelFact, Credential, DeskEvent, GateEvent, GateKind, Id, LaneId, LotId, Moment, Money, Partition, Verdict,
     desk::Says,
     fact::{self, PartId, Stated, What},
+    gate::CredentialKind,
     id::{self, Kind, Place, Province},
-    journal::{Departure, Marks, Note, OrderEvent, Prepays, Refusal, RightUsed, SessionEvent, Stay, Terms},
+    journal::{Deduction, Departure, Marks, Note, OrderEvent, Prepays, Refusal, RightUsed, SessionEvent, Stay, Terms},
     rate::{Prepaid, Validation},
-    reference::{Direction, LotReference, Passback},
+    reference::{Deducts, Direction, LotReference, Passback},
     time::{MINUTE, SECOND},
 };
 use std::collections::BTreeMap;
@@ -64,6 +65,10 @@ pub struct Stays<'a> {
     owed: BTreeMap<Id, (Stay, Departure)>,
     asks: BTreeMap<Id, Asks>,
     passes_by: BTreeMap<Id, Moment>,
+    /// Every stay that there was, as it was last.
+    known: BTreeMap<Id, Stay>,
+    /// Those whose fee a channel deducts.
+    deducts: BTreeMap<Id, Deduction>,
 }
 
 impl<'a> Stays<'a> {
@@ -81,6 +86,8 @@ impl<'a> Stays<'a> {
             owed: BTreeMap::new(),
             asks: BTreeMap::new(),
             passes_by: BTreeMap::new(),
+            known: BTreeMap::new(),
+            deducts: BTreeMap::new(),
         }
     }
 
@@ -186,13 +193,36 @@ impl<'a> Stays<'a> {
             events.push(SessionEvent::Superseded { stay: old, by: session, flagged: policies.inside == Passback::Flag });
         }
         self.rights.extend(marks.right.clone().map(|right| (stay.session, right)));
-        let (opened, marks) = (stay.clone(), Box::new(marks));
+        let (opened, marks) = (stay.clone(), Box::new(Marks { notice: Self::notice(lot, &event.credential), ..marks }));
         let has_sensor = lot.declared.lanes.iter().any(|lane| lane.lane == event.lane && lane.sensor);
         let passes_by = has_sensor.then(|| stored_at.plus(i64::from(lot.declared.pass_within_s) * SECOND));
         self.passes_by.extend(passes_by.map(|by| (stay.session, by)));
         events.push(SessionEvent::Opened { stay: opened, event: event.id, expires_at: NO_END, releases: None, marks, made_of: None, passes_by });
         self.inside.insert(car, (stay, None));
         events
+    }
+
+    /// Remembers the stays of what should have come.
+    pub fn remember(&mut self, expected: &[SessionEvent]) {
+        self.known.extend(expected.iter().filter_map(SessionEvent::stay).map(|stay| (stay.session, stay.clone())));
+    }
+
+    /// A channel has taken note of a car, or has not.
+    pub fn channel(&mut self, event: &ChannelEvent) -> Vec<SessionEvent> {
+        let ChannelFact::Parked { session, lot, parking } = &event.fact else { return Vec::new() };
+        let Some(stay) = self.known.get(session).cloned() else {
+            let province = id::place(session.as_str()).map(|place| place.province).unwrap_or_default();
+            return vec![SessionEvent::Noted { note: Note::Unknown, concerns: None, lot: *lot, province, ask: None }];
+        };
+        self.deducts.remove(session);
+        self.deducts.extend(parking.clone().map(|parking| (*session, Deduction { channel: event.channel.clone(), parking })));
+        vec![SessionEvent::Noticed { stay, channel: event.channel.clone(), parking: parking.clone() }]
+    }
+
+    /// Which channel is told of a car that has come in.
+    fn notice(lot: &LotReference, credential: &Credential) -> Option<Deducts> {
+        let has_plate = credential.kind == CredentialKind::Plate && credential.colour.is_some();
+        if has_plate { lot.declared.deducts.clone() } else { None }
     }
 
     /// Whether an exit of this car waits for this entry.
@@ -238,7 +268,8 @@ impl<'a> Stays<'a> {
             self.gone.insert(old.session, old.clone());
             events.push(SessionEvent::Superseded { stay: old, by: session, flagged: true });
         }
-        let marks = Box::new(Marks { local: true, ..Marks::default() });
+        let notice = self.world.lot(&event.lot).and_then(|lot| Self::notice(lot, &event.credential));
+        let marks = Box::new(Marks { local: true, notice, ..Marks::default() });
         events.push(SessionEvent::Opened {
             stay: stay.clone(),
             event: event.id,
@@ -253,7 +284,10 @@ impl<'a> Stays<'a> {
     }
 
     fn exit(&mut self, event: &GateEvent, province: Province, car: Car, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
-        let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: event.decided.is_some() };
+        let local = event.decided.is_some();
+        let inside = self.inside.get(&car).filter(|(_, leaving)| leaving.is_none() && !local);
+        let deducts = inside.and_then(|(stay, _)| self.deducts.get(&stay.session)).cloned().map(Box::new);
+        let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local, deducts };
         if departure.local
             && let Some((stay, asked)) = self.inside.get(&car).cloned()
             && (asked.is_some() || event.seen_at >= stay.entered_at)
@@ -300,7 +334,7 @@ impl<'a> Stays<'a> {
         let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot: event.lot, province, ask: None }];
         match self.inside.get(&car).cloned() {
             Some((stay, Some(before))) if before.lane == event.lane => {
-                let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: true };
+                let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: true, deducts: None };
                 self.inside.remove(&car);
                 self.owed.insert(stay.session, (stay.clone(), departure.clone()));
                 let count = self.asks.get(&stay.session).map_or(0, |asks| asks.count);
@@ -340,7 +374,7 @@ impl<'a> Stays<'a> {
                 vec![SessionEvent::Noted { note, concerns, lot: event.lot, province, ask }]
             }
             Some((stay, None)) if event.seen_at >= stay.entered_at => {
-                let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: false };
+                let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: false, deducts: None };
                 let right = self.rights.get(&stay.session).cloned().map(Box::new);
                 let (sequence, terms) = self.asks.entry(stay.session).or_default().ask(&departure, false);
                 vec![SessionEvent::Asked { stay: stay.clone(), departure, sequence, right, terms }]
@@ -666,6 +700,7 @@ pub fn normal(event: &SessionEvent) -> SessionEvent {
         | SessionEvent::Passed { .. }
         | SessionEvent::Vacated { .. }
         | SessionEvent::Validated { .. }
+        | SessionEvent::Noticed { .. }
         | SessionEvent::LetThrough { .. }
         | SessionEvent::Corrected { .. }
         | SessionEvent::Owed { .. }

@@ -124,7 +124,7 @@ fn stay_of(event: &GateEvent) -> Stay {
 }
 
 fn departure_of(event: &GateEvent) -> Departure {
-    Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: false }
+    Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: false, deducts: None }
 }
 
 fn order_of(stay: &Stay) -> Id {

@@ -6,10 +6,10 @@
 
 use crate::{city::Payer, simulators::Simulators};
 use schema::{
-    ChannelEvent, ChannelFact, Id, Moment, Money, RefundCall,
-    channel::Standing,
+    ChannelCall, ChannelEvent, ChannelFact, EntryNotice, Id, Moment, Money, RefundCall,
+    channel::{Act, Outcome, Standing},
     id,
-    journal::OrderEvent,
+    journal::{Departure, OrderEvent},
     time::SECOND,
     wire::{self, Format},
 };
@@ -20,6 +20,10 @@ use streams::Message;
 const CHANNELS: [&str; 3] = ["wechat", "alipay", "etc"];
 /// One refund of so many is refused when it is asked for the first time.
 const REFUSED_EVERY: u32 = 8;
+/// One owner of so many does not let the channel deduct by the plate.
+const BLOCKED_EVERY: u32 = 6;
+/// One deduction of so many fails after it was accepted.
+const FAILS_EVERY: u32 = 10;
 
 /// What the channels say because of an order; nothing where nothing is to be paid.
 pub fn pay(event: &OrderEvent, now: Moment) -> Vec<Message> {
@@ -28,6 +32,9 @@ pub fn pay(event: &OrderEvent, now: Moment) -> Vec<Message> {
     // Who pays inside does so soon after having asked, whatever time a driver takes here.
     let now = if inside.is_some() { departure.left_at.plus(20 * SECOND).min(now) } else { now };
     if due.is_zero() {
+        return Vec::new();
+    }
+    if plate_pays(departure, *inside) {
         return Vec::new();
     }
     let first = CHANNELS[pick(*order, 3) as usize];
@@ -64,6 +71,34 @@ pub fn pay(event: &OrderEvent, now: Moment) -> Vec<Message> {
     }
 }
 
+/// Whether a driver waits for the channel to deduct by the plate. One who pays twice does not.
+fn plate_pays(departure: &Departure, inside: Option<u32>) -> bool {
+    departure.deducts.is_some() && inside.is_none() && Payer::of(&departure.event) != Some(Payer::Twice)
+}
+
+/// What the channel answers to a car's entry: some owners do not let it deduct.
+pub fn note(notice: &EntryNotice, now: Moment) -> Message {
+    let blocked = pick(notice.session, BLOCKED_EVERY) == 0;
+    let parking = (!blocked).then(|| format!("P{}", notice.session).into());
+    let fact = ChannelFact::Parked { session: notice.session, lot: notice.lot, parking };
+    message(&ChannelEvent { channel: notice.channel.clone(), happened_at: now, fact }, 0)
+}
+
+/// What a channel answers to a call about an attempt: a fee that it deducts by the plate is accepted, and then settled, or fails.
+pub fn answer(call: &ChannelCall, now: Moment) -> Vec<Message> {
+    let ChannelCall { attempt, act, tries, amount, channel, .. } = call;
+    let said = |fact| message(&ChannelEvent { channel: channel.clone(), happened_at: now, fact }, 0);
+    if *act != Act::Open || call.deducts.is_none() {
+        return vec![said(ChannelFact::CallAnswered { attempt: *attempt, act: *act, tries: *tries, outcome: Outcome::Impossible, code: None })];
+    }
+    let (attempt, transaction, amount) = (*attempt, Arc::from(attempt.as_str()), *amount);
+    let accepted = ChannelFact::Accepted { attempt, transaction, amount };
+    let transaction = Arc::from(attempt.as_str());
+    let fails = pick(attempt, FAILS_EVERY) == 0;
+    let ended = if fails { ChannelFact::Failed { attempt, transaction, amount } } else { ChannelFact::Succeeded { attempt, transaction, amount } };
+    vec![said(accepted), said(ended)]
+}
+
 /// What a channel says because a debt is paid.
 pub fn pay_debt(order: Id, due: Money, now: Moment) -> Message {
     message(&succeeded(order, "wechat", (9, 9), due, now), 0)
@@ -83,8 +118,9 @@ fn succeeded(order: Id, channel: &str, (number, attempt): (u16, u16), amount: Mo
 /// A driver who is asked again has paid already, and the channel takes nothing more of him.
 pub fn pay_at(simulators: &Simulators, event: &OrderEvent, now: Moment) -> u64 {
     let OrderEvent::Priced { order, departure, quote, inside, .. } = event else { return 0 };
+    let plate_pays = plate_pays(departure, *inside);
     let (due, inside) = (quote.total.minor, inside.is_some());
-    if due == 0 {
+    if due == 0 || plate_pays {
         return 0;
     }
     let now = if inside { departure.left_at.plus(20 * SECOND).min(now) } else { now };
@@ -143,7 +179,7 @@ mod tests {
         Credential, Currency,
         gate::Colour,
         id::Province,
-        journal::{Departure, Quote, Stay},
+        journal::{Quote, Stay},
     };
 
     fn priced(payer: &str) -> OrderEvent {
@@ -160,8 +196,13 @@ mod tests {
             energy: schema::Energy::Fuel,
             sharers: vec![],
         };
-        let departure =
-            Departure { lane: stay.lane, left_at: Moment(0), event: format!("7-x-plain-{payer}").parse().expect("a token"), local: false };
+        let departure = Departure {
+            lane: stay.lane,
+            left_at: Moment(0),
+            event: format!("7-x-plain-{payer}").parse().expect("a token"),
+            local: false,
+            deducts: None,
+        };
         let quote = Quote { rate_table: "t".into(), version: 1, minutes: 60, lines: Vec::new(), total: Money::new(500, Currency::Cny) };
         OrderEvent::Priced { order: id("O4426112307SE85PbTwoLFzFY9q"), stay, departure, quote, expires_at: Moment(0), inside: None }
     }

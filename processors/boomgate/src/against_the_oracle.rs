@@ -230,7 +230,7 @@ fn stay() -> Stay {
 }
 
 fn departure() -> Departure {
-    Departure { lane: "out".parse().expect("a word"), left_at: START, event: "e".parse().expect("a letter"), local: false }
+    Departure { lane: "out".parse().expect("a word"), left_at: START, event: "e".parse().expect("a letter"), local: false, deducts: None }
 }
 
 fn priced() -> OrderEvent {

@@ -40,7 +40,7 @@ const ALIVE: &str = crate::silence::ALIVE;
 /// Where people speak: the operator's tools alone.
 const DESKS: &str = "DESK";
 /// What a payment channel is asked for.
-const CALLS: [&str; 2] = ::gateway::calls::HEARS;
+const CALLS: [&str; 3] = ::gateway::calls::HEARS;
 /// What channels say.
 const CHANNELS: &str = "CHANNEL";
 

@@ -12,7 +12,7 @@ use axum::{
     http::Request,
 };
 use bench::simulators::{Faults, Refusal, Settings, Simulators};
-use channels::{Call, Channel, Heard, Now, Response};
+use channels::{Call, Channel, Heard, Now, Parked, Response};
 use gateway::{Limits, Webhooks};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -21,6 +21,7 @@ use hyper_util::{
 use schema::{
     ChannelEvent, ChannelFact, Currency, Id, Money, RefundCall,
     channel::Standing,
+    gate::Colour,
     id,
     time::{MINUTE, SECOND},
     wire,
@@ -269,6 +270,41 @@ async fn a_debit_is_accepted_and_then_captured_or_not() {
         expected.push(ends);
         assert_eq!(town.stored("etc").await, expected);
     }
+}
+
+fn parked() -> Parked {
+    let (session, lot) = ("S4426112307SE85PbTwoLFzFY9q".parse().expect("an id"), "lot-1".into());
+    Parked { session, plate: "粤B12345".into(), colour: Colour::Blue, entered_at: clock().plus(-90 * MINUTE), lot }
+}
+
+#[tokio::test]
+async fn a_fee_is_deducted_by_the_plate_of_a_car_that_was_noted() {
+    let (attempt, amount) = (attempt(1), yuan_5());
+    let transaction: Arc<str> = attempt.as_str().into();
+    for fails in [0, 1_000] {
+        let town = Town::open(Faults { debit_fails: fails, ..Faults::default() }).await;
+        let Heard::Entered(parking) = town.call("wechat", &Call::Enter { parked: parked(), free_s: 900 }).await else { panic!("it is noted") };
+        let call = Call::Deduct { attempt, amount, subject: "停车费".into(), parking: parking.into(), parked: parked(), left_at: clock() };
+        let Heard::Facts(accepted) = town.call("wechat", &call).await else { panic!("it is accepted") };
+        assert_eq!(accepted[0].fact, ChannelFact::Accepted { attempt, transaction: transaction.clone(), amount });
+        let facts = town.stored("wechat").await;
+        let ended = if fails == 0 {
+            ChannelFact::Succeeded { attempt, transaction: transaction.clone(), amount }
+        } else {
+            ChannelFact::Failed { attempt, transaction: transaction.clone(), amount }
+        };
+        assert_eq!(facts, std::slice::from_ref(&ended));
+        // Whoever has not heard of it asks.
+        let Heard::Facts(asked) = town.call("wechat", &Call::Deduction { attempt }).await else { panic!("it is known") };
+        assert_eq!(asked[0].fact, ended);
+        if fails == 0 {
+            town.call("wechat", &refund_call("wechat", &transaction, 500, 1, false)).await;
+            assert!(town.simulators.settled(SOON).await);
+            assert_eq!(town.refunded("wechat", &transaction), 500);
+        }
+    }
+    let town = Town::open(Faults { blocked: 1_000, ..Faults::default() }).await;
+    assert_eq!(town.call("wechat", &Call::Enter { parked: parked(), free_s: 900 }).await, Heard::Refused, "its owner does not let the channel do so");
 }
 
 #[tokio::test]

@@ -326,6 +326,7 @@ fn parts(recorded: &Recorded) -> Said {
         | SessionEvent::Prepaid { .. }
         | SessionEvent::Passed { .. }
         | SessionEvent::Validated { .. }
+        | SessionEvent::Noticed { .. }
         | SessionEvent::LetThrough { .. }
         | SessionEvent::Leaving { .. }
         | SessionEvent::Noted { .. } => Vec::new(),

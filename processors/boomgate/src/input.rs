@@ -143,8 +143,8 @@ fn gate(event: &GateEvent, subject: &str) -> Result<(), String> {
 }
 
 fn channel(event: &ChannelEvent, subject: &str, partition: Partition) -> Result<(), String> {
-    let order = event.order().ok_or("the attempt is no number of ours")?;
-    let place = schema::id::place(order.as_str()).ok_or("the order is no id of ours")?;
+    let about = event.about().ok_or("what it is about is no number of ours")?;
+    let place = schema::id::place(about.as_str()).ok_or("what it is about is no id of ours")?;
     let named = event.channel.parse::<schema::Token<32>>().is_ok();
     if place.partition != partition || !named || event.subject().as_deref() != Some(subject) {
         return Err(format!("the subject {subject:?} contradicts the payload, which belongs to {:?}", event.subject()));
@@ -162,7 +162,10 @@ fn channel(event: &ChannelEvent, subject: &str, partition: Partition) -> Result<
             Ok(())
         }
         ChannelFact::CallAnswered { code: Some(code), .. } if code.len() > 512 => Err(format!("the code has {} bytes: at most 512", code.len())),
-        ChannelFact::RefundAnswered { .. } | ChannelFact::CallAnswered { .. } => Ok(()),
+        ChannelFact::Parked { parking: Some(parking), .. } if parking.is_empty() || parking.len() > 64 => {
+            Err(format!("the number of the stay has {} bytes: it needs 1 to 64", parking.len()))
+        }
+        ChannelFact::RefundAnswered { .. } | ChannelFact::CallAnswered { .. } | ChannelFact::Parked { .. } => Ok(()),
     }
 }
 

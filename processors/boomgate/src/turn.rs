@@ -300,6 +300,7 @@ async fn answer(shared: &Shared, items: &[Item], effects: Vec<Effect>) -> Result
             Effect::Lane(command) => wire::encode(shared.format, command),
             Effect::Refund(call) => wire::encode(shared.format, call),
             Effect::Call(call) => wire::encode(shared.format, call),
+            Effect::Notice(notice) => wire::encode(shared.format, notice),
         };
         shared.bus.tell(Told { subject: effect.subject(), payload: payload.into() }).await?;
     }

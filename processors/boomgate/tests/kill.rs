@@ -2,13 +2,16 @@
 //!
 //! Invariants
 //! 1. Whatever is killed when, nothing acknowledged is lost and nothing counts twice   (`whatever_is_killed_nothing_is_lost_and_nothing_counts_twice`).
-//! 2. The auditor's command sees it, and sees what is wrong   (`verify_tells_what_differs`).
+//! 2. The channels' own books say what the journals say: they are servers that lose, double, delay, reorder and forge what they tell, and fail refunds
+//!    (the same).
+//! 3. The auditor's command sees it, and sees what is wrong   (`verify_tells_what_differs`).
 #![expect(clippy::disallowed_methods, reason = "a test of real processes waits in real time")]
 
 use bench::{
     City,
     city::Shape,
     judge,
+    simulators::{self, Faults, Settings, Simulators},
     world::{Pace, World},
 };
 use rand::{RngExt, SeedableRng};
@@ -20,20 +23,28 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use streams::{Bus, JetStream, Options, Server};
+use streams::{JetStream, Options, Server};
 use tokio::{
+    net::TcpListener,
     process::{Child, Command},
     sync::watch,
 };
 
 /// How often boomgate is killed.
 const KILLS: u32 = 12;
+/// What goes wrong at the channels, in thousandths. What is never told is not among it: nobody asks about a payment that no attempt of ours is for.
+const FAULTS: [&str; 9] =
+    ["lost=20", "doubled=20", "late=20", "reordered=20", "forged=10", "blocked=150", "debit_fails=50", "refund_refused=50", "refund_answers_late=50"];
+
+/// The configuration of a second replica.
+const SECOND: &str = "second.toml";
 
 /// One system in a folder of its own.
 struct System {
     folder: tempfile::TempDir,
     server: Server,
     bus: Arc<JetStream>,
+    simulators: Arc<Simulators>,
 }
 
 impl System {
@@ -42,14 +53,22 @@ impl System {
         let server = Server::start(&folder.path().join("nats")).await.expect("a nats-server");
         let reference = folder.path().join("reference.json");
         std::fs::write(&reference, serde_json::to_vec(city.declared()).expect("JSON")).expect("a writable folder");
-        let config = format!(
-            "reference = {:?}\n[nats]\nurl = {:?}\n[store]\nlocation = {:?}\n[loop]\nkeep_inputs = true\ngroups = 4\n",
-            reference.display().to_string(),
-            server.url(),
-            format!("sqlite:{}", folder.path().join("boomgate.db").display()),
-        );
-        std::fs::write(folder.path().join("boomgate.toml"), config).expect("a writable folder");
-        let system = Self { bus: Arc::new(connect(&server).await), folder, server };
+        let doors = free_port().await;
+        let faults = Faults::of(&FAULTS.map(str::to_owned)).expect("they are faults");
+        let settings = Settings { notify_url: format!("http://{doors}/notify"), faults, ..Settings::default() };
+        let simulators = Arc::new(Simulators::start(settings).await.expect("free ports"));
+        let channels = simulators.configure(folder.path()).expect("a writable folder");
+        for (name, listen) in [("boomgate.toml", doors), (SECOND, free_port().await)] {
+            let config = format!(
+                "reference = {:?}\n[nats]\nurl = {:?}\n[store]\nlocation = {:?}\n[loop]\nkeep_inputs = true\ngroups = 4\n\
+                 [limits]\nrefund_retry_s = 2\ncall_retry_s = 1\n[gateway]\nlisten = \"{listen}\"\n{channels}",
+                reference.display().to_string(),
+                server.url(),
+                format!("sqlite:{}", folder.path().join("boomgate.db").display()),
+            );
+            std::fs::write(folder.path().join(name), config).expect("a writable folder");
+        }
+        let system = Self { bus: Arc::new(connect(&server).await), folder, server, simulators };
         assert!(system.command("provision", &[]).status().await.expect("boomgate runs").success());
         system
     }
@@ -59,14 +78,29 @@ impl System {
     }
 
     fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        self.command_by("boomgate.toml", name, arguments)
+    }
+
+    fn command_by(&self, config: &str, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_boomgate"));
-        command.arg(name).args(arguments).arg("--config").arg(self.path("boomgate.toml")).stdout(Stdio::null()).kill_on_drop(true);
+        command.arg(name).args(arguments).arg("--config").arg(self.path(config)).stdout(Stdio::null()).kill_on_drop(true);
         command
     }
 
     fn run_all(&self, log: &str) -> Child {
+        self.run_by("boomgate.toml", log)
+    }
+
+    /// Runs everything by a configuration: a second replica has front doors of its own.
+    fn run_by(&self, config: &str, log: &str) -> Child {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path(log)).expect("a writable folder");
-        self.command("run", &["all"]).stderr(log).spawn().expect("boomgate runs")
+        self.command_by(config, "run", &["all"]).stderr(log).spawn().expect("boomgate runs")
+    }
+
+    /// The town's devices and drivers, who pay at the channels.
+    async fn world(&self) -> World {
+        let pace = Pace { speed: 60.0, ..Pace::default() };
+        World::with(self.bus.clone(), pace, Some(self.simulators.clone())).await.expect("the server is there")
     }
 
     fn log(&self, name: &str) -> String {
@@ -82,6 +116,11 @@ impl System {
         let report = std::fs::read(&json).expect("verify writes its report");
         (serde_json::from_slice(&report).expect("the report is JSON"), status.success())
     }
+}
+
+/// An address on which nobody listens.
+async fn free_port() -> std::net::SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 async fn connect(server: &Server) -> JetStream {
@@ -110,8 +149,7 @@ async fn whatever_is_killed_nothing_is_lost_and_nothing_counts_twice() {
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
     let city = a_town(seed, schema::Moment(now_us()));
     let mut system = System::start(&city).await;
-    let bus: Arc<dyn Bus> = system.bus.clone();
-    let world = World::open(bus, Pace { speed: 60.0, ..Pace::default() }).await.expect("the server is there");
+    let world = system.world().await;
     let (stop, mut stopped) = watch::channel(false);
     let from = city.shape().from;
     let town = async {
@@ -130,7 +168,7 @@ async fn whatever_is_killed_nothing_is_lost_and_nothing_counts_twice() {
                     system.server.restart().await.expect("the server comes back on its data");
                 }
                 4 => fail_the_store_for_ten_seconds(&system.path("boomgate.db")),
-                5 => second = Some(system.run_all("second.log")),
+                5 => second = Some(system.run_by(SECOND, "second.log")),
                 9 => {
                     if let Some(mut second) = second.take() {
                         kill(&mut second).await;
@@ -153,6 +191,9 @@ async fn whatever_is_killed_nothing_is_lost_and_nothing_counts_twice() {
     };
     let verdict = judge(city.declared(), Answer::KEPT, &logs, true).expect("the town's reference data is whole");
     assert!(verdict.is_equal(), "{} differences: {:#?}", verdict.difference_count, verdict.differences);
+    let books = simulators::compare(&system.simulators, &logs);
+    assert!(books.is_empty() && system.simulators.too_much() == 0, "the channels' books differ: {books:#?}");
+    assert!(verdict.counts.noticed > 10, "some fees are deducted by the plate: {:?}", verdict.counts);
     assert!(verdict.counts.sessions_opened > 1_000 && verdict.counts.orders_paid > 100, "{:?}", verdict.counts);
     // On a system that runs …
     let (report, clean) = system.verify().await;
@@ -188,7 +229,7 @@ fn now_us() -> i64 {
 async fn verify_tells_what_differs() {
     let city = a_town(3, schema::Moment(now_us()));
     let system = System::start(&city).await;
-    let world = World::open(system.bus.clone(), Pace { speed: 60.0, ..Pace::default() }).await.expect("the server is there");
+    let world = system.world().await;
     let mut boomgate = system.run_all("first.log");
     let (stop, mut stopped) = watch::channel(false);
     tokio::join!(world.run(city.plan(), city.shape().from, &mut stopped), async {

@@ -183,7 +183,7 @@ impl WeChat {
                 let (transaction, amount) = whole()?;
                 told(ChannelFact::Accepted { attempt: *attempt, transaction, amount })
             }
-            "PAY_FAIL" | "PAYERROR" | "REVOKED" if parking => {
+            "FAIL" | "PAY_FAIL" | "PAYERROR" | "REVOKED" if parking => {
                 let (transaction, amount) = whole()?;
                 told(ChannelFact::Failed { attempt: *attempt, transaction, amount })
             }

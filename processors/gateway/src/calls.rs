@@ -1,8 +1,9 @@
-//! Calls to payment channels: `payment` tells on `refund.<channel>` and `call.<channel>` what it wants, and what came of it is a fact in CHANNEL.
+//! Calls to payment channels: `payment` tells on `refund.<channel>` and `call.<channel>` what it wants, `entry` on `notice.<channel>` which car has come in, and
+//! what came of it is a fact in CHANNEL.
 //!
 //! What is told there may come twice, or never: `payment` asks again when it is due. So nothing of it is stored here, what does not fit is dropped, and a
-//! replica that dies loses nothing. Each channel has two lines, one for refunds and one for calls about attempts, so that a driver at a barrier does not
-//! wait behind a night's refunds.
+//! replica that dies loses nothing but notices, whose drivers pay by themselves. Each channel has three lines, for refunds, for calls about attempts and for
+//! notices, so that a driver at a barrier does not wait behind a night's refunds.
 //!
 //! Invariants
 //! 1. A call is made once per number and try, and its answer is stored   (`tests::a_refund_is_called_once_and_its_answer_is_stored`,
@@ -31,13 +32,13 @@ use metrics::counter;
 use pace::Pacer;
 use queue::Job;
 use ring::rand::SystemRandom;
-use schema::{ChannelCall, Moment, RefundCall, wire};
+use schema::{ChannelCall, EntryNotice, Moment, RefundCall, wire};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use streams::{Bus, Told};
 use tokio::{sync::watch, task::JoinSet};
 
 /// What `payment` tells on.
-pub const HEARS: [&str; 2] = ["refund.*", "call.*"];
+pub const HEARS: [&str; 3] = ["refund.*", "call.*", "notice.*"];
 /// In which room of the members' bucket callers meet.
 pub const ROOM: &str = members::ROOM;
 /// How long to wait before listening again.
@@ -93,15 +94,16 @@ pub struct Site {
     pub authorities: Option<Vec<u8>>,
 }
 
-/// Two lines of a channel.
+/// The lines of a channel.
 struct Lines {
     refunds: Arc<Line>,
     attempts: Arc<Line>,
+    notices: Arc<Line>,
 }
 
 impl Lines {
-    fn all(&self) -> [&Arc<Line>; 2] {
-        [&self.refunds, &self.attempts]
+    fn all(&self) -> [&Arc<Line>; 3] {
+        [&self.refunds, &self.attempts, &self.notices]
     }
 }
 
@@ -139,8 +141,8 @@ impl Caller {
         }
         let wake = || self.lines.values().flat_map(Lines::all).for_each(|line| line.wake());
         let membership = self.shared.members.live(&*self.shared.bus, shutdown.clone(), wake);
-        let [refunds, attempts] = HEARS.map(|subject| self.hear(subject, shutdown.clone()));
-        tokio::join!(membership, refunds, attempts);
+        let [refunds, attempts, notices] = HEARS.map(|subject| self.hear(subject, shutdown.clone()));
+        tokio::join!(membership, refunds, attempts, notices);
         while let Some(ended) = lines.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a channel's calls did not end well: they are due again");
@@ -173,6 +175,8 @@ impl Caller {
     fn told(&self, told: &Told) {
         let job = if told.subject.starts_with("refund.") {
             wire::decode::<RefundCall>(None, &told.payload).map(Job::Refund)
+        } else if told.subject.starts_with("notice.") {
+            wire::decode::<EntryNotice>(None, &told.payload).map(|notice| Job::Notice(notice, 1))
         } else {
             wire::decode::<ChannelCall>(None, &told.payload).map(Job::Attempt)
         };
@@ -186,7 +190,11 @@ impl Caller {
         };
         let name = self.lines.keys().copied().find(|name| **name == **job.channel()).unwrap_or(STRANGERS);
         if let Some(lines) = self.lines.get(name).filter(|_| self.shared.members.is_mine(name)) {
-            let line = if matches!(job, Job::Refund(_)) { &lines.refunds } else { &lines.attempts };
+            let line = match job {
+                Job::Refund(_) => &lines.refunds,
+                Job::Attempt(_) => &lines.attempts,
+                Job::Notice(..) => &lines.notices,
+            };
             line.offer(job);
         }
     }
@@ -195,8 +203,8 @@ impl Caller {
 fn both(name: &'static str, channel: Option<&Arc<dyn Channel>>, client: Option<&Arc<Client>>, pace: Pace, shared: &Arc<Shared>) -> Lines {
     let line = |kind, pacer| Arc::new(Line::new((name, kind), channel.cloned(), client.cloned(), pacer, shared.clone()));
     let refunds = Pacer::new(pace.refunds_per_s, Some(pace.refused_per_s), Duration::from_secs(pace.parts_apart_s));
-    let attempts = Pacer::new(pace.attempts_per_s, None, Duration::ZERO);
-    Lines { refunds: line("refunds", refunds), attempts: line("attempts", attempts) }
+    let [attempts, notices] = [(); 2].map(|()| Pacer::new(pace.attempts_per_s, None, Duration::ZERO));
+    Lines { refunds: line("refunds", refunds), attempts: line("attempts", attempts), notices: line("notices", notices) }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //!    (`prepay::tests::what_is_paid_inside_counts`).
 //! 7. A car that never crosses the lane that was opened for it holds no space   (`tests::who_never_crosses_holds_no_space`).
 //! 8. A car that comes in again is refused, or its old session ends, as its lot says   (`tests::a_second_entry_is_what_the_lot_says`).
+//! 9. A channel that deducts fees by the plate is told of each car that drives in, and named where it leaves   (`notice::tests`).
 //!
 //! Not here: what a stay costs (`pricing`).
 
@@ -18,6 +19,7 @@ pub mod checks;
 mod desk;
 mod hand;
 mod local;
+mod notice;
 mod prepay;
 
 use crate::{Body, Facts, Input, Rules, Touch, View, Wanted, command};
@@ -28,7 +30,7 @@ use schema::{
     entity::{Answer, Lot, Session, Stage, Waiting},
     fact::Kinds,
     id::{self, Kind, Place, Province},
-    journal::{Departure, Marks, Note, OrderEvent, Refusal, SessionEvent, Stay},
+    journal::{Deduction, Departure, Marks, Note, OrderEvent, Refusal, SessionEvent, Stay},
     reference::{Direction, LotReference, Passback},
     time::SECOND,
 };
@@ -46,7 +48,7 @@ fn concerns(body: &Body) -> bool {
             Event::Order(OrderEvent::Paid { .. } | OrderEvent::Owed { .. }) => true,
             Event::Order(_) | Event::Session(_) | Event::Payment(_) | Event::Ledger(_) => false,
         },
-        Body::Channel(_) => false,
+        Body::Channel(event) => !event.is_of_money(),
     }
 }
 
@@ -54,6 +56,9 @@ fn concerns(body: &Body) -> bool {
 fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
     if let Body::Desk(event) = &input.body {
         return desk::needs(facts, event);
+    }
+    if let Body::Channel(event) = &input.body {
+        return notice::needs(event);
     }
     let owing = match &input.body {
         Body::Journal(recorded) => {
@@ -87,7 +92,8 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
         Body::Gate(event) => gate(view, facts, input, event),
         Body::Desk(event) => desk::decide(view, facts, input, event),
         Body::Tick(key) => never_crossed(view, input, key).into_iter().collect(),
-        Body::Journal(_) | Body::Channel(_) => {
+        Body::Channel(event) => notice::answered(view, event).into_iter().collect(),
+        Body::Journal(_) => {
             let closed = settled(input)
                 .map(|settled| hand::paid_meanwhile(view, facts, &settled).unwrap_or_else(|| vec![close(view, facts, input, &settled)]));
             let one = closed.or_else(|| owed(view, facts, input).map(|event| vec![event]));
@@ -152,6 +158,7 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
                 Admission::Open(admitted) => {
                     let Admitted { inside: passback, sharers, marks, made_of } = *admitted;
                     let stay = Stay { sharers, ..stay(lot, event) };
+                    let marks = Box::new(Marks { notice: notice::wanted(lot, &stay.credential), ..*marks });
                     let (by, flagged) = (stay.session, passback == Some(Passback::Flag));
                     let has_sensor = lot.declared.lane(&event.lane).is_some_and(|lane| lane.sensor);
                     let passes_by = has_sensor.then(|| input.received_at.plus(i64::from(lot.declared.pass_within_s).saturating_mul(SECOND)));
@@ -171,7 +178,10 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
             },
         },
         GateKind::Exit => {
-            let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: event.decided.is_some() };
+            let local = event.decided.is_some();
+            // Who has gone by itself owes, and pays like anybody who owes.
+            let deducts = inside.filter(|session| !local && session.stage == Stage::Open).and_then(|session| session.deducts.clone());
+            let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local, deducts };
             let noted = |note, concerns| {
                 let ask = event.decided.is_none().then_some((event.lane, event.id, expires_at));
                 vec![SessionEvent::Noted { note, concerns: Some(concerns), lot: event.lot, province, ask }]
@@ -203,7 +213,7 @@ fn passed(lot: &LotReference, event: &GateEvent, inside: Option<&Session>, expir
     let stands_at = |departure: &Departure| departure.lane == event.lane;
     match inside {
         Some(session) if session.stage == Stage::Leaving && session.departure.as_ref().is_some_and(stands_at) => {
-            local::left(session, Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: true })
+            local::left(session, Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: true, deducts: None })
         }
         Some(session) if session.passes_by.is_some() && session.stay.lane == event.lane => {
             vec![SessionEvent::Passed { stay: session.stay.clone(), at: event.seen_at }]
@@ -337,6 +347,7 @@ fn touches(event: &Event) -> Vec<Touch> {
         | SessionEvent::Prepaid { stay, .. }
         | SessionEvent::Passed { stay, .. }
         | SessionEvent::Validated { stay, .. }
+        | SessionEvent::Noticed { stay, .. }
         | SessionEvent::Leaving { stay, .. }
         | SessionEvent::Owed { stay, .. }
         | SessionEvent::Closed { stay, gone: true, .. } => [row(Table::Sessions, stay.session, false), None, None],
@@ -394,6 +405,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             lost: marks.lost.is_some(),
             passes_by: *passes_by,
             corrected: None,
+            deducts: None,
         })),
         (Table::Sessions, SessionEvent::Asked { departure, sequence, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { asked: Some(departure.clone()), sequence: *sequence, ..*session }))
@@ -403,6 +415,10 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         }
         (Table::Sessions, SessionEvent::Validated { validation, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(hand::validated(*session, validation)))
+        }
+        (Table::Sessions, SessionEvent::Noticed { channel, parking, .. }, Some(Entity::Session(session))) => {
+            let deducts = parking.clone().map(|parking| Box::new(Deduction { channel: channel.clone(), parking }));
+            Entity::Session(Box::new(Session { deducts, ..*session }))
         }
         (Table::Sessions, SessionEvent::Corrected { stay, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stay: stay.clone(), ..*session }))
@@ -473,7 +489,7 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
     };
     match event {
         // A lane that has decided by itself waits for nothing.
-        SessionEvent::Opened { marks, .. } if marks.local || marks.lost.is_some() => Vec::new(),
+        SessionEvent::Opened { stay, marks, .. } if marks.local || marks.lost.is_some() => notice::effect(stay, marks).into_iter().collect(),
         SessionEvent::LetThrough { lot, lane, province, by, opens_until: Some(expires_at), event, .. } => {
             let subject = hand::subject(*province, *lot, by, event);
             command(recorded, subject, |id| LaneCommand {
@@ -490,7 +506,10 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         }
         SessionEvent::Waiting { departure, .. } if departure.local => Vec::new(),
         SessionEvent::Closed { gone: true, .. } => Vec::new(),
-        SessionEvent::Opened { stay, event, expires_at, .. } => at(stay.session, stay.lot, stay.lane, *event, Verdict::Open, "welcome", *expires_at),
+        SessionEvent::Opened { stay, event, expires_at, marks, .. } => {
+            let opens = at(stay.session, stay.lot, stay.lane, *event, Verdict::Open, "welcome", *expires_at);
+            opens.into_iter().chain(notice::effect(stay, marks)).collect()
+        }
         SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at, ask, .. } => {
             let verdict = if *ask || *reason == Refusal::ClockAhead { Verdict::Ask } else { Verdict::Refuse };
             at(refused(*province, *lot, credential, *seen_at), *lot, *lane, *event, verdict, reason.as_str(), *expires_at)
@@ -521,6 +540,7 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         | SessionEvent::Superseded { .. }
         | SessionEvent::Stated { .. }
         | SessionEvent::Validated { .. }
+        | SessionEvent::Noticed { .. }
         | SessionEvent::LetThrough { .. }
         | SessionEvent::Corrected { .. }
         | SessionEvent::Noted { .. } => Vec::new(),

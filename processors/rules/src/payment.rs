@@ -28,7 +28,7 @@ use schema::{
     id,
     journal::{AttemptState, Bill, Note, OrderEvent, PaymentEvent, RefundReason, ShiftAt, Source},
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 pub use share::RefundShares;
 
@@ -37,7 +37,8 @@ pub const RULES: Rules = Rules { name: "payment", journal: Journal::Payment, con
 
 fn concerns(body: &Body) -> bool {
     match body {
-        Body::Channel(_) | Body::Tick(_) => true,
+        Body::Tick(_) => true,
+        Body::Channel(event) => event.is_of_money(),
         Body::Desk(event) => event.says.is_of_money(),
         Body::Journal(recorded) => match &recorded.event {
             Event::Order(OrderEvent::Priced { quote, .. }) => !quote.total.is_zero(),
@@ -74,9 +75,14 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     };
     let events = match &input.body {
         Body::Journal(recorded) => match &recorded.event {
-            Event::Order(OrderEvent::Priced { order, stay, quote, .. }) => {
+            Event::Order(OrderEvent::Priced { order, stay, quote, departure, inside, .. }) => {
                 let day = id::place(order.as_str()).map(|place| place.day).unwrap_or_default();
-                expect(known(*order), facts, input, &Bill { order: *order, lot: Some(stay.lot), day }, quote.total)
+                let bill = Bill { order: *order, lot: Some(stay.lot), day };
+                let expected = expect(known(*order), facts, input, &bill, quote.total);
+                // Who pays inside stands at a pay station: the plate pays at the exit.
+                let deducts = departure.deducts.as_deref().filter(|_| inside.is_none() && matches!(expected[..], [PaymentEvent::Expected { .. }]));
+                let chosen = deducts.map(|by| attempt::deduct(facts, input, &bill, quote.total, (stay, departure, by)));
+                expected.into_iter().chain(chosen).collect()
             }
             Event::Order(OrderEvent::Withdrawn { order, .. }) => vec![withdraw(known(*order), *order)],
             Event::Order(OrderEvent::Overpaid { order, amount, by, said, .. }) => {
@@ -101,7 +107,11 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     let order = events.iter().find_map(|event| if event.shift().is_some() { None } else { event.order() });
     // A tick at which nothing was due of a refund may be the end of what a payment by several means waited for.
     let order = order.or(if let Body::Tick(key) = &input.body { Some(key.id) } else { None });
-    let follows = order.and_then(known).map(|payment| attempt::follow(payment, facts, input, &events)).unwrap_or_default();
+    let begins = || order.filter(|_| events.iter().any(|event| matches!(event, PaymentEvent::Chosen { .. }))).map(|order| blank(order, Day(0)));
+    let follows = match order.and_then(known) {
+        Some(payment) => attempt::follow(payment, facts, input, &events),
+        None => begins().map(|payment| attempt::follow(&payment, facts, input, &events)).unwrap_or_default(),
+    };
     events.into_iter().chain(follows).map(Event::Payment).collect()
 }
 
@@ -217,6 +227,7 @@ fn said(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, event:
         ChannelFact::CallAnswered { attempt, act, tries, outcome, code } => {
             vec![attempt::answer(known, facts, input, (order, &event.channel, *attempt), (*act, *tries), (*outcome, code.as_ref()))]
         }
+        ChannelFact::Parked { .. } => Vec::new(),
     }
 }
 
@@ -425,20 +436,16 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     }
     let mut payment = match entity {
         Some(Entity::Payment(payment)) => payment,
-        _ => Box::new(Payment {
-            order: key.id,
-            lot: None,
-            day: key.day,
-            due: None,
-            receipts: std::collections::BTreeMap::new(),
-            withdrawn: false,
-            wanted: std::collections::BTreeMap::new(),
-            choice: None,
-            attempts: std::collections::BTreeMap::new(),
-        }),
+        _ => Box::new(blank(key.id, key.day)),
     };
     fold(&mut payment, recorded.at, event);
     Entity::Payment(payment)
+}
+
+/// The money of an order of which nothing is known yet.
+fn blank(order: Id, day: Day) -> Payment {
+    let (receipts, wanted, attempts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    Payment { order, lot: None, day, due: None, receipts, withdrawn: false, wanted, choice: None, attempts }
 }
 
 /// The fold of one payment.

@@ -2,10 +2,11 @@
 
 use crate::{Body, Facts, Input, Limits, Rules, View};
 use schema::{
-    Cause, Currency, DeskEvent, Effect, Entity, Event, GateEvent, GateKind, Handle, Inbox, Key, Moment, Recorded, Reference, VehicleClass,
+    Cause, ChannelEvent, Currency, DeskEvent, Effect, Entity, Event, GateEvent, GateKind, Handle, Inbox, Key, Moment, Recorded, Reference,
+    VehicleClass,
     fact::{TimeBand, Weekdays},
     gate::{Colour, Confidence, Credential},
-    reference::{Declared, Direction, LaneDeclared, LotDeclared, Passback, Policies, RateTable, Step},
+    reference::{Declared, Deducts, Direction, LaneDeclared, LotDeclared, Passback, Policies, RateTable, Step},
     time::MINUTE,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -16,7 +17,7 @@ pub fn at(minutes: i64) -> Moment {
 }
 
 /// Lots of one operator: `small` with two spaces and 5 yuan an hour after 15 free minutes, `bare` without a rate table, `shut`, `closes` for who
-/// comes in again, `strict`, and `senses`, whose lanes tell who crosses.
+/// comes in again, `strict`, `deducts` with a channel that deducts by the plate, and `senses`, whose lanes tell who crosses.
 pub fn reference() -> Reference {
     let rates = RateTable {
         id: "hourly".into(),
@@ -43,6 +44,10 @@ pub fn reference() -> Reference {
         lot("shut", 2, false, Some("hourly")),
         LotDeclared { policies: Policies { inside: Passback::Close, ..Policies::default() }, ..lot("closes", 2, true, Some("hourly")) },
         strict(lot("strict", 2, true, Some("hourly"))),
+        LotDeclared {
+            deducts: Some(Deducts { channel: "wechat".parse().expect("a name"), free_min: 15 }),
+            ..lot("deducts", 2, true, Some("hourly"))
+        },
         LotDeclared { lanes: vec![sensing("in", Direction::In), sensing("out", Direction::Out)], ..lot("senses", 2, true, Some("hourly")) },
     ];
     Reference::resolve(Declared { lots, rate_tables: vec![rates], ..Declared::default() }).expect("the trial's own reference data")
@@ -120,6 +125,12 @@ impl Trial {
         self.now = self.now.max(event.seen_at);
         let (key, time) = (event.key(), event.seen_at);
         self.input(Inbox::Gate, &key, time, Body::Gate(event))
+    }
+
+    /// Decides and folds what a channel said.
+    pub fn channel(&mut self, event: &ChannelEvent) -> Vec<Event> {
+        self.now = self.now.max(event.happened_at);
+        self.input(Inbox::Channel, &event.key(), event.happened_at, Body::Channel(event.clone()))
     }
 
     /// Decides and folds what a person said.

@@ -1,9 +1,10 @@
 use super::*;
 use crate::{
-    Cause, ChannelCall, ChannelEvent, ChannelFact, Currency, Day, Energy, Event, GateEvent, GateKind, Id, Inbox, Journal, LaneCommand, Moment, Money,
-    Partition, Recorded, RefundCall, VehicleClass, Verdict,
+    Cause, ChannelCall, ChannelEvent, ChannelFact, Currency, Day, Energy, EntryNotice, Event, GateEvent, GateKind, Id, Inbox, Journal, LaneCommand,
+    Moment, Money, Partition, Recorded, RefundCall, VehicleClass, Verdict,
     channel::{Act, Outcome},
     desk::{DeskEvent, Said, Says, ShiftStep, Tender},
+    effect::Deducted,
     fact::{Arrear, AssignedRight, Ban, Part, Presence, Reservation, Scope, Stated, TimeBand, Weekdays, What},
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
@@ -41,7 +42,7 @@ fn stay() -> Stay {
 }
 
 fn departure() -> Departure {
-    Departure { lane: name("out"), left_at: AT.plus(5_400_000_000), event: name("e2"), local: false }
+    Departure { lane: name("out"), left_at: AT.plus(5_400_000_000), event: name("e2"), local: false, deducts: None }
 }
 
 fn bill() -> Bill {
@@ -120,6 +121,7 @@ fn session_events() -> Vec<SessionEvent> {
         SessionEvent::Owed { stay: stay(), order: id(Kind::Order, "o"), amount: FEE, operator: name("city") },
         SessionEvent::Stated { stated: Box::new(stated()), dropped: vec![Credential::plate("粤BD12345", Colour::Green)], province },
         SessionEvent::Validated { stay: stay(), validation: validation(), by: said() },
+        SessionEvent::Noticed { stay: stay(), channel: "wechat".into(), parking: Some("5K8264ILTKCH16CQ250".into()) },
         SessionEvent::LetThrough {
             lot,
             lane,
@@ -212,7 +214,7 @@ fn payment_events() -> Vec<PaymentEvent> {
         PaymentEvent::RefundStood { bill: bill(), source: source(), refund, state: RefundState::Accepted, due_at: Some(due_at) },
         PaymentEvent::Refunded { bill: bill(), source: source(), amount: FEE, refund },
         PaymentEvent::Noted { note: Note::Unknown, order: bill().order },
-        PaymentEvent::Chosen { bill: bill(), choice: 1, tenders: tenders(), until: AT, by: said() },
+        PaymentEvent::Chosen { bill: bill(), choice: 1, tenders: tenders(), until: AT, by: said(), deducts: None },
         PaymentEvent::Attempted {
             bill: bill(),
             attempt: id::attempt(bill().order, 1),
@@ -223,6 +225,7 @@ fn payment_events() -> Vec<PaymentEvent> {
             tries: 1,
             until: AT,
             due_at,
+            deducts: None,
         },
         PaymentEvent::AttemptStood {
             bill: bill(),
@@ -309,6 +312,7 @@ fn what_a_session_remembers_reads_and_writes_its_golden_bytes() {
         missed,
         local: false,
         lost: None,
+        notice: None,
     };
     let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
     let recorded = Recorded { at: AT.plus(1), cause, event: Event::Session(opened(marks)) };
@@ -414,8 +418,9 @@ fn what_devices_and_channels_say_reads_and_writes_its_golden_bytes() {
     let accepted = ChannelFact::Accepted { attempt: id::attempt(bill().order, 1), transaction: "4200001".into(), amount: FEE };
     let failed = ChannelFact::Failed { attempt: id::attempt(bill().order, 1), transaction: "4200001".into(), amount: FEE };
     let attempt = id::attempt(bill().order, 1);
+    let parked = ChannelFact::Parked { session: stay().session, lot: stay().lot, parking: Some("5K8264ILTKCH16CQ250".into()) };
     let called = ChannelFact::CallAnswered { attempt, act: Act::Open, tries: 1, outcome: Outcome::Opened, code: Some("weixin://x".into()) };
-    for fact in [succeeded, answered, accepted, failed, called] {
+    for fact in [succeeded, answered, accepted, failed, called, parked] {
         let event = ChannelEvent { channel: "wechat".into(), happened_at: AT, fact };
         check(&format!("channel.{}", event.kind()), &event, |content_type, bytes| decode(Some(content_type), bytes));
     }
@@ -480,8 +485,16 @@ fn what_goes_out_reads_and_writes_its_golden_bytes() {
         until: AT,
         tries: 1,
         lot: Some(name("lot-1")),
+        deducts: None,
     };
     check("effect.call", &call, |content_type, bytes| decode(Some(content_type), bytes));
+    let Stay { session, credential, entered_at, lot, .. } = stay();
+    let deducted = Deducted { parking: "5K8264ILTKCH16CQ250".into(), session, plate: credential.clone(), entered_at, left_at: AT };
+    let call = ChannelCall { deducts: Some(Box::new(deducted)), ..call };
+    check("effect.call_deducts", &call, |content_type, bytes| decode(Some(content_type), bytes));
+    let (plate, colour) = (credential.text, credential.colour.expect("a plate has a colour"));
+    let notice = EntryNotice { channel: "wechat".into(), session, plate, colour, entered_at, lot, free_min: 15 };
+    check("effect.notice", &notice, |content_type, bytes| decode(Some(content_type), bytes));
 }
 
 #[test]

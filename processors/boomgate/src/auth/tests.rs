@@ -177,6 +177,7 @@ async fn a_device_is_kept_to_its_lane() {
             "alive.small.in.more",
             "refund.wechat",
             "call.wechat",
+            "notice.wechat",
             "desk.small.stated",
             "DESK.1.small.stated",
             "$KV.members.entry.x",
@@ -221,6 +222,7 @@ async fn a_device_is_kept_to_its_lane() {
             "lane.other.in",
             "refund.>",
             "call.>",
+            "notice.>",
             "_INBOX.>",
             "_INBOX.*.small.in.>",
             "_INBOX.device.>",
@@ -369,7 +371,8 @@ async fn each_part_of_ourselves_may_do_its_own() {
     let caller = site.bus(User::Caller).await;
     let mut asked = caller.listen("refund.*").await.expect("it listens");
     caller.listen("call.*").await.expect("it listens");
-    for subject in ["refund.wechat", "call.wechat"] {
+    caller.listen("notice.*").await.expect("it listens");
+    for subject in ["refund.wechat", "call.wechat", "notice.wechat"] {
         bus.tell(streams::Told { subject: subject.into(), payload: "{}".into() }).await.expect("a processor asks");
     }
     assert_eq!(tokio::time::timeout(PATIENCE, asked.next()).await.expect("in time").expect("it is connected").subject, "refund.wechat");
@@ -380,6 +383,9 @@ async fn each_part_of_ourselves_may_do_its_own() {
     let answered = streams::Message { subject: "CHANNEL.1.wechat.refund_answered".into(), payload: "{}".into(), headers: [].into() };
     caller.publish(answered).await.expect("it says what a channel answered");
     let doors = site.bus(User::Gateway).await;
+    let mut lives = bus.listen("alive.*.*").await.expect("a processor hears who lives");
+    doors.tell(streams::Told { subject: "alive.small.in".into(), payload: "".into() }).await.expect("they say that a device lives that speaks HTTP");
+    assert_eq!(tokio::time::timeout(PATIENCE, lives.next()).await.expect("in time").expect("it is connected").subject, "alive.small.in");
     doors.put(KEYS, "k", "1".into(), Some(0)).await.expect("the front doors keep idempotency keys");
     assert!(doors.entry(KEYS, "k").await.expect("and read them").is_some());
     doors.change(REFERENCE, "x", 0, Duration::from_millis(10)).await.expect("they watch reference data");
@@ -393,7 +399,7 @@ async fn each_part_of_ourselves_may_do_its_own() {
     let makes_streams = ["$JS.API.STREAM.CREATE.MORE", "$JS.API.STREAM.UPDATE.GATE", "$JS.API.STREAM.DELETE.GATE", "$JS.API.CONSUMER.DELETE.GATE.x"];
     let forgets = ["$JS.API.STREAM.PURGE.SESSION", "$JS.API.STREAM.MSG.DELETE.SESSION"];
     let consumes = ["$JS.API.CONSUMER.CREATE.GATE.x", "$JS.API.CONSUMER.MSG.NEXT.GATE.entry-GATE-0of1", "$JS.ACK.GATE.entry-GATE-0of1.1.1.1.1.0"];
-    let tells = ["lane.small.in", "refund.wechat", "call.wechat"];
+    let tells = ["lane.small.in", "refund.wechat", "call.wechat", "notice.wechat"];
     let writes_gate = ["gate.small.in.entry"];
     let reads = ["$JS.API.STREAM.MSG.GET.PAYMENT", "$JS.API.DIRECT.GET.PAYMENT", "$KV.members.entry.x"];
     let refers = ["$KV.reference.x"];

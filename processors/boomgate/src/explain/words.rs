@@ -128,6 +128,10 @@ fn session(event: &SessionEvent, clock: Clock) -> Vec<String> {
             let head = format!("{}  {} takes something off: {:?}; coupon {}", clock(said.at), validation.bearer, validation.kind, validation.id);
             vec![head, by(said)]
         }
+        SessionEvent::Noticed { channel, parking: Some(parking), .. } => {
+            vec![format!("{channel} deducts its fee by the plate, as its stay {parking}")]
+        }
+        SessionEvent::Noticed { channel, .. } => vec![format!("{channel} does not deduct the fee of this car: its driver pays")],
         SessionEvent::LetThrough { lane, lot, way, who, by: said, .. } => {
             let who = who.as_ref().map_or_else(|| "a car".to_owned(), car);
             vec![format!("{}  {who} was let through by hand at lane {lane} of {lot} ({})", clock(said.at), way.as_str()), by(said)]
@@ -307,6 +311,7 @@ pub fn effect(effect: &Effect, clock: Clock) -> String {
             format!("lane {} was told: {verdict} ({}{due}), until {}", command.lane, command.reason, clock(command.expires_at))
         }
         Effect::Call(call) => format!("{} was told: {} attempt {}", call.channel, call.act.as_str(), call.attempt),
+        Effect::Notice(notice) => format!("{} was told that the car has come, of stay {}", notice.channel, notice.session),
         Effect::Refund(call) if call.asks => format!("{} was asked how refund {} stands", call.channel, call.refund),
         Effect::Refund(call) => format!("{} was told: give back {}, as refund {}", call.channel, call.amount, call.refund),
     }

@@ -104,7 +104,8 @@ fn each_state_is_its_own_fact() {
         (vec![state("PAYERROR")], None),
         (vec![parking.clone(), state("ACCEPT")], Some(ChannelFact::Accepted { attempt, transaction: own.clone(), amount })),
         (vec![parking.clone()], Some(ChannelFact::Succeeded { attempt, transaction: own.clone(), amount })),
-        (vec![parking, state("PAY_FAIL")], Some(ChannelFact::Failed { attempt, transaction: own, amount })),
+        (vec![parking.clone(), state("PAY_FAIL")], Some(ChannelFact::Failed { attempt, transaction: own.clone(), amount })),
+        (vec![parking, state("FAIL")], Some(ChannelFact::Failed { attempt, transaction: own, amount })),
     ] {
         let facts = told("TRANSACTION.SUCCESS", &transaction(&more)).expect("it is genuine");
         assert_eq!(facts.into_iter().map(|event| event.fact).next(), expected, "{more:?}");

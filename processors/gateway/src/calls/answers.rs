@@ -7,15 +7,19 @@
 //! Not here: what `payment` makes of it (`rules::payment`).
 
 use super::{pace::Health, queue::Job};
-use channels::{Call, Heard};
+use channels::{Call, Heard, Parked};
 use schema::{
-    ChannelCall, ChannelEvent, ChannelFact, Moment, RefundCall,
+    ChannelCall, ChannelEvent, ChannelFact, EntryNotice, Moment, RefundCall,
     channel::{Act, Outcome, Standing},
+    gate::Colour,
 };
 use std::sync::Arc;
 
 /// So often a refund is asked about in vain, a quarter of an hour by the usual limits; then a person must find out. Until then the channel may notify.
 const ASKED_IN_VAIN_MAX: u32 = 8;
+
+/// So often a car's entry is told; then its driver pays like any other.
+const TOLD_TRIES_MAX: u32 = 3;
 
 /// What came of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,22 +35,44 @@ pub enum Came {
 }
 
 /// The call as the channel's port takes it. `subject` is what a driver reads before the lot's name.
-pub fn call(job: &Job, subject: &str) -> Call {
-    match job {
+/// None where no channel has such a thing: what is deducted by the plate cannot be taken back.
+pub fn call(job: &Job, subject: &str) -> Option<Call> {
+    Some(match job {
         Job::Refund(call) => Call::Refund(call.clone()),
-        Job::Attempt(ChannelCall { attempt, act, amount, until, lot, .. }) => match act {
-            Act::Open => {
-                let subject = lot.as_ref().map_or_else(|| subject.to_owned(), |lot| format!("{subject} {lot}"));
-                Call::Open { attempt: *attempt, amount: *amount, subject: subject.into(), expires_at: *until }
+        Job::Attempt(ChannelCall { attempt, act, amount, until, lot, deducts, .. }) => {
+            let name = lot.as_ref().map_or("", |lot| lot.as_str());
+            let subject = || if name.is_empty() { subject.into() } else { format!("{subject} {name}").into() };
+            match (act, deducts) {
+                (Act::Open, None) => Call::Open { attempt: *attempt, amount: *amount, subject: subject(), expires_at: *until },
+                (Act::Open, Some(stay)) => {
+                    let (plate, colour) = (stay.plate.text.clone(), stay.plate.colour.unwrap_or(Colour::Blue));
+                    let parked = Parked { session: stay.session, plate, colour, entered_at: stay.entered_at, lot: name.into() };
+                    let parking = stay.parking.clone();
+                    Call::Deduct { attempt: *attempt, amount: *amount, subject: subject(), parking, parked, left_at: stay.left_at }
+                }
+                (Act::Settle, _) => Call::Settle { attempt: *attempt },
+                (Act::Close, None) => Call::Close { attempt: *attempt },
+                (Act::Close, Some(_)) => return None,
+                (Act::Query, None) => Call::Query { attempt: *attempt },
+                (Act::Query, Some(_)) => Call::Deduction { attempt: *attempt },
             }
-            Act::Settle => Call::Settle { attempt: *attempt },
-            Act::Close => Call::Close { attempt: *attempt },
-            Act::Query => Call::Query { attempt: *attempt },
-        },
-    }
+        }
+        Job::Notice(notice, _) => {
+            let EntryNotice { session, plate, colour, entered_at, lot, free_min, .. } = notice;
+            let parked = Parked { session: *session, plate: plate.clone(), colour: *colour, entered_at: *entered_at, lot: lot.as_str().into() };
+            Call::Enter { parked, free_s: i64::from(*free_min) * 60 }
+        }
+    })
 }
 
-/// The facts of what came of a call, none empty.
+/// What is to be tried once more: a car's entry of which nobody knows whether it was heard.
+pub fn again(job: &Job, came: &Came) -> Option<Job> {
+    let Job::Notice(notice, tries) = job else { return None };
+    let unheard = matches!(came, Came::Unknown | Came::NotSent | Came::Heard(Heard::Later));
+    (unheard && *tries < TOLD_TRIES_MAX).then(|| Job::Notice(notice.clone(), tries.saturating_add(1)))
+}
+
+/// The facts of what came of a call that is not made again.
 pub fn facts(job: &Job, came: Came, at: Moment) -> Vec<ChannelEvent> {
     let told = |fact| vec![ChannelEvent { channel: job.channel().clone(), happened_at: at, fact }];
     match (job, came) {
@@ -59,6 +85,10 @@ pub fn facts(job: &Job, came: Came, at: Moment) -> Vec<ChannelEvent> {
                 Came::Heard(_) | Came::Unknown | Came::NotSent | Came::Impossible => Some(Standing::Unknown),
             };
             told(ChannelFact::RefundAnswered { refund, order, succeeded: false, tries, standing })
+        }
+        (Job::Notice(notice, _), came) => {
+            let parking = if let Came::Heard(Heard::Entered(number)) = came { Some(number.into()) } else { None };
+            told(ChannelFact::Parked { session: notice.session, lot: notice.lot, parking })
         }
         (Job::Attempt(call), came) => {
             let ChannelCall { attempt, act, tries, .. } = *call;
@@ -95,6 +125,13 @@ pub fn judge(job: &Job, came: &Came, facts: &[ChannelEvent]) -> (&'static str, H
         Some(ChannelFact::Accepted { .. }) => "held",
         Some(ChannelFact::Failed { .. }) => "released",
         Some(ChannelFact::CallAnswered { outcome, .. }) => outcome.as_str(),
+        Some(ChannelFact::Parked { parking, .. }) => {
+            if parking.is_some() {
+                "noted"
+            } else {
+                "not_noted"
+            }
+        }
         Some(ChannelFact::RefundAnswered { succeeded: true, .. }) => "refunded",
         Some(ChannelFact::RefundAnswered { standing, .. }) => match standing {
             None => "refused",
@@ -173,6 +210,37 @@ mod tests {
     fn a_driver_reads_what_the_payment_is_for() {
         let Job::Attempt(call) = tests::attempt(1, Act::Open, 1) else { panic!("it is about an attempt") };
         let job = Job::Attempt(ChannelCall { lot: Some("lot-1".parse().expect("a name")), ..call });
-        assert!(matches!(super::call(&job, "停车费"), Call::Open { subject, .. } if &*subject == "停车费 lot-1"));
+        assert!(matches!(super::call(&job, "停车费"), Some(Call::Open { subject, .. }) if &*subject == "停车费 lot-1"));
+    }
+
+    #[test]
+    fn what_is_deducted_by_the_plate_has_calls_of_its_own() {
+        let Job::Attempt(call) = tests::attempt(1, Act::Open, 1) else { panic!("it is about an attempt") };
+        let deducts = Some(Box::new(tests::deducted()));
+        let of = |act| super::call(&Job::Attempt(ChannelCall { act, deducts: deducts.clone(), ..call.clone() }), "停车费");
+        assert!(matches!(of(Act::Open), Some(Call::Deduct { parking, .. }) if &*parking == "P1"));
+        assert!(matches!(of(Act::Query), Some(Call::Deduction { .. })));
+        assert_eq!(of(Act::Close), None);
+    }
+
+    #[test]
+    fn a_cars_entry_is_told_until_it_is_heard() {
+        let told = |tries| Job::Notice(tests::notice(), tries);
+        let heard = |heard| Came::Heard(heard);
+        for (came, again, parking) in [
+            (heard(Heard::Entered("P1".into())), false, Some("P1")),
+            (heard(Heard::Refused), false, None),
+            (heard(Heard::Later), true, None),
+            (Came::Unknown, true, None),
+            (Came::NotSent, true, None),
+            (Came::Impossible, false, None),
+        ] {
+            assert_eq!(super::again(&told(1), &came), again.then(|| told(2)), "{came:?}");
+            assert_eq!(super::again(&told(TOLD_TRIES_MAX), &came), None, "{came:?}");
+            let facts = facts(&told(TOLD_TRIES_MAX), came, Moment(7));
+            let [ChannelEvent { fact: ChannelFact::Parked { parking: said, .. }, .. }] = &facts[..] else { panic!("{facts:?}") };
+            assert_eq!(said.as_deref(), parking);
+        }
+        assert!(matches!(super::call(&told(1), "停车费"), Some(Call::Enter { free_s: 900, .. })));
     }
 }

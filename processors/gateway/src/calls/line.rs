@@ -180,6 +180,17 @@ impl Line {
         let begun = clock::now();
         let came = self.make(&job).await;
         let job = self.state().0.newest(job);
+        let again = answers::again(&job, &came);
+        if let Some(again) = again {
+            let health = answers::judge(&job, &came, &[]).1;
+            self.counted(job.act(), "again");
+            let (now, mut state) = (clock::now(), self.state());
+            state.1.ended(now, health);
+            state.0.ended(&job, false);
+            drop(state);
+            self.offer(again);
+            return;
+        }
         let facts = answers::facts(&job, came.clone(), (self.shared.clock)());
         let (word, health) = answers::judge(&job, &came, &facts);
         histogram!("boomgate_call_seconds", "channel" => self.name, "act" => job.act()).record(clock::now().saturating_duration_since(begun));
@@ -205,7 +216,7 @@ impl Line {
             self.say(|| tracing::warn!(channel, "a call to a channel that is not configured here: its refunds are a person's work"));
             return Came::Impossible;
         };
-        let call = answers::call(job, &self.shared.subject);
+        let Some(call) = answers::call(job, &self.shared.subject) else { return Came::Impossible };
         let Ok(nonce) = nonce(&self.shared.random) else {
             self.say(|| tracing::error!("this machine gives no random numbers: nothing can be signed"));
             return Came::NotSent;

@@ -8,7 +8,7 @@
 //! 4. Nothing overtakes what is under way about the same number   (`tests::two_calls_about_a_number_are_made_one_after_the_other`).
 
 use super::pace::Pacer;
-use schema::{ChannelCall, Id, RefundCall, channel::Act};
+use schema::{ChannelCall, EntryNotice, Id, RefundCall, channel::Act};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -25,6 +25,8 @@ pub enum Job {
     Refund(RefundCall),
     /// About an attempt.
     Attempt(ChannelCall),
+    /// To take note of a car that has driven in; how often that was tried, this time included.
+    Notice(EntryNotice, u32),
 }
 
 /// What tells a call from all others.
@@ -36,6 +38,7 @@ impl Job {
         match self {
             Self::Refund(call) => call.refund,
             Self::Attempt(call) => call.attempt,
+            Self::Notice(notice, _) => notice.session,
         }
     }
 
@@ -45,6 +48,7 @@ impl Job {
             Self::Refund(RefundCall { asks: true, .. }) => "refund_query",
             Self::Refund(_) => "refund",
             Self::Attempt(call) => call.act.as_str(),
+            Self::Notice(..) => "notice",
         }
     }
 
@@ -53,6 +57,7 @@ impl Job {
         match self {
             Self::Refund(call) => &call.channel,
             Self::Attempt(call) => &call.channel,
+            Self::Notice(notice, _) => &notice.channel,
         }
     }
 
@@ -61,6 +66,7 @@ impl Job {
         match self {
             Self::Refund(call) => call.tries,
             Self::Attempt(call) => call.tries,
+            Self::Notice(_, tries) => *tries,
         }
     }
 
@@ -68,7 +74,7 @@ impl Job {
     pub fn part(&self) -> Option<&Arc<str>> {
         match self {
             Self::Refund(call) if !call.asks && call.captured.is_some_and(|captured| captured != call.amount) => Some(&call.transaction),
-            Self::Refund(_) | Self::Attempt(_) => None,
+            Self::Refund(_) | Self::Attempt(_) | Self::Notice(..) => None,
         }
     }
 
@@ -168,6 +174,7 @@ impl Queue {
         match &mut job {
             Job::Refund(call) => call.tries = newest,
             Job::Attempt(call) => call.tries = newest,
+            Job::Notice(_, tries) => *tries = newest,
         }
         job
     }
@@ -204,7 +211,7 @@ pub fn is_late(job: &Job, now: schema::Moment) -> bool {
 pub(super) mod tests {
     use super::{super::pace::Health, *};
     use crate::clock;
-    use schema::{Currency, Moment, Money};
+    use schema::{Credential, Currency, Moment, Money, effect::Deducted, gate::Colour};
     use std::time::Duration;
 
     pub fn refund(number: u32, tries: u32, asks: bool) -> Job {
@@ -217,7 +224,24 @@ pub(super) mod tests {
     pub fn attempt(number: u32, act: Act, tries: u32) -> Job {
         let attempt = format!("O4426112307VZx3MdpKtIUVlfy7{number:02}").parse().expect("an attempt");
         let amount = Money::new(200, Currency::Cny);
-        Job::Attempt(ChannelCall { attempt, channel: "wechat".into(), act, amount, until: Moment(i64::MAX), tries, lot: None })
+        Job::Attempt(ChannelCall { attempt, channel: "wechat".into(), act, amount, until: Moment(i64::MAX), tries, lot: None, deducts: None })
+    }
+
+    pub fn notice() -> EntryNotice {
+        EntryNotice {
+            channel: "wechat".into(),
+            session: "S4426112307SE85PbTwoLFzFY9q".parse().expect("an id"),
+            plate: "粤B12345".into(),
+            colour: Colour::Blue,
+            entered_at: Moment(1),
+            lot: "lot-1".parse().expect("a name"),
+            free_min: 15,
+        }
+    }
+
+    pub fn deducted() -> Deducted {
+        let EntryNotice { session, plate, colour, entered_at, .. } = notice();
+        Deducted { parking: "P1".into(), session, plate: Credential::plate(&plate, colour), entered_at, left_at: Moment(9) }
     }
 
     fn pacer() -> Pacer {
@@ -291,7 +315,7 @@ pub(super) mod tests {
         let (mut queue, mut pacer) = (Queue::new(9), pacer());
         let part = |number| match refund(number, 1, false) {
             Job::Refund(call) => Job::Refund(RefundCall { captured: Some(Money::new(500, Currency::Cny)), ..call }),
-            other @ Job::Attempt(_) => other,
+            other => other,
         };
         for number in [1, 2] {
             queue.offer(part(number));

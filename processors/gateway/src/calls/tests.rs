@@ -1,5 +1,5 @@
 use super::{
-    queue::tests::{attempt, refund},
+    queue::tests::{attempt, notice, refund},
     *,
 };
 use crate::doors::{self, tests::open};
@@ -90,6 +90,9 @@ impl Running {
         let (subject, payload) = match job {
             Job::Refund(call) => (format!("refund.{channel}"), wire::encode(Format::MessagePack, &RefundCall { channel: channel.into(), ..call })),
             Job::Attempt(call) => (format!("call.{channel}"), wire::encode(Format::Json, &ChannelCall { channel: channel.into(), ..call })),
+            Job::Notice(notice, _) => {
+                (format!("notice.{channel}"), wire::encode(Format::MessagePack, &EntryNotice { channel: channel.into(), ..notice }))
+            }
         };
         self.bus.tell(Told { subject, payload: payload.into() }).await.expect("in memory");
     }
@@ -143,6 +146,21 @@ async fn a_refund_is_called_once_and_its_answer_is_stored() {
     };
     assert_eq!(*number, refund(1, 1, false).number());
     assert_eq!(running.stored().await.len(), 1);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn who_cannot_deduct_by_the_plate_is_known_to_do_so() {
+    let served = Served::default();
+    let url = served.open("points", Duration::ZERO).await;
+    let running = Running::start(Memory::new(NOW), vec![site("points", &url)], Limits::default()).await;
+    for channel in ["points", "nobody"] {
+        running.tell(channel, Job::Notice(notice(), 1)).await;
+    }
+    let facts = running.facts(2).await;
+    let is_told = |event: &ChannelEvent| event.fact == ChannelFact::Parked { session: notice().session, lot: notice().lot, parking: None };
+    assert!(facts.len() == 2 && facts.iter().all(is_told), "{facts:?}");
+    assert!(served.paths().is_empty(), "nobody is called for what he does not do");
     running.end().await;
 }
 
@@ -302,8 +320,9 @@ async fn an_answer_is_stored_once_the_bus_is_back() {
     let url = served.open("points", Duration::ZERO).await;
     // A stream that is full stores nothing, as one that is away.
     let bus = Memory::declared(NOW, &table::Declared { storage_bytes: 50_000, ..table::Declared::default() });
-    let reader = table::readers("payment", 1, 0).into_iter().find(|reader| reader.stream == "CHANNEL");
-    let mut intake = bus.consume(reader.expect("payment reads it")).await.expect("in memory");
+    let reader = |processor| table::readers(processor, 1, 0).into_iter().find(|reader| reader.stream == "CHANNEL").expect("it reads it");
+    let mut intake = bus.consume(reader("payment")).await.expect("in memory");
+    let _entry = bus.consume(reader("entry")).await.expect("in memory");
     let large = |number: usize| Message { subject: "CHANNEL.7.etc.succeeded".into(), payload: "x".repeat(number).into(), headers: BTreeMap::new() };
     for size in [500, 50, 1] {
         while bus.publish(large(size)).await.is_ok() {}

@@ -126,8 +126,9 @@ fn now(language: Language, look: &Look, standing: &Standing) -> String {
             let hint = if hint.is_empty() { hint } else { format!("<p class=\"small\">{hint}</p>") };
             failed + &big(name, look.due()) + &hint
         }
-        Standing::Opening { channel } => {
-            held + &big(words.due, look.due()) + &waits(&fill(words.opening, &[("channel", words.channel(channel))])) + &others(language, look)
+        Standing::Opening { channel, by_plate } => {
+            let opening = if *by_plate { words.deducting } else { words.opening };
+            held + &big(words.due, look.due()) + &waits(&fill(opening, &[("channel", words.channel(channel))])) + &others(language, look)
         }
         Standing::Open { channel, amount, until, code } => {
             held + &big(words.due, *amount) + &open(words, channel, code.as_deref(), &look.clock(*until)) + &others(language, look)
@@ -316,7 +317,8 @@ mod tests {
             (inside, Standing::Due { failed: None }, "you have 15 minutes"),
             (exit, Standing::Due { failed: None }, "The barrier at the exit opens once"),
             (gone, Standing::Due { failed: None }, "Owed"),
-            (inside, Standing::Opening { channel: "alipay".into() }, "Opening Alipay"),
+            (inside, Standing::Opening { channel: "alipay".into(), by_plate: false }, "Opening Alipay"),
+            (exit, Standing::Opening { channel: "wechat".into(), by_plate: true }, "WeChat Pay deducts the fee by your plate"),
             (inside, Standing::Cash { amount: Money::new(500, Currency::Cny) }, "¥5.00 in cash"),
             (inside, paid(Some(inside.now)), "15 minutes left"),
             (exit, paid(Some(exit.now)), "The barrier is opening"),

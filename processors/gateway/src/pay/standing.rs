@@ -25,8 +25,8 @@ pub enum Standing {
     Free,
     /// Somebody is to choose how to pay. Of what was tried last this channel did not open, if one did not.
     Due { failed: Option<Arc<str>> },
-    /// A channel is asked to open a payment.
-    Opening { channel: Arc<str> },
+    /// A channel is asked to open a payment, or to deduct the fee by the plate.
+    Opening { channel: Arc<str>, by_plate: bool },
     /// It can be paid there.
     Open { channel: Arc<str>, amount: Money, until: Moment, code: Option<Arc<str>> },
     /// What lacks is taken in cash.
@@ -144,12 +144,15 @@ fn tried(payment: &Payment, choice: &Choice) -> Standing {
         Some(attempt) if attempt.state == AttemptState::Open => {
             Standing::Open { channel: channel_of(attempt), amount: attempt.amount, until: attempt.until, code: attempt.code.clone() }
         }
-        Some(attempt) => Standing::Opening { channel: channel_of(attempt) },
+        Some(attempt) => Standing::Opening { channel: channel_of(attempt), by_plate: attempt.deducts.is_some() },
         None => match choice.tenders.iter().find(|tender| attempts.iter().all(|attempt| attempt.channel != tender.channel)) {
             Some(tender) if &*tender.channel == "cash" => Standing::Cash { amount: tender.amount },
             // An earlier choice is being closed first, or the next means is about to be opened.
-            Some(tender) => Standing::Opening { channel: tender.channel.clone() },
-            None => Standing::Opening { channel: choice.tenders.last().map_or_else(|| "".into(), |tender| tender.channel.clone()) },
+            Some(tender) => Standing::Opening { channel: tender.channel.clone(), by_plate: false },
+            None => {
+                let channel = choice.tenders.last().map_or_else(|| "".into(), |tender| tender.channel.clone());
+                Standing::Opening { channel, by_plate: choice.deducts.is_some() }
+            }
         },
     }
 }

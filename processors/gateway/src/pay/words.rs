@@ -82,6 +82,7 @@ pub struct Words {
     // What goes on.
     pub one_moment: &'static str,
     pub opening: &'static str,
+    pub deducting: &'static str,
     pub scan: &'static str,
     pub open_app: &'static str,
     pub pay_until: &'static str,
@@ -191,6 +192,7 @@ const CHINESE: Words = Words {
     choose_other: "换一种支付方式",
     one_moment: "请稍候，正在准备账单……",
     opening: "正在打开{channel}……",
+    deducting: "{channel}正在按车牌扣费，无需操作……",
     scan: "请用{channel}扫码支付",
     open_app: "打开{channel}",
     pay_until: "请在 {time} 前完成支付",
@@ -297,6 +299,7 @@ const ENGLISH: Words = Words {
     choose_other: "Pay another way",
     one_moment: "One moment: the bill is being prepared …",
     opening: "Opening {channel} …",
+    deducting: "{channel} deducts the fee by your plate; there is nothing to do …",
     scan: "Scan with {channel} to pay",
     open_app: "Open {channel}",
     pay_until: "Please pay by {time}",

@@ -181,6 +181,7 @@ fn admitted(case: &Case, marks: checks::Marks, made_of: Made) -> Admitted {
             missed: marks.missed.iter().collect(),
             local: false,
             lost: None,
+            notice: None,
         }),
         made_of,
     }

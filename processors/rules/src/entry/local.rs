@@ -6,7 +6,7 @@
 //!
 //! Not here: by which policy a lane decides (its device), how old its word may be (`entry`).
 
-use super::stay;
+use super::{notice, stay};
 use schema::{
     GateEvent, Moment,
     entity::{Session, Stage},
@@ -33,7 +33,7 @@ pub(super) fn entered(lot: &LotReference, event: &GateEvent, inside: Option<&Ses
     let stay = stay(lot, event);
     let by = stay.session;
     let old = inside.map(|old| SessionEvent::Superseded { stay: old.stay.clone(), by, flagged: true });
-    let marks = Box::new(Marks { local: true, ..Marks::default() });
+    let marks = Box::new(Marks { local: true, notice: notice::wanted(lot, &stay.credential), ..Marks::default() });
     old.into_iter()
         .chain([SessionEvent::Opened { stay, event: event.id, expires_at, releases: None, marks, made_of: None, passes_by: None }])
         .collect()

@@ -17,7 +17,7 @@ use schema::{
 
 /// Somebody asks what a stay costs until now.
 pub(super) fn asked(session: &Session, event: &GateEvent) -> Vec<SessionEvent> {
-    let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: false };
+    let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: false, deducts: None };
     let (right, terms) = (session.right.clone().map(Box::new), session.terms());
     vec![SessionEvent::Asked { stay: session.stay.clone(), departure, sequence: session.sequence.saturating_add(1), right, terms }]
 }

@@ -9,6 +9,8 @@
 //! 2. Of a payment by several means all count or none   (`tests::all_means_of_a_payment_count_or_none`, `tests::laws`).
 //! 3. What nobody is to pay any more is closed; what is held is taken or let go   (`tests::an_order_that_is_paid_closes_what_is_open`).
 //! 4. What a channel does not answer is asked again, and ends   (`tests::a_channel_that_never_answers_is_given_up`).
+//! 5. A fee that is deducted by the plate is provisional until it settles, and a driver who pays otherwise is not held up by it
+//!    (`tests::a_deduction_by_the_plate_is_accepted_and_may_fail`).
 //!
 //! Not here: which money counts (`payment`), how a channel is called (`channels`).
 
@@ -18,9 +20,10 @@ use schema::{
     ChannelCall, Id, Moment, Money,
     channel::{Act, Outcome},
     desk::{Said, Tender},
+    effect::Deducted,
     entity::{Attempt, Choice, Fate, Payment, Receipt},
     id,
-    journal::{AttemptState, Note, Part, PaymentEvent},
+    journal::{AttemptState, Bill, Deduction, Departure, Note, Part, PaymentEvent, Stay},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -60,7 +63,23 @@ pub fn choose(payment: &Payment, facts: &Facts, input: &Input, tenders: &[Tender
         return noted(Note::TooMany);
     }
     let until = input.received_at.plus(facts.limits.pay_life);
-    PaymentEvent::Chosen { bill: bill(Some(payment), payment.order), choice, tenders, until, by }
+    PaymentEvent::Chosen { bill: bill(Some(payment), payment.order), choice, tenders, until, by, deducts: None }
+}
+
+/// The channel that has taken note of a car is to deduct its fee: nobody chooses that at the exit, its driver has let the channel do so.
+pub fn deduct(facts: &Facts, input: &Input, bill: &Bill, due: Money, (stay, departure, by): (&Stay, &Departure, &Deduction)) -> PaymentEvent {
+    let Deduction { channel, parking } = by;
+    let (plate, entered_at, left_at) = (stay.credential.clone(), stay.entered_at, departure.left_at);
+    let deducted = Deducted { parking: parking.clone(), session: stay.session, plate, entered_at, left_at };
+    let author = "plate".parse().expect("letters are a token");
+    PaymentEvent::Chosen {
+        bill: bill.clone(),
+        choice: 1,
+        tenders: vec![Tender { channel: channel.clone(), amount: due }],
+        until: input.received_at.plus(facts.limits.pay_life),
+        by: Said { author, reason: "the channel deducts by the plate".into(), at: input.received_at },
+        deducts: Some(Box::new(deducted)),
+    }
 }
 
 /// The choice, while it can still become a payment.
@@ -115,7 +134,8 @@ pub fn gather(payment: &Payment, choice: &Choice, money: Tendered) -> Vec<Paymen
 /// What money tells of the attempt by which it came.
 pub fn heard_money(payment: &Payment, channel: &str, attempt: Id, state: AttemptState) -> Option<PaymentEvent> {
     let known = payment.attempt(channel, attempt)?;
-    let news = known.state != state && !(known.state == AttemptState::Paid || state == AttemptState::Held && known.state == AttemptState::Settling);
+    let is_waited_for = state != AttemptState::Held || known.state != AttemptState::Settling && (known.deducts.is_none() || !known.state.is_over());
+    let news = known.state != state && known.state != AttemptState::Paid && is_waited_for;
     // What is held waits no longer than the choice does.
     let due_at = (state == AttemptState::Held).then_some(known.until);
     news.then(|| stood(payment, known, state, due_at))
@@ -193,6 +213,7 @@ fn ask(payment: &Payment, facts: &Facts, input: &Input, known: &Attempt, act: Ac
         tries,
         until: known.until,
         due_at: input.received_at.plus(facts.limits.call_retry.saturating_mul(i64::from(tries.min(60)))),
+        deducts: known.deducts.clone(),
     }
 }
 
@@ -246,9 +267,11 @@ fn step(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent> {
             |fate| payment.receipts.values().any(|receipt| receipt.source.channel == attempt.channel && receipt.provisional && receipt.fate == fate);
         match attempt.state {
             AttemptState::Held if fate(Fate::Applied) => events.push(ask(payment, facts, input, attempt, Act::Settle)),
-            AttemptState::Opening | AttemptState::Open | AttemptState::Held if !awaited(attempt.choice) => {
-                events.push(ask(payment, facts, input, attempt, Act::Close));
-            }
+            // Nobody can take back what is deducted by the plate: it is waited for no longer.
+            AttemptState::Opening | AttemptState::Open | AttemptState::Held if !awaited(attempt.choice) => events.push(match attempt.deducts {
+                Some(_) => stood(payment, attempt, AttemptState::Closed, None),
+                None => ask(payment, facts, input, attempt, Act::Close),
+            }),
             _ => {}
         }
     }
@@ -282,6 +305,7 @@ fn open_next(payment: &Payment, facts: &Facts, input: &Input, choice: &Choice) -
             tries: 1,
             until: choice.until,
             due_at: input.received_at.plus(facts.limits.call_retry),
+            deducts: choice.deducts.clone(),
         });
     }
     None
@@ -290,10 +314,11 @@ fn open_next(payment: &Payment, facts: &Facts, input: &Input, choice: &Choice) -
 /// The fold of what concerns attempts.
 pub fn evolve(payment: &mut Payment, event: &PaymentEvent) {
     match event {
-        PaymentEvent::Chosen { choice, tenders, until, .. } => {
-            payment.choice = Some(Box::new(Choice { number: *choice, tenders: tenders.clone(), until: *until }));
+        PaymentEvent::Chosen { choice, tenders, until, deducts, .. } => {
+            let (tenders, deducts) = (tenders.clone(), deducts.clone());
+            payment.choice = Some(Box::new(Choice { number: *choice, tenders, until: *until, deducts }));
         }
-        PaymentEvent::Attempted { attempt, choice, channel, amount, act, tries, until, due_at, .. } => {
+        PaymentEvent::Attempted { attempt, choice, channel, amount, act, tries, until, due_at, deducts, .. } => {
             let known = payment.attempts.values().find(|known| known.attempt == *attempt);
             let state = match act {
                 Act::Open => AttemptState::Opening,
@@ -302,8 +327,8 @@ pub fn evolve(payment: &mut Payment, event: &PaymentEvent) {
                 Act::Query => known.map_or(AttemptState::Open, |known| known.state),
             };
             let code = known.and_then(|known| known.code.clone());
-            let (attempt, channel, due_at) = (*attempt, channel.clone(), Some(*due_at));
-            let new = Attempt { attempt, choice: *choice, channel, amount: *amount, until: *until, state, tries: *tries, code, due_at };
+            let (attempt, channel, due_at, deducts) = (*attempt, channel.clone(), Some(*due_at), deducts.clone());
+            let new = Attempt { attempt, choice: *choice, channel, amount: *amount, until: *until, state, tries: *tries, code, due_at, deducts };
             payment.attempts.insert(id::attempt_number(attempt).unwrap_or_default(), new);
             if *act == Act::Close {
                 give_up(payment, *choice);
@@ -334,9 +359,9 @@ fn give_up(payment: &mut Payment, number: u16) {
 
 /// What a channel is asked for.
 pub fn call(event: &PaymentEvent) -> Option<ChannelCall> {
-    let PaymentEvent::Attempted { bill, attempt, channel, amount, act, tries, until, .. } = event else { return None };
-    let (attempt, channel, lot) = (*attempt, channel.clone(), bill.lot);
-    Some(ChannelCall { attempt, channel, act: *act, amount: *amount, until: *until, tries: *tries, lot })
+    let PaymentEvent::Attempted { bill, attempt, channel, amount, act, tries, until, deducts, .. } = event else { return None };
+    let (attempt, channel, lot, deducts) = (*attempt, channel.clone(), bill.lot, deducts.clone());
+    Some(ChannelCall { attempt, channel, act: *act, amount: *amount, until: *until, tries: *tries, lot, deducts })
 }
 
 #[cfg(test)]

@@ -76,11 +76,6 @@ fn refund_of(transaction: &str, minor: i64) -> Says {
 }
 
 impl Trial {
-    pub(super) fn channel(&mut self, event: &ChannelEvent) -> Vec<Event> {
-        self.now = self.now.max(event.happened_at);
-        self.input(Inbox::Channel, &event.key(), event.happened_at, Body::Channel(event.clone()))
-    }
-
     pub(super) fn payment(&self) -> &Payment {
         let payments = self.entities.values().filter_map(|entity| if let Entity::Payment(payment) = entity { Some(&**payment) } else { None });
         payments.max_by_key(|payment| payment.order).expect("an order is known")

@@ -8,7 +8,7 @@ use schema::{
     fact::{Reservation, Stated, What},
     gate::Colour,
     id::{self, Kind, Place, Province},
-    journal::{Account, AttemptState, Departure, Entry, LineKind, Quote, QuoteLine, RefundReason, RefundState, Source, Stay},
+    journal::{Account, AttemptState, Deduction, Departure, Entry, LineKind, Quote, QuoteLine, RefundReason, RefundState, Source, Stay},
 };
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ const FEN: Money = Money::new(1_205, Currency::Cny);
 fn attempted(order: Id, at: i64) -> Attempt {
     let (attempt, state) = (id::attempt(order, 1), AttemptState::Open);
     let (channel, code, until) = ("wechat".into(), Some("weixin://wxpay/bizpayurl?pr=x".into()), Moment(at));
-    Attempt { attempt, choice: 1, channel, amount: FEN, until, state, tries: 2, code, due_at: Some(until) }
+    Attempt { attempt, choice: 1, channel, amount: FEN, until, state, tries: 2, code, due_at: Some(until), deducts: None }
 }
 
 /// One row of every table, and more, in some place.
@@ -61,7 +61,7 @@ fn stated() -> Stated {
 }
 
 fn departure() -> Departure {
-    Departure { lane: token("out-1"), left_at: Moment(1_795_455_000_000_000), event: token("device-event-1"), local: false }
+    Departure { lane: token("out-1"), left_at: Moment(1_795_455_000_000_000), event: token("device-event-1"), local: false, deducts: None }
 }
 
 fn source(transaction: &str) -> Source {
@@ -88,6 +88,7 @@ pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64
         lost: false,
         passes_by: None,
         corrected: None,
+        deducts: (!open).then(|| Box::new(Deduction { channel: "wechat".into(), parking: "P1".into() })),
     };
     let key = Key { table: Table::Sessions, province, day: DAY, bucket, id: token(name) };
     Row { key, at: Moment(at), entity: Entity::Session(Box::new(session)) }
@@ -104,7 +105,7 @@ fn quote(total: i64) -> Quote {
 }
 
 fn chosen(at: i64) -> Choice {
-    Choice { number: 1, tenders: vec![Tender { channel: "wechat".into(), amount: FEN }], until: Moment(at) }
+    Choice { number: 1, tenders: vec![Tender { channel: "wechat".into(), amount: FEN }], until: Moment(at), deducts: None }
 }
 
 fn shift(name: &str, is_over: bool) -> (Table, String, Entity) {

@@ -29,7 +29,8 @@ pub fn order() -> Order {
         energy: schema::Energy::Fuel,
         sharers: Vec::new(),
     };
-    let departure = Departure { lane: "out".parse().expect("a name"), left_at: NOW, event: "e2".parse().expect("a name"), local: false };
+    let departure =
+        Departure { lane: "out".parse().expect("a name"), left_at: NOW, event: "e2".parse().expect("a name"), local: false, deducts: None };
     let quote = Quote { rate_table: "hourly".into(), version: 1, minutes: 120, lines: Vec::new(), total: DUE };
     Order { quote: Some(quote), ..Order::of(id("O4426112307bhsoAVeaPIlNaJs2"), stay, departure, Some(1)) }
 }
@@ -37,11 +38,11 @@ pub fn order() -> Order {
 fn payment(choice: &[(&str, i64)], attempts: &[(&str, AttemptState)]) -> Payment {
     let order = order().order;
     let tenders = choice.iter().map(|(channel, minor)| Tender { channel: (*channel).into(), amount: Money::new(*minor, Currency::Cny) }).collect();
-    let choice = (!choice.is_empty()).then(|| Box::new(Choice { number: 1, tenders, until: NOW.plus(1) }));
+    let choice = (!choice.is_empty()).then(|| Box::new(Choice { number: 1, tenders, until: NOW.plus(1), deducts: None }));
     let attempt = |(number, (channel, state)): (u16, &(&str, AttemptState))| {
         let attempt = id::attempt(order, number);
         let (channel, code) = ((*channel).into(), (*state == AttemptState::Open).then(|| "weixin://x".into()));
-        (number, Attempt { attempt, choice: 1, channel, amount: DUE, until: NOW.plus(1), state: *state, tries: 1, code, due_at: None })
+        (number, Attempt { attempt, choice: 1, channel, amount: DUE, until: NOW.plus(1), state: *state, tries: 1, code, due_at: None, deducts: None })
     };
     let attempts = (1..).zip(attempts).map(attempt).collect();
     let (receipts, wanted) = (BTreeMap::new(), BTreeMap::new());

@@ -8,7 +8,7 @@ use crate::{
     trial::{Trial, at},
 };
 use proptest::prelude::*;
-use schema::{ChannelEvent, ChannelFact, Currency, Effect, Event, Inbox, channel::Standing, desk::Says};
+use schema::{ChannelEvent, ChannelFact, Currency, Effect, Event, Inbox, Recorded, channel::Standing, desk::Says, journal::OrderEvent};
 use std::collections::BTreeSet;
 
 const DUE: i64 = 1_000;
@@ -63,6 +63,54 @@ impl Trial {
     fn state(&self, number: u16) -> AttemptState {
         self.payment().attempts[&number].state
     }
+}
+
+/// The same order, whose car a channel has taken note of.
+fn noted(inside: Option<u32>) -> Recorded {
+    let mut recorded = priced();
+    let Event::Order(OrderEvent::Priced { departure, inside: asked, .. }) = &mut recorded.event else { panic!("it is priced") };
+    departure.deducts = Some(Box::new(Deduction { channel: "wechat".into(), parking: "P1".into() }));
+    *asked = inside;
+    recorded
+}
+
+#[test]
+fn a_deduction_by_the_plate_is_accepted_and_may_fail() {
+    let plate = |trial: &mut Trial, fact: fn(Id, Arc<str>, Money) -> ChannelFact| {
+        let attempt = id::attempt(order(), 1);
+        trial.fact("wechat", fact(attempt, attempt.as_str().into(), cny(DUE)))
+    };
+    let accepted = |attempt, transaction, amount| ChannelFact::Accepted { attempt, transaction, amount };
+    let succeeded = |attempt, transaction, amount| ChannelFact::Succeeded { attempt, transaction, amount };
+    let failed = |attempt, transaction, amount| ChannelFact::Failed { attempt, transaction, amount };
+
+    let gone = || {
+        let mut trial = Trial::new(&RULES);
+        assert_eq!(kinds(&trial.journal(Inbox::Order, &noted(None))), "expected+chosen+attempted");
+        let calls = trial.effects().into_iter().filter_map(|effect| if let Effect::Call(call) = effect { call.deducts } else { None });
+        assert_eq!(calls.map(|stay| stay.parking.to_string()).collect::<Vec<_>>(), ["P1"]);
+        assert_eq!(plate(&mut trial, accepted), "applied+attempt_stood+attempted", "the car may go, and the channel settles by itself");
+        assert_eq!(trial.answers("wechat", 1, Act::Settle, Outcome::Impossible), "attempt_stood");
+        trial
+    };
+    let mut settles = gone();
+    assert_eq!(plate(&mut settles, succeeded), "settled");
+    assert!(!settles.payment().is_open());
+    let mut fails = gone();
+    assert_eq!(plate(&mut fails, failed), "reversed");
+    assert!(!fails.payment().is_paid(), "it is due again");
+    assert_eq!(fails.brings("alipay", 2, DUE), "applied", "and can be paid by anything");
+
+    let mut pays = Trial::new(&RULES);
+    pays.journal(Inbox::Order, &noted(None));
+    assert_eq!(kinds(&pays.desk(pay("1", &[("alipay", DUE)]))), "chosen+attempt_stood+attempted", "a driver need not wait for it");
+    assert_eq!(pays.called(), ["wechat open 1", "alipay open 2"]);
+    assert_eq!(pays.brings("alipay", 2, DUE), "applied+attempt_stood");
+    assert_eq!(plate(&mut pays, accepted), "passed_over");
+    assert_eq!(plate(&mut pays, succeeded), "refund_requested+attempt_stood", "what is deducted all the same goes back");
+
+    let mut inside = Trial::new(&RULES);
+    assert_eq!(kinds(&inside.journal(Inbox::Order, &noted(Some(1)))), "expected", "who stands at a pay station pays there");
 }
 
 #[test]
