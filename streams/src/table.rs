@@ -149,7 +149,7 @@ pub const PROCESSORS: [Processor; 4] = [
         sources: &[
             Source { stream: "GATE", kinds: &[] },
             Source { stream: "DESK", kinds: &["stated", "validated", "let_through", "corrected", "lost", "stock"] },
-            Source { stream: "ORDER", kinds: &["free", "paid", "owed"] },
+            Source { stream: "ORDER", kinds: &["free", "waived", "paid", "owed"] },
         ],
     },
     Processor {
@@ -172,7 +172,13 @@ pub const PROCESSORS: [Processor; 4] = [
     Processor {
         name: "settlement",
         journal: Journal::Ledger,
-        sources: &[Source { stream: "PAYMENT", kinds: &["held", "applied", "settled", "passed_over", "reversed", "refund_requested", "refunded"] }],
+        sources: &[
+            Source {
+                stream: "PAYMENT",
+                kinds: &["held", "applied", "settled", "passed_over", "reversed", "refund_requested", "refunded", "shift_closed"],
+            },
+            Source { stream: "ORDER", kinds: &["waived", "owed", "cleared"] },
+        ],
     },
 ];
 

@@ -13,27 +13,31 @@
 //! 6. Of a payment by several means all count or none   (`attempt::tests::laws`).
 //!
 //! Not here: whether a notification is genuine (`channels`), how an order is tried to be paid (`attempt`), who takes cash (`shift`), how a refund goes on
-//! (`refund`) and of which money it is (`share`), what the ledger says of it (`settlement`).
+//! (`refund`) and of which money it is (`share`), what was taken off a price (`discount`), what the ledger says of it (`settlement`).
 
 mod attempt;
+mod discount;
 mod refund;
 mod share;
 mod shift;
 
-use crate::{Body, Facts, Input, Rules, Touch, View, nothing};
+use crate::{Body, Facts, Input, Rules, Touch, View, no_window, nothing};
 use schema::{
     ChannelEvent, ChannelFact, Day, DeskEvent, Effect, Entity, Event, Id, Journal, Key, Moment, Money, Recorded, Table,
     desk::Says,
     entity::{Fate, Payment, Receipt, Shift},
     id,
     journal::{AttemptState, Bill, Note, OrderEvent, PaymentEvent, RefundReason, ShiftAt, Source},
+    ledger::Discounts,
 };
 use std::sync::Arc;
 
+pub(crate) use discount::taken_off;
 pub use share::RefundShares;
 
 /// The processor `payment`.
-pub const RULES: Rules = Rules { name: "payment", journal: Journal::Payment, concerns, needs, wants: nothing, decide, touches, evolve, effects };
+pub const RULES: Rules =
+    Rules { name: "payment", journal: Journal::Payment, concerns, needs, wants: nothing, audits: no_window, decide, touches, evolve, effects };
 
 fn concerns(body: &Body) -> bool {
     match body {
@@ -74,9 +78,10 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     };
     let events = match &input.body {
         Body::Journal(recorded) => match &recorded.event {
-            Event::Order(OrderEvent::Priced { order, stay, quote, .. }) => {
+            Event::Order(OrderEvent::Priced { order, stay, quote, departure, .. }) => {
                 let day = id::place(order.as_str()).map(|place| place.day).unwrap_or_default();
-                expect(known(*order), facts, input, &Bill { order: *order, lot: Some(stay.lot), day }, quote.total)
+                let discounts = discount::taken_off(quote, stay.session, departure.left_at).map(Box::new);
+                expect(known(*order), facts, input, &Bill { order: *order, lot: Some(stay.lot), day }, (quote.total, discounts))
             }
             Event::Order(OrderEvent::Withdrawn { order, .. }) => vec![withdraw(known(*order), *order)],
             Event::Order(OrderEvent::Overpaid { order, amount, by, said, .. }) => {
@@ -102,7 +107,8 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     // A tick at which nothing was due of a refund may be the end of what a payment by several means waited for.
     let order = order.or(if let Body::Tick(key) = &input.body { Some(key.id) } else { None });
     let follows = order.and_then(known).map(|payment| attempt::follow(payment, facts, input, &events)).unwrap_or_default();
-    events.into_iter().chain(follows).map(Event::Payment).collect()
+    let discounts = order.and_then(known).and_then(|payment| payment.discounts.as_deref());
+    discount::carried(events.into_iter().chain(follows).collect(), discounts).into_iter().map(Event::Payment).collect()
 }
 
 fn due(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent> {
@@ -140,9 +146,12 @@ fn ordered<'a>(
         Says::RefundShared { amount, .. } => refund::want_shared(payment, facts, input, (&event.id, event.said()), *amount),
         Says::Approved { refund, .. } => refund::approve(payment, facts, input, event, refund),
         Says::RefundSettled { refund, back, shift: name, .. } => {
-            let settled = refund::settle_by_hand(payment, facts, input, *refund, *back);
+            let mut settled = refund::settle_by_hand(payment, facts, input, *refund, *back);
             let (PaymentEvent::Refunded { amount, .. }, Some(name)) = (&settled, name) else { return vec![settled] };
             let given = Money::new(amount.minor.saturating_neg(), amount.currency);
+            if let PaymentEvent::Refunded { drawer, .. } = &mut settled {
+                *drawer = true;
+            }
             match shift::take(shift, drawer(*name), order, given, event.said()) {
                 Ok(took) => vec![settled, took],
                 Err(noted) => vec![*noted],
@@ -220,11 +229,17 @@ fn said(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, event:
     }
 }
 
-fn expect(known: Option<&Payment>, facts: &Facts, input: &Input, bill: &Bill, due: Money) -> Vec<PaymentEvent> {
+fn expect(
+    known: Option<&Payment>,
+    facts: &Facts,
+    input: &Input,
+    bill: &Bill,
+    (due, discounts): (Money, Option<Box<Discounts>>),
+) -> Vec<PaymentEvent> {
     if known.is_some_and(|payment| payment.due.is_some()) {
         return vec![PaymentEvent::Noted { note: Note::AlreadyKnown, order: bill.order }];
     }
-    let mut events = vec![PaymentEvent::Expected { bill: bill.clone(), due }];
+    let mut events = vec![PaymentEvent::Expected { bill: bill.clone(), due, discounts }];
     let waits = |receipt: &&Receipt| receipt.fate == Fate::Held && receipt.choice.is_none();
     let mut held: Vec<&Receipt> = known.iter().flat_map(|payment| payment.receipts.values()).filter(waits).collect();
     // What is settled comes before what may still fail; then the first durable one.
@@ -344,7 +359,7 @@ fn arbitrate(facts: &Facts, input: &Input, bill: Bill, money: Tendered, stands: 
     let Tendered { source, amount, paid_at, provisional, known } = money;
     let held = known == Known::Owed;
     match goes_back(amount, stands) {
-        None => PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at), provisional, part: None },
+        None => PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at), provisional, part: None, discounts: None },
         Some(reason) if provisional => PaymentEvent::PassedOver { bill, source, amount, reason, applied: false },
         Some(reason) => refund::all(facts, input, bill, source, amount, (reason, held)),
     }
@@ -435,6 +450,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             wanted: std::collections::BTreeMap::new(),
             choice: None,
             attempts: std::collections::BTreeMap::new(),
+            discounts: None,
         }),
     };
     fold(&mut payment, recorded.at, event);
@@ -445,7 +461,8 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
 fn fold(payment: &mut Payment, at: Moment, event: &PaymentEvent) {
     match event {
         PaymentEvent::Withdrawn { .. } => payment.withdrawn = true,
-        PaymentEvent::Expected { bill, due } => {
+        PaymentEvent::Expected { bill, due, discounts } => {
+            payment.discounts.clone_from(discounts);
             payment.lot = bill.lot;
             payment.day = bill.day;
             payment.due = Some(*due);
