@@ -15,6 +15,6 @@ pub mod world;
 
 pub use city::City;
 pub use logs::Logs;
-pub use oracle::{Verdict, judge};
+pub use oracle::{Terms, Verdict, judge};
 pub use simulators::Simulators;
 pub use world::{Pace, World};

@@ -17,6 +17,7 @@ mod identity;
 mod money;
 mod postings;
 mod price;
+mod settling;
 mod stays;
 
 pub use counts::{Counts, Taking};
@@ -28,15 +29,21 @@ use crate::logs::Logs;
 use answers::{Group, Groups, Inputs, gather};
 use bills::Bills;
 use heard::Heard;
-use postings::Books;
+use postings::{Books, Ledger};
 use schema::{
     Event, Inbox, Journal, LotId, Partition,
-    journal::{LedgerEvent, OrderEvent, Part, PaymentEvent, SessionEvent},
+    entity::Answer,
+    journal::{OrderEvent, Part, PaymentEvent, SessionEvent},
+    ledger::LedgerEvent,
     reference::{Declared, LotReference, NotWhole, Reference},
 };
 use serde::Serialize;
 use stays::Stays;
-use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    sync::Arc,
+};
 
 /// What a judgement says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -91,6 +98,25 @@ impl Findings {
     }
 }
 
+/// What was agreed with the operator and the channels, where it is not in the reference data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How old a gate event may be, in microseconds.
+    pub late_max: i64,
+    /// What channels charge, in millionths.
+    pub fees: BTreeMap<String, u32>,
+    /// Whether a settlement window is an hour, and not a day.
+    pub hourly: bool,
+    /// How long after its end a settlement window closes at the earliest, in microseconds.
+    pub lateness: i64,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { late_max: Answer::KEPT, fees: BTreeMap::new(), hourly: false, lateness: 60 * schema::time::MINUTE }
+    }
+}
+
 /// What the world declares.
 struct World<'a> {
     reference: &'a Reference,
@@ -104,13 +130,12 @@ impl World<'_> {
     }
 }
 
-/// Judges the logs of a system that ran with this reference data.
+/// Judges the logs of a system that ran with this reference data on these terms.
 ///
-/// `late_max` is how old a gate event may be, in microseconds (35 days where nothing else is set). In a system `at_rest` nothing may be
-/// unanswered. Refuses reference data that is not whole.
-pub fn judge(declared: &Declared, late_max: i64, logs: &Logs, at_rest: bool) -> Result<Verdict, NotWhole> {
+/// In a system `at_rest` nothing may be unanswered. Refuses reference data that is not whole.
+pub fn judge(declared: &Declared, terms: &Terms, logs: &Logs, at_rest: bool) -> Result<Verdict, NotWhole> {
     let reference = Reference::resolve(declared.clone())?;
-    let world = World { reference: &reference, late_max, heard: Heard::of(logs) };
+    let world = World { reference: &reference, late_max: terms.late_max, heard: Heard::of(logs) };
     let inputs = Inputs::of(logs);
     let mut findings = Findings::default();
     for missing in &logs.missing {
@@ -149,14 +174,9 @@ pub fn judge(declared: &Declared, late_max: i64, logs: &Logs, at_rest: bool) -> 
 
     let ledger = gather(Journal::Ledger, logs.journal(Journal::Ledger), &mut findings);
     for (partition, groups) in &ledger {
+        let mut ledger = Ledger::new(&world, terms, *partition);
         for group in groups.iter().take_while(|group| at_rest || !inputs.is_later(group)) {
-            let actual: Vec<&LedgerEvent> = group.lines.iter().filter_map(|line| as_ledger(&line.recorded.event)).collect();
-            let expected = match (group.inbox, inputs.event(group, *partition)) {
-                (Inbox::Payment, Some(Event::Payment(event))) => postings::payment(*partition, event, &actual),
-                _ => Vec::new(),
-            };
-            let expected: Vec<LedgerEvent> = expected.iter().map(postings::normal).collect();
-            compare(Journal::Ledger, group, &expected, as_ledger, postings::normal, &mut findings);
+            judge_ledger(&mut ledger, *partition, group, &inputs, &mut findings);
         }
     }
     answered.take(Journal::Ledger, &ledger);
@@ -237,6 +257,25 @@ fn judge_sessions(stays: &mut Stays, partition: Partition, groups: &[Group], inp
         stays.remember(&expected);
         compare(Journal::Session, group, &expected, as_session, stays::normal, findings);
     }
+}
+
+fn judge_ledger(ledger: &mut Ledger, partition: Partition, group: &Group, inputs: &Inputs, findings: &mut Findings) {
+    let actual: Vec<&LedgerEvent> = group.lines.iter().filter_map(|line| as_ledger(&line.recorded.event)).collect();
+    let mut wrong = Vec::new();
+    let expected = match (group.inbox, inputs.line(group, partition)) {
+        (Inbox::Payment | Inbox::Order, Some(line)) => ledger.event(&line.recorded.event, line.recorded.at, &actual),
+        (Inbox::Tick, _) => {
+            let ticked = group.lines.iter().zip(&actual).map(|(line, actual)| ledger.windows.tick(line.recorded.at, actual));
+            ticked.filter_map(|event| event.map_err(|why| wrong.push(why)).ok()).collect()
+        }
+        _ => Vec::new(),
+    };
+    wrong.extend(actual.iter().filter_map(|event| ledger.windows.post(event).err()));
+    for why in wrong {
+        findings.found(format!("{}: {why}", group.name(Journal::Ledger)));
+    }
+    let expected: Vec<LedgerEvent> = expected.iter().map(postings::normal).collect();
+    compare(Journal::Ledger, group, &expected, as_ledger, postings::normal, findings);
 }
 
 fn judge_payments(world: &World, partition: Partition, groups: &[Group], inputs: &Inputs, at_rest: bool, findings: &mut Findings) {
@@ -376,7 +415,15 @@ fn readers(event: &Event) -> &'static [Journal] {
         | Event::Payment(PaymentEvent::Withdrawn { .. }) => &[Journal::Order],
         // Who asks inside and has nothing to pay is told so, and that is all.
         Event::Order(OrderEvent::Priced { quote, inside: Some(_), .. }) if quote.total.is_zero() => &[],
+        Event::Order(OrderEvent::Priced { quote, .. })
+            if quote.total.is_zero() && quote.lines.iter().any(|line| line.bearer.is_some() && line.amount < 0) =>
+        {
+            &[Journal::Session, Journal::Ledger]
+        }
         Event::Order(OrderEvent::Priced { quote, .. }) if quote.total.is_zero() => &[Journal::Session],
+        Event::Order(OrderEvent::Owed { begins: true, .. }) => &[Journal::Session, Journal::Ledger],
+        Event::Order(OrderEvent::Cleared { .. }) => &[Journal::Ledger],
+        Event::Payment(PaymentEvent::ShiftClosed { expected, counted, .. }) if expected.minor != counted.minor => &[Journal::Ledger],
         Event::Order(OrderEvent::Priced { .. } | OrderEvent::Withdrawn { .. }) => &[Journal::Payment],
         Event::Order(OrderEvent::Paid { .. } | OrderEvent::Owed { .. }) => &[Journal::Session],
         Event::Payment(PaymentEvent::Applied { part: None | Some(Part { last: true, .. }), .. } | PaymentEvent::Reversed { applied: true, .. }) => {

@@ -6,7 +6,8 @@ use crate::{
     effect::Deducted,
     fact::{OperatorId, PartId, Stated},
     id::{self, Province},
-    journal::{AttemptState, Deduction, Departure, Entry, Journal, Question, Quote, RefundReason, RefundState, RightUsed, Source, Stay, Terms},
+    journal::{AttemptState, Deduction, Departure, Journal, Question, Quote, RefundReason, RefundState, RightUsed, Source, Stay, Terms},
+    ledger::{Discounts, Entry, Movement, Span, Statement, Tally},
     money::Currency,
     rate::{Prepaid, Validation},
     time::{DAY, Day, MINUTE},
@@ -36,6 +37,10 @@ pub enum Table {
     Ledger,
     /// Settlement windows.
     Windows,
+    /// Statements of settlement windows, and their adjustments.
+    Statements,
+    /// What was taken off stays, as it is in the books.
+    Discounts,
     /// Answers of `entry`.
     SessionAnswers,
     /// Answers of `pricing`.
@@ -48,7 +53,7 @@ pub enum Table {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Lots,
         Self::Sessions,
         Self::Waiting,
@@ -58,6 +63,8 @@ impl Table {
         Self::Shifts,
         Self::Ledger,
         Self::Windows,
+        Self::Statements,
+        Self::Discounts,
         Self::SessionAnswers,
         Self::OrderAnswers,
         Self::PaymentAnswers,
@@ -76,6 +83,8 @@ impl Table {
             Self::Shifts => "shifts",
             Self::Ledger => "ledger",
             Self::Windows => "windows",
+            Self::Statements => "statements",
+            Self::Discounts => "discounts",
             Self::SessionAnswers => "session_answers",
             Self::OrderAnswers => "order_answers",
             Self::PaymentAnswers => "payment_answers",
@@ -89,7 +98,7 @@ impl Table {
             Self::Lots | Self::Sessions | Self::Waiting | Self::Facts | Self::SessionAnswers => Journal::Session,
             Self::Orders | Self::OrderAnswers => Journal::Order,
             Self::Payments | Self::Shifts | Self::PaymentAnswers => Journal::Payment,
-            Self::Ledger | Self::Windows | Self::LedgerAnswers => Journal::Ledger,
+            Self::Ledger | Self::Windows | Self::Statements | Self::Discounts | Self::LedgerAnswers => Journal::Ledger,
         }
     }
 
@@ -143,7 +152,7 @@ impl Key {
         Self { table: Table::Shifts, id, ..Self::lot(Province(0), lot) }
     }
 
-    /// The key of a lot's settlement window.
+    /// The key of what a lot's day sums up to, in the first releases; see [`crate::ledger::WindowAt::key`].
     pub fn window(province: Province, lot: LotId, day: Day) -> Self {
         Self { table: Table::Windows, day, ..Self::lot(province, lot) }
     }
@@ -189,8 +198,14 @@ pub enum Entity {
     Shift(Box<Shift>),
     /// A ledger row.
     Posting(Box<Posting>),
-    /// A settlement window.
+    /// What a lot's day sums up to, in the first releases.
     Window(Window),
+    /// A settlement window.
+    Settling(Box<Settling>),
+    /// A statement.
+    Statement(Box<Statement>),
+    /// What was taken off a stay, as it is in the books.
+    Discounted(Box<Discounts>),
     /// An answer.
     Answer(Answer),
 }
@@ -205,15 +220,16 @@ impl Entity {
             Self::Order(order) => order.is_open(),
             Self::Payment(payment) => payment.is_open(),
             Self::Shift(shift) => shift.closed.is_none(),
-            // A statement never changes by itself, and its key follows from whoever changes it.
-            Self::Stated(_) | Self::Posting(_) | Self::Window(_) | Self::Answer(_) => false,
+            Self::Settling(window) => window.closes_at.is_some(),
+            // What was stated never changes by itself, and its key follows from whoever changes it.
+            Self::Stated(_) | Self::Posting(_) | Self::Window(_) | Self::Statement(_) | Self::Discounted(_) | Self::Answer(_) => false,
         }
     }
 
     /// How long a saved and closed one stays in memory behind the partition's newest event, in microseconds; of answers see [`Answer::WINDOW`].
     pub const fn lingers(&self) -> i64 {
         match self {
-            Self::Window(_) => Answer::WINDOW.saturating_add(Answer::AHEAD_MAX),
+            Self::Window(_) | Self::Settling(_) => Answer::WINDOW.saturating_add(Answer::AHEAD_MAX),
             _ => 0,
         }
     }
@@ -233,6 +249,7 @@ impl Entity {
     pub fn due_at(&self) -> Option<Moment> {
         match self {
             Self::Payment(payment) => payment.due_at(),
+            Self::Settling(window) => window.closes_at,
             Self::Session(session) if session.stage == Stage::Open => session.passes_by,
             _ => None,
         }
@@ -391,6 +408,9 @@ pub struct Order {
     /// What of what paid it was found to be too much, in minor units.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub overpaid: i64,
+    /// What its car owes since it has gone, as long as it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed: Option<Money>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
@@ -402,7 +422,7 @@ impl Order {
     /// One of which nothing but its question is known.
     pub fn of(order: Id, stay: Stay, departure: Departure, inside: Option<u32>) -> Self {
         let (quote, paid, question, replaces, replaced_by) = (None, None, None, None, None);
-        Self { order, stay, departure, quote, paid, inside, question, replaces, replaced_by, cancelled: false, gone: false, overpaid: 0 }
+        Self { order, stay, departure, quote, paid, inside, question, replaces, replaced_by, cancelled: false, gone: false, overpaid: 0, owed: None }
     }
 
     /// Whether money can still settle it.
@@ -444,6 +464,9 @@ pub struct Payment {
     /// What was tried at channels, by the attempts' numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", serialize_with = "one_by_one", deserialize_with = "by_number")]
     pub attempts: BTreeMap<u16, Attempt>,
+    /// What was taken off its price, where something was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discounts: Option<Box<Discounts>>,
 }
 
 /// Attempts as they are written: a list, for a number is no key of JSON that an entity could be read back by.
@@ -683,12 +706,13 @@ pub enum Fate {
 pub struct Posting {
     /// Its id.
     pub posting: Id,
-    /// The order.
-    pub order: Id,
+    /// The order; none where it is about a drawer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Id>,
     /// The lot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lot: Option<LotId>,
-    /// The settlement window's day.
+    /// The lot's local day of its moment.
     pub day: Day,
     /// The channel.
     pub channel: Arc<str>,
@@ -696,15 +720,70 @@ pub struct Posting {
     pub currency: Currency,
     /// The sides.
     pub entries: Vec<Entry>,
+    /// Whose lot it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<OperatorId>,
+    /// When the money moved; none in rows of the first releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Moment>,
+    /// What it is about; none in rows of the first releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub movement: Option<Movement>,
+    /// Its settlement window; none in rows of the first releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<Span>,
 }
 
-/// The sums of a settlement window, by currency and account: (debits, credits) in minor units.
+/// The sums of a lot's day in the first releases, by currency and account: (debits, credits) in minor units. It never closes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// How many postings.
     pub postings: u64,
-    /// `CNY/parking_revenue` → (debits, credits).
+    /// `Cny/ParkingRevenue` → (debits, credits).
     pub sums: BTreeMap<String, (i64, i64)>,
+}
+
+/// A settlement window: what was posted into it and is in no statement yet, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settling {
+    /// Whose lot it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<OperatorId>,
+    /// The lot; none for money whose order was not known when it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lot: Option<LotId>,
+    /// Its province.
+    pub province: Province,
+    /// The channel.
+    pub channel: Arc<str>,
+    /// The currency of all its numbers.
+    pub currency: Currency,
+    /// The lot's local day in which it lies.
+    pub day: Day,
+    /// Its first moment.
+    pub from: Moment,
+    /// The moment at which it has ended.
+    pub until: Moment,
+    /// What its rows add up to that are in no statement yet.
+    pub tally: Tally,
+    /// The hash of its last row, which holds that of every row before it.
+    pub hash: Arc<str>,
+    /// When its last row was recorded.
+    pub newest: Moment,
+    /// How many statements it has, adjustments included.
+    pub statements: u32,
+    /// The last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Id>,
+    /// When that was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Moment>,
+    /// When it closes; none where all of its rows are in statements.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closes_at: Option<Moment>,
+    /// What differed when it was to close, if something did: it does not until that is mended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Arc<str>>,
 }
 
 /// What was answered to an input: enough to do its effects again.

@@ -1,7 +1,8 @@
 //! Ids: derived from what they name, so that the same input gives the same id on every machine, for ever.
 //!
 //! Layout: a letter (what it is) · province, 2 digits (GB/T 2260; 00 outside of it) · local day of birth, `yymmdd` ·
-//! partition, 2 digits · 16 characters of base 62 (95 bits of SHA-256). 27 characters in all; an attempt appends 2.
+//! partition, 2 digits · 16 characters of base 62 (95 bits of SHA-256). 27 characters in all; an attempt appends 2, and a ledger posting has 5 of its window
+//! before the last 16.
 
 use crate::{Day, Token};
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,8 @@ pub enum Kind {
     Posting = b'L',
     /// A lane command.
     Command = b'C',
+    /// A settlement statement.
+    Statement = b'T',
 }
 
 /// Where the row of an id lies.

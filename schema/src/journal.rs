@@ -9,7 +9,7 @@ use crate::{
     effect::Deducted,
     fact::{self, OperatorId, PartId, Stated, TimeBand},
     id::{self, Province},
-    money::Currency,
+    ledger::{Discounts, LedgerEvent},
     rate::{Prepaid, Validation},
     reference::Deducts,
     time::Day,
@@ -129,7 +129,7 @@ pub enum Event {
 
 impl Event {
     /// The last token of its subject.
-    pub const fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::Session(event) => match event {
                 SessionEvent::Opened { .. } => "opened",
@@ -154,6 +154,8 @@ impl Event {
             Self::Order(event) => match event {
                 // Who waits for money need not hear of what costs nothing, nor who opens the barrier then of what does.
                 OrderEvent::Priced { quote, inside: Some(_), .. } if quote.total.is_zero() => "nothing_due",
+                // The ledger hears of what costs nothing only because somebody bears it.
+                OrderEvent::Priced { quote, .. } if quote.total.is_zero() && quote.has_discounts() => "waived",
                 OrderEvent::Priced { quote, .. } if quote.total.is_zero() => "free",
                 OrderEvent::Priced { .. } => "priced",
                 OrderEvent::Withdrawn { .. } => "withdrawn",
@@ -165,6 +167,7 @@ impl Event {
                 OrderEvent::Reopened { .. } => "reopened",
                 OrderEvent::Overpaid { .. } => "overpaid",
                 OrderEvent::Owed { .. } => "owed",
+                OrderEvent::Cleared { .. } => "cleared",
                 OrderEvent::Noted { .. } => "noted",
             },
             Self::Payment(event) => match event {
@@ -191,6 +194,9 @@ impl Event {
             },
             Self::Ledger(event) => match event {
                 LedgerEvent::Posted { .. } => "posted",
+                LedgerEvent::WindowClosed { .. } => "window_closed",
+                LedgerEvent::WindowStopped { .. } => "window_stopped",
+                LedgerEvent::Noted { .. } => "noted",
             },
         }
     }
@@ -215,6 +221,7 @@ impl Event {
                 OrderEvent::Paid { province, .. }
                 | OrderEvent::Overpaid { province, .. }
                 | OrderEvent::Owed { province, .. }
+                | OrderEvent::Cleared { province, .. }
                 | OrderEvent::Reopened { province, .. }
                 | OrderEvent::Cancelled { province, .. }
                 | OrderEvent::Gone { province, .. }
@@ -225,7 +232,7 @@ impl Event {
                 (None, Some(order)) => of(&order),
                 (None, None) => Province::default(),
             },
-            Self::Ledger(LedgerEvent::Posted { province, .. }) => *province,
+            Self::Ledger(event) => event.province(),
         }
     }
 }
@@ -784,6 +791,13 @@ pub struct Quote {
     pub total: Money,
 }
 
+impl Quote {
+    /// Whether somebody bears a part of what the stay would cost.
+    pub fn has_discounts(&self) -> bool {
+        self.lines.iter().any(|line| line.bearer.is_some() && line.amount < 0)
+    }
+}
+
 /// One line of a quote. The lines' amounts sum to the total.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuoteLine {
@@ -982,6 +996,20 @@ pub enum OrderEvent {
         province: Province,
         /// What is owed.
         amount: Money,
+        /// Whether it is owed since now, and remembered by the order; not in the first releases, nor where it was owed already.
+        #[serde(default, skip_serializing_if = "is_default")]
+        begins: bool,
+    },
+    /// What a car owed since it had gone is paid, or no more owed.
+    Cleared {
+        /// The order.
+        order: Id,
+        /// The lot.
+        lot: LotId,
+        /// Its province.
+        province: Province,
+        /// What was owed.
+        amount: Money,
     },
     /// Nothing was to be done.
     Noted {
@@ -1119,6 +1147,9 @@ pub enum PaymentEvent {
         bill: Bill,
         /// What is due.
         due: Money,
+        /// What was taken off its price, where something was: what pays it tells the ledger.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        discounts: Option<Box<Discounts>>,
     },
     /// Money came for an order that is not known here yet: it is a liability until the order comes.
     Held {
@@ -1157,6 +1188,9 @@ pub enum PaymentEvent {
         /// Of a payment by several means what all of them bring, and whether this is the last of them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         part: Option<Part>,
+        /// What was taken off the price that is paid by it, where something was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        discounts: Option<Box<Discounts>>,
     },
     /// What was applied and could still fail is captured.
     Settled {
@@ -1270,6 +1304,12 @@ pub enum PaymentEvent {
         amount: Money,
         /// The refund.
         refund: Id,
+        /// What of the money had not gone back before this, where that is more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left: Option<Money>,
+        /// Whether it was given out of a drawer, whatever it had come by.
+        #[serde(default, skip_serializing_if = "is_default")]
+        drawer: bool,
     },
     /// It was chosen how to pay an order.
     Chosen {
@@ -1439,54 +1479,4 @@ impl PaymentEvent {
             _ => None,
         }
     }
-}
-
-/// The ledger's accounts, in their first depth; each belongs to the posting's lot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Account {
-    /// What the channel has captured and owes us (an asset).
-    ChannelReceivable,
-    /// What channels have accepted and may still refuse (an asset, kept apart from what is captured).
-    ProvisionalReceivable,
-    /// What stays have earned (revenue).
-    ParkingRevenue,
-    /// What is to go back, or has no order yet (a liability).
-    RefundLiability,
-}
-
-/// One side of a posting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The account.
-    pub account: Account,
-    /// Minor units; 0 where it is a credit.
-    pub debit: i64,
-    /// Minor units; 0 where it is a debit.
-    pub credit: i64,
-}
-
-/// Events of LEDGER.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum LedgerEvent {
-    /// A balanced posting.
-    Posted {
-        /// Its id.
-        posting: Id,
-        /// The order.
-        order: Id,
-        /// The lot; none while the order was not known.
-        lot: Option<LotId>,
-        /// The settlement window: the lot's local day.
-        day: Day,
-        /// Its province.
-        province: Province,
-        /// The channel.
-        channel: Arc<str>,
-        /// The currency of the entries.
-        currency: Currency,
-        /// The sides: debits equal credits.
-        entries: Vec<Entry>,
-    },
 }

@@ -17,6 +17,7 @@ pub mod fact;
 pub mod gate;
 pub mod id;
 pub mod journal;
+pub mod ledger;
 pub mod money;
 pub mod plate;
 pub mod rate;

@@ -1,6 +1,6 @@
 //! Time: moments in UTC, and the local day that a lot lives in.
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -94,6 +94,25 @@ impl Zone {
         (local.weekday().to_monday_zero_offset().unsigned_abs(), minute)
     }
 
+    /// The first moment of the local day of a moment, and that of the next day.
+    pub fn day_span(&self, moment: Moment) -> (Moment, Moment) {
+        let date = self.0.to_datetime(timestamp(moment)).date();
+        let first = |date: Date| date.to_zoned(self.0.clone()).map(|first| Moment(first.timestamp().as_microsecond())).ok();
+        let next = date.tomorrow().ok().and_then(first);
+        // The ends of time have no day beside them.
+        (first(date).unwrap_or(moment), next.unwrap_or(moment.plus(DAY)))
+    }
+
+    /// The first moment of the local hour of a moment, and that of the next hour.
+    pub fn hour_span(&self, moment: Moment) -> (Moment, Moment) {
+        let Even { offset, until } = self.even(moment);
+        let passed = moment.0.saturating_add(offset).rem_euclid(60 * MINUTE);
+        let from = moment.plus(passed.saturating_neg());
+        let next = from.plus(60 * MINUTE);
+        // Where clocks are set by less than an hour, the hour ends there.
+        (from, until.map_or(next, |until| next.min(until)))
+    }
+
     /// The local calendar day of a moment.
     pub fn day(&self, moment: Moment) -> Day {
         let date = self.0.to_datetime(timestamp(moment)).date();
@@ -121,6 +140,27 @@ mod tests {
         }
         assert_eq!(Zone::named("Asia/Shanghai").map(|zone| zone.text(moment.plus(7_000))), Some("2026-11-24 00:30:00.007".into()));
         assert_eq!(Zone::named("Mars/Olympus"), None);
+    }
+
+    #[test]
+    fn a_local_day_and_hour_begin_and_end_by_local_clocks() {
+        let hour = 60 * MINUTE;
+        // 2026-11-23T16:30:00Z is half past midnight in Shanghai.
+        let moment = Moment(1_795_451_400 * SECOND);
+        let shanghai = Zone::named("Asia/Shanghai").expect("a zone");
+        assert_eq!(shanghai.day_span(moment), (moment.plus(-hour / 2), moment.plus(24 * hour - hour / 2)));
+        assert_eq!(shanghai.hour_span(moment), (moment.plus(-hour / 2), moment.plus(hour / 2)));
+        // On 2027-03-14 clocks go forward in Los Angeles: the day has 23 hours. Its noon is 19:00Z.
+        let noon = Moment(1_805_050_800 * SECOND);
+        let los_angeles = Zone::named("America/Los_Angeles").expect("a zone");
+        let (from, until) = los_angeles.day_span(noon);
+        assert_eq!((until.since(from), noon.since(from)), (23 * hour, 11 * hour));
+        for (zone, at) in [("Asia/Kathmandu", moment), ("Australia/Lord_Howe", moment), ("UTC", Moment(-1))] {
+            let zone = Zone::named(zone).expect("a zone");
+            let (from, until) = zone.hour_span(at);
+            assert!(from <= at && at < until && until.since(from) <= hour && zone.day(from) == zone.day(at));
+            assert_eq!(zone.hour_span(from), (from, until));
+        }
     }
 
     #[test]

@@ -149,7 +149,7 @@ pub const PROCESSORS: [Processor; 4] = [
         sources: &[
             Source { stream: "GATE", kinds: &[] },
             Source { stream: "DESK", kinds: &["stated", "validated", "let_through", "corrected", "lost", "stock"] },
-            Source { stream: "ORDER", kinds: &["free", "paid", "owed"] },
+            Source { stream: "ORDER", kinds: &["free", "waived", "paid", "owed"] },
             Source { stream: "CHANNEL", kinds: &["parked"] },
         ],
     },
@@ -173,7 +173,13 @@ pub const PROCESSORS: [Processor; 4] = [
     Processor {
         name: "settlement",
         journal: Journal::Ledger,
-        sources: &[Source { stream: "PAYMENT", kinds: &["held", "applied", "settled", "passed_over", "reversed", "refund_requested", "refunded"] }],
+        sources: &[
+            Source {
+                stream: "PAYMENT",
+                kinds: &["held", "applied", "settled", "passed_over", "reversed", "refund_requested", "refunded", "shift_closed"],
+            },
+            Source { stream: "ORDER", kinds: &["waived", "owed", "cleared"] },
+        ],
     },
 ];
 
@@ -448,7 +454,7 @@ mod tests {
             [
                 ("entry-GATE-0of1".to_owned(), strings(&["GATE.>"])),
                 ("entry-DESK-0of1".to_owned(), desk.to_vec()),
-                ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.free", "ORDER.*.*.paid", "ORDER.*.*.owed"])),
+                ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.free", "ORDER.*.*.waived", "ORDER.*.*.paid", "ORDER.*.*.owed"])),
                 ("entry-CHANNEL-0of1".to_owned(), strings(&["CHANNEL.*.*.parked"]))
             ]
         );

@@ -28,9 +28,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rand_distr::{Distribution, Exp};
 use schema::{
-    ChannelEvent, ChannelFact, Event, Inbox, Journal, Moment,
-    entity::Answer,
-    id,
+    ChannelEvent, ChannelFact, Event, Inbox, Journal, Moment, id,
     journal::PaymentEvent,
     wire::{self, Format},
 };
@@ -370,7 +368,7 @@ impl Run {
             Ok(logs) => (logs, None),
             Err(unsettled) => (unsettled.logs.clone(), Some(unsettled.to_string())),
         };
-        let verdict = judge(&self.declared, Answer::KEPT, &logs, true)?;
+        let verdict = judge(&self.declared, &super::system::terms(), &logs, true)?;
         for difference in verdict.differences.iter().take(5) {
             eprintln!("the oracle: {difference}");
         }

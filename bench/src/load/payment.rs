@@ -26,7 +26,7 @@ use bench::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rand_distr::{Distribution, Exp};
-use schema::{EventId, LaneCommand, Moment, Verdict, entity::Answer, id, reference::Declared, wire};
+use schema::{EventId, LaneCommand, Moment, Verdict, id, reference::Declared, wire};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -313,7 +313,7 @@ impl Run {
             Ok(logs) => (logs, None),
             Err(unsettled) => (unsettled.logs.clone(), Some(unsettled.to_string())),
         };
-        let verdict = judge(&self.declared, Answer::KEPT, &logs, true)?;
+        let verdict = judge(&self.declared, &super::system::terms(), &logs, true)?;
         for difference in verdict.differences.iter().take(5) {
             eprintln!("the oracle: {difference}");
         }

@@ -6,6 +6,7 @@
 //! Not here: what is sent to it (`step`).
 
 use anyhow::{Context, Result, bail, ensure};
+use bench::Terms;
 use schema::reference::Declared;
 use std::{
     fs,
@@ -23,6 +24,13 @@ use tokio::{
 
 /// Ticks of a CPU second in `/proc` (`USER_HZ`; 100 on every Linux of today).
 const TICKS: u64 = 100;
+/// What the channels charge here.
+const FEES: &str = "[limits.fees]\nwechat = \"0.006\"\nalipay = \"0.006\"\n";
+
+/// The terms of that, as the oracle is told.
+pub fn terms() -> Terms {
+    Terms { fees: ["wechat", "alipay"].map(|channel| (channel.to_owned(), 6_000)).into(), ..Terms::default() }
+}
 
 /// A running system.
 pub struct System {
@@ -59,7 +67,7 @@ impl System {
         let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
         let store = format!("sqlite:{}", folder.path().join("boomgate.db").display());
         let text = format!(
-            "reference = {}\n[nats]\nurl = \"{}\"\n[store]\nlocation = {}\n[http]\nlisten = \"{listen}\"\n[loop]\nkeep_inputs = true\n{more}",
+            "reference = {}\n[nats]\nurl = \"{}\"\n[store]\nlocation = {}\n[http]\nlisten = \"{listen}\"\n[loop]\nkeep_inputs = true\n{FEES}{more}",
             quoted(&reference),
             server.url(),
             quoted(Path::new(&store)),

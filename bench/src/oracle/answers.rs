@@ -173,10 +173,15 @@ impl<'a> Inputs<'a> {
         group.inbox != Inbox::Tick && group.sequence > self.last.get(&group.inbox).copied().unwrap_or(0)
     }
 
-    /// The event of a journal that a group answers, if it is there under the key and in the partition that the group names.
-    pub fn event(&self, group: &Group, partition: Partition) -> Option<&'a Event> {
+    /// The line of a journal that a group answers, if it is there under the key and in the partition that the group names.
+    pub fn line(&self, group: &Group, partition: Partition) -> Option<&'a Line> {
         let line = self.lines.get(&(group.inbox, group.sequence))?;
         let same = line.recorded.at.0.to_string() == group.event && line.partition() == Some(partition);
-        same.then_some(&line.recorded.event)
+        same.then_some(line)
+    }
+
+    /// Its event.
+    pub fn event(&self, group: &Group, partition: Partition) -> Option<&'a Event> {
+        self.line(group, partition).map(|line| &line.recorded.event)
     }
 }

@@ -32,6 +32,8 @@ struct Bill {
     inside: Option<(u32, Moment)>,
     stands: Stands,
     replaced_by: Option<Id>,
+    /// What its car owes since it has gone.
+    owed: Option<Money>,
 }
 
 /// One partition: the orders.
@@ -80,7 +82,7 @@ impl<'a> Bills<'a> {
             }
             Some((by, Stands::Paid) | (_, Stands::Over { first: Some(by) })) if !knows(by) => {
                 let inside = inside.then_some((*sequence, departure.left_at));
-                let bill = Bill { stay: stay.clone(), inside, stands: Stands::Over { first: Some(by) }, replaced_by: None };
+                let bill = Bill { stay: stay.clone(), inside, stands: Stands::Over { first: Some(by) }, replaced_by: None, owed: None };
                 self.orders.insert(order, bill);
                 vec![OrderEvent::Overtaken { order, by, question: Box::new(question) }]
             }
@@ -91,8 +93,10 @@ impl<'a> Bills<'a> {
     fn wait(&mut self, order: Id, first: Id, question: Question) {
         let inside = question.inside.then_some((question.sequence, question.departure.left_at));
         let stay = question.stay.clone();
-        self.orders
-            .insert(order, Bill { stay, inside, stands: Stands::Waits { question: Box::new(question), first, gone: false }, replaced_by: None });
+        self.orders.insert(
+            order,
+            Bill { stay, inside, stands: Stands::Waits { question: Box::new(question), first, gone: false }, replaced_by: None, owed: None },
+        );
         if let Some(first) = self.orders.get_mut(&first) {
             first.replaced_by = Some(order);
         }
@@ -102,7 +106,8 @@ impl<'a> Bills<'a> {
         let Question { stay, departure, sequence, right, terms, inside } = question.clone();
         let Some(lot) = self.world.lot(&stay.lot) else { return Vec::new() };
         let (expires_at, inside) = (Moment(0), inside.then_some(sequence));
-        let mut bill = Bill { stay: stay.clone(), inside: inside.map(|n| (n, departure.left_at)), stands: Stands::Nothing, replaced_by: None };
+        let mut bill =
+            Bill { stay: stay.clone(), inside: inside.map(|n| (n, departure.left_at)), stands: Stands::Nothing, replaced_by: None, owed: None };
         // Who left before they came has no price either: one of the two times is wrong.
         let Some(table) = lot.rates().filter(|_| stay.entered_at <= departure.left_at) else {
             self.orders.insert(order, bill);
@@ -126,7 +131,9 @@ impl<'a> Bills<'a> {
             lot: stay.lot,
             province: stay.province,
             amount: total,
+            begins: true,
         });
+        bill.owed = owed.is_some().then_some(total);
         if total.minor > 0 {
             bill.stands = Stands::Due(total);
         }
@@ -139,15 +146,18 @@ impl<'a> Bills<'a> {
         let Some(order) = self.order_of(stay, sequence, asked_at) else { return Vec::new() };
         let province = stay.province;
         let noted = |note| vec![OrderEvent::Noted { note, order, province }];
-        match self.orders.get_mut(&order).map(|bill| &mut bill.stands) {
-            None => noted(Note::Unknown),
-            Some(Stands::Paid) => noted(Note::AlreadyKnown),
-            Some(Stands::Due(amount)) => vec![OrderEvent::Owed { order, session: stay.session, lot: stay.lot, province, amount: *amount }],
-            Some(Stands::Waits { gone, .. }) => {
+        let Some(bill) = self.orders.get_mut(&order) else { return noted(Note::Unknown) };
+        match &mut bill.stands {
+            Stands::Paid => noted(Note::AlreadyKnown),
+            Stands::Due(amount) => {
+                let begins = bill.owed.replace(*amount).is_none();
+                vec![OrderEvent::Owed { order, session: stay.session, lot: stay.lot, province, amount: *amount, begins }]
+            }
+            Stands::Waits { gone, .. } => {
                 *gone = true;
                 vec![OrderEvent::Gone { order, province }]
             }
-            Some(Stands::Nothing | Stands::Over { .. }) => noted(Note::NothingOwed),
+            Stands::Nothing | Stands::Over { .. } => noted(Note::NothingOwed),
         }
     }
 
@@ -171,12 +181,13 @@ impl<'a> Bills<'a> {
         bill.stands = Stands::Paid;
         let (session, lot, province) = (bill.stay.session, bill.stay.lot, bill.stay.province);
         let prepays = bill.inside.map(|(sequence, until)| Prepays { sequence, until, paid_at });
-        let waits = bill.replaced_by;
+        let (waits, owed) = (bill.replaced_by, bill.owed.take());
         let mut events = vec![OrderEvent::Paid { order, session, lot, province, amount, by: by.clone(), prepays }];
         if let Some(waits) = waits {
             self.orders.get_mut(&waits).expect("it waits").stands = Stands::Over { first: Some(order) };
             events.push(OrderEvent::Cancelled { order: waits, province });
         }
+        events.extend(owed.map(|amount| OrderEvent::Cleared { order, lot, province, amount }));
         events
     }
 
@@ -186,7 +197,8 @@ impl<'a> Bills<'a> {
             Some(bill) => {
                 (bill.stands, bill.inside) = (Stands::Due(amount), None);
                 let (session, lot) = (bill.stay.session, bill.stay.lot);
-                vec![OrderEvent::Reopened { order, province, amount }, OrderEvent::Owed { order, session, lot, province, amount }]
+                let begins = bill.owed.replace(amount).is_none();
+                vec![OrderEvent::Reopened { order, province, amount }, OrderEvent::Owed { order, session, lot, province, amount, begins }]
             }
             None => vec![OrderEvent::Noted { note: Note::Unknown, order, province }],
         }
@@ -198,9 +210,12 @@ impl<'a> Bills<'a> {
         let Some((new, Stands::Waits { question, gone, .. })) = new.and_then(|new| Some((new, self.orders.get(&new)?.stands.clone()))) else {
             return vec![OrderEvent::Noted { note: Note::Unknown, order, province }];
         };
-        self.orders.get_mut(&order).expect("it was found").stands = Stands::Over { first: None };
+        let old = self.orders.get_mut(&order).expect("it was found");
+        old.stands = Stands::Over { first: None };
+        let (lot, owed) = (old.stay.lot, old.owed.take());
+        let cleared = owed.map(|amount| OrderEvent::Cleared { order, lot, province, amount });
         let priced = self.price(new, &question, gone);
-        std::iter::once(OrderEvent::Cancelled { order, province }).chain(priced).collect()
+        std::iter::once(OrderEvent::Cancelled { order, province }).chain(cleared).chain(priced).collect()
     }
 }
 

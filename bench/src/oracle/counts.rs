@@ -8,7 +8,8 @@ use crate::logs::Logs;
 use schema::{
     Currency, Event, Journal, LotId, Money,
     id::{self, Province},
-    journal::{LedgerEvent, Note, OrderEvent, PaymentEvent, Refusal, SessionEvent},
+    journal::{Note, OrderEvent, PaymentEvent, Refusal, SessionEvent},
+    ledger::LedgerEvent,
     time::Day,
 };
 use serde::Serialize;
@@ -100,6 +101,10 @@ pub struct Counts {
     pub noticed: u64,
     /// Postings of the ledger.
     pub postings: u64,
+    /// Settlement windows that have closed.
+    pub windows_closed: u64,
+    /// Adjustments of their statements.
+    pub adjustments: u64,
     /// Revenue in minor units, by `province currency`.
     pub revenue_by_province: BTreeMap<String, i64>,
     /// What was stated of vehicles.
@@ -130,6 +135,9 @@ impl Counts {
                 Event::Order(event) => counts.order(event),
                 Event::Payment(event) => counts.payment(event, &mut takings),
                 Event::Ledger(LedgerEvent::Posted { .. }) => counts.postings += 1,
+                Event::Ledger(LedgerEvent::WindowClosed { statement }) if statement.number == 0 => counts.windows_closed += 1,
+                Event::Ledger(LedgerEvent::WindowClosed { .. }) => counts.adjustments += 1,
+                Event::Ledger(LedgerEvent::WindowStopped { .. } | LedgerEvent::Noted { .. }) => {}
             }
         }
         counts.takings = takings.into_iter().map(|((lot, day, currency), minor)| Taking { lot, day, money: Money::new(minor, currency) }).collect();
@@ -172,6 +180,7 @@ impl Counts {
             OrderEvent::Paid { .. } => self.orders_paid += 1,
             OrderEvent::Reopened { .. } => self.orders_reopened += 1,
             OrderEvent::Owed { .. }
+            | OrderEvent::Cleared { .. }
             | OrderEvent::Overpaid { .. }
             | OrderEvent::Withdrawn { .. }
             | OrderEvent::Overtaken { .. }

@@ -9,6 +9,7 @@
 mod choice;
 mod drawers;
 
+use super::postings::taken_off;
 use drawers::Drawers;
 use schema::{
     ChannelEvent, ChannelFact, DeskEvent, EventId, Id, LotId, Moment, Money,
@@ -16,6 +17,7 @@ use schema::{
     desk::{Said, Says, Tender},
     id::{self, Kind, Province},
     journal::{Bill, Note, OrderEvent, PaymentEvent, RefundReason, RefundState, Source},
+    ledger::Discounts,
     time::Day,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +71,8 @@ struct Purse {
     due: Option<Money>,
     withdrawn: bool,
     receipts: Vec<Receipt>,
+    /// What was taken off its price.
+    taken: Option<Discounts>,
     wanted: BTreeMap<EventId, (Vec<(Source, Money)>, Said)>,
     /// The newest choice: its number, its means, until when.
     choice: Option<(u16, Vec<Tender>, Moment)>,
@@ -187,7 +191,17 @@ impl Purse {
         match reason {
             None => {
                 receipt.fate = Fate::Pays;
-                events.push(PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at), provisional: !captured, part: None });
+                let discounts = self.taken.clone().map(Box::new);
+                events.push(PaymentEvent::Applied {
+                    bill,
+                    source,
+                    amount,
+                    held,
+                    paid_at: Some(paid_at),
+                    provisional: !captured,
+                    part: None,
+                    discounts,
+                });
             }
             Some(reason) if !captured => {
                 receipt.fate = Fate::Over;
@@ -228,6 +242,13 @@ impl Purse {
 }
 
 impl Receipt {
+    /// What had not gone back before so much does, where that is more.
+    fn left(&self, amount: Money) -> Option<Money> {
+        let gone: i64 = self.refunds.iter().filter(|refund| refund.state == RefundState::Succeeded).map(|refund| refund.amount.minor).sum();
+        let left = self.amount.minor - gone;
+        (left > amount.minor).then_some(Money::new(left, amount.currency))
+    }
+
     fn send_back(&mut self, bill: Bill, amount: Money, reason: RefundReason, held: bool) -> PaymentEvent {
         let refund = refund_id(bill.order, &self.source, self.refunds.len() + 1);
         self.refunds.push(Refund { refund, amount, reason, state: RefundState::Requested, tries: 1, due_at: None });
@@ -260,7 +281,7 @@ impl Purses {
         if let OrderEvent::Withdrawn { order, .. } = event {
             return vec![self.withdraw(*order)];
         }
-        let OrderEvent::Priced { order, stay, quote, .. } = event else { return Vec::new() };
+        let OrderEvent::Priced { order, stay, quote, departure, .. } = event else { return Vec::new() };
         if quote.total.is_zero() {
             return Vec::new();
         }
@@ -270,7 +291,9 @@ impl Purses {
         }
         purse.due = Some(quote.total);
         purse.lot = Some(stay.lot);
-        let mut events = vec![PaymentEvent::Expected { bill: purse.bill(*order), due: quote.total }];
+        purse.taken = taken_off(quote, stay.session, departure.left_at);
+        let discounts = purse.taken.clone().map(Box::new);
+        let mut events = vec![PaymentEvent::Expected { bill: purse.bill(*order), due: quote.total, discounts }];
         // What is captured first, then what was only accepted, each in the order in which it came.
         for captured in [true, false] {
             for at in 0..purse.receipts.len() {
@@ -378,7 +401,8 @@ impl Purses {
                 }
                 if *back {
                     let (source, amount) = (receipt.source.clone(), receipt.refunds[number].amount);
-                    let mut events = vec![PaymentEvent::Refunded { bill, source, amount, refund: *refund }];
+                    let (left, drawer) = (receipt.left(amount), shift.is_some());
+                    let mut events = vec![PaymentEvent::Refunded { bill, source, amount, refund: *refund, left, drawer }];
                     if let Some(shift) = shift {
                         match self.drawers.take(event, *shift, Money::new(-amount.minor, amount.currency), province, order) {
                             Ok(took) => events.push(took),
@@ -543,6 +567,7 @@ impl Purse {
         let Some((at, number)) = self.refund(refund) else { return noted(Note::Unknown) };
         let bill = self.bill(order);
         let source = self.receipts[at].source.clone();
+        let left = self.receipts[at].left(self.receipts[at].refunds[number].amount);
         let known = &mut self.receipts[at].refunds[number];
         let stuck = matches!(known.state, RefundState::Abnormal | RefundState::Failed);
         if known.state == RefundState::Succeeded || (!succeeded && (stuck || (tries != 0 && tries < known.tries))) {
@@ -550,7 +575,7 @@ impl Purse {
         }
         if succeeded {
             known.state = RefundState::Succeeded;
-            return PaymentEvent::Refunded { bill, source, amount: known.amount, refund };
+            return PaymentEvent::Refunded { bill, source, amount: known.amount, refund, left, drawer: false };
         }
         known.state = match standing {
             Some(Standing::Accepted) => RefundState::Accepted,

@@ -2,57 +2,258 @@
 //!
 //! Invariants
 //! 1. An unbalanced posting is a difference, whatever caused it   (`oracle::tests::each_mutation_is_found`).
+//!
+//! Not here: when a window closes and what its statement says (`settling`).
 
-use super::Findings;
+use super::{Findings, Terms, World, settling::Windows};
 use crate::logs::Line;
 use schema::{
-    Currency, Event, Id, Partition,
+    Currency, Event, Id, Moment, Money, Partition,
     id::{self, Province},
-    journal::{Account, Entry, LedgerEvent, PaymentEvent},
-    time::Day,
+    journal::{OrderEvent, PaymentEvent, Quote},
+    ledger::{Account, Discounts, Entry, LedgerEvent, Movement, Span},
+    time::{Day, Zone},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What an event of PAYMENT becomes. `actual` lends the posting's id, which is a name and no decision.
-pub fn payment(partition: Partition, event: &PaymentEvent, actual: &[&LedgerEvent]) -> Vec<LedgerEvent> {
-    use Account::{ChannelReceivable, ParkingRevenue, ProvisionalReceivable, RefundLiability};
-    let (bill, source, amount, debit, credit) = match event {
-        PaymentEvent::Held { bill, source, amount, provisional: false, .. } => (bill, source, amount, ChannelReceivable, RefundLiability),
-        PaymentEvent::Applied { bill, source, amount, provisional: true, .. } => (bill, source, amount, ProvisionalReceivable, ParkingRevenue),
-        PaymentEvent::Settled { bill, source, amount } => (bill, source, amount, ChannelReceivable, ProvisionalReceivable),
-        PaymentEvent::PassedOver { bill, source, amount, applied: true, .. } | PaymentEvent::Reversed { bill, source, amount, applied: true } => {
-            (bill, source, amount, ParkingRevenue, ProvisionalReceivable)
-        }
-        PaymentEvent::RefundRequested { bill, source, amount, tries: 1, applied: true, .. } => {
-            (bill, source, amount, ParkingRevenue, RefundLiability)
-        }
-        PaymentEvent::Applied { bill, source, amount, held: false, .. } => (bill, source, amount, ChannelReceivable, ParkingRevenue),
-        PaymentEvent::Applied { bill, source, amount, held: true, .. } => (bill, source, amount, RefundLiability, ParkingRevenue),
-        PaymentEvent::RefundRequested { bill, source, amount, tries: 1, held: false, .. } => {
-            (bill, source, amount, ChannelReceivable, RefundLiability)
-        }
-        PaymentEvent::Refunded { bill, source, amount, .. } => (bill, source, amount, RefundLiability, ChannelReceivable),
-        _ => return Vec::new(),
-    };
-    let lent = actual.first().map(|LedgerEvent::Posted { posting, .. }| *posting);
-    let lies_here = |id: &Id| id.as_str().starts_with('L') && id::place(id.as_str()).is_some_and(|place| place.partition == partition);
-    vec![LedgerEvent::Posted {
-        posting: lent.filter(lies_here).unwrap_or_else(|| "L".parse().expect("a letter is a token")),
-        order: bill.order,
-        lot: bill.lot,
-        day: bill.day,
-        province: id::place(bill.order.as_str()).map_or(Province(0), |place| place.province),
-        channel: source.channel.clone(),
-        currency: amount.currency,
-        entries: vec![Entry { account: debit, debit: amount.minor, credit: 0 }, Entry { account: credit, debit: 0, credit: amount.minor }],
-    }]
+/// One partition: what was taken off stays, and the windows.
+pub struct Ledger<'a> {
+    world: &'a World<'a>,
+    terms: &'a Terms,
+    partition: Partition,
+    taken: BTreeMap<Id, Discounts>,
+    /// Its settlement windows.
+    pub windows: Windows<'a>,
 }
 
-/// An event with its sides in one order.
+/// A side as the words of accounting have it.
+enum Side {
+    Debit(Account, i64),
+    Credit(Account, i64),
+}
+use Side::{Credit, Debit};
+
+/// What is known of a movement before its posting is written.
+struct Moved<'a> {
+    what: Movement,
+    order: Option<Id>,
+    lot: Option<schema::LotId>,
+    province: Province,
+    channel: &'a str,
+    currency: Currency,
+    at: Moment,
+    sides: Vec<Side>,
+    taken: Option<Discounts>,
+}
+
+/// What a quote takes off, as its lines say.
+pub fn taken_off(quote: &Quote, session: Id, asked_at: Moment) -> Option<Discounts> {
+    let mut borne = BTreeMap::new();
+    for line in &quote.lines {
+        if let (Some(bearer), true) = (&line.bearer, line.amount < 0) {
+            *borne.entry(bearer.clone()).or_insert(0) -= line.amount;
+        }
+    }
+    if borne.is_empty() { None } else { Some(Discounts { session, asked_at, borne }) }
+}
+
+impl<'a> Ledger<'a> {
+    /// Nothing is booked yet.
+    pub fn new(world: &'a World<'a>, terms: &'a Terms, partition: Partition) -> Self {
+        Self { world, terms, partition, taken: BTreeMap::new(), windows: Windows::new(terms, partition) }
+    }
+
+    /// The fee of an amount, rounded half up.
+    fn fee(&self, channel: &str, minor: i64) -> i64 {
+        if channel == "cash" || channel == "points" {
+            return 0;
+        }
+        let rate = i128::from(self.terms.fees.get(channel).copied().unwrap_or(0));
+        let millionths = i128::from(minor) * rate;
+        let (whole, rest) = (millionths / 1_000_000, millionths % 1_000_000);
+        i64::try_from(if rest >= 500_000 { whole + 1 } else { whole }).expect("a fee is below its amount")
+    }
+
+    /// What a channel's capture debits.
+    fn capture(&self, channel: &str, minor: i64) -> Vec<Side> {
+        let fee = self.fee(channel, minor);
+        vec![Debit(asset(channel), minor - fee), Debit(Account::ChannelFees, fee)]
+    }
+
+    fn money<'e>(&self, event: &'e PaymentEvent, at: Moment) -> Option<Moved<'e>> {
+        use Account::{Cash, CashDifference, ChannelFees, ParkingRevenue, PointsRedeemed, ProvisionalReceivable, RefundLiability};
+        if let PaymentEvent::ShiftClosed { shift, expected, counted, .. } = event {
+            let short = expected.minor - counted.minor;
+            let sides = match short {
+                0 => return None,
+                1.. => vec![Debit(CashDifference, short), Credit(Cash, short)],
+                _ => vec![Debit(Cash, -short), Credit(CashDifference, -short)],
+            };
+            let (what, order, lot, province, channel) = (Movement::Counted, None, Some(shift.lot), shift.province, "cash");
+            return Some(Moved { what, order, lot, province, channel, currency: counted.currency, at, sides, taken: None });
+        }
+        let bill = event.bill()?;
+        let both = |source: &'e schema::journal::Source, amount: &Money| (&*source.channel, *amount);
+        let earns = |channel: &str| if channel == "points" { PointsRedeemed } else { ParkingRevenue };
+        let (what, (channel, amount), sides) = match event {
+            PaymentEvent::Held { source, amount, provisional: false, .. }
+            | PaymentEvent::RefundRequested { source, amount, held: false, applied: false, tries: 1, .. } => {
+                let mut sides = self.capture(&source.channel, amount.minor);
+                sides.push(Credit(RefundLiability, amount.minor));
+                (Movement::Captured, both(source, amount), sides)
+            }
+            PaymentEvent::Applied { source, amount, provisional: true, .. } => {
+                let sides = vec![Debit(ProvisionalReceivable, amount.minor), Credit(earns(&source.channel), amount.minor)];
+                (Movement::Accepted, both(source, amount), sides)
+            }
+            PaymentEvent::Applied { source, amount, held: true, .. } => {
+                (Movement::Applied, both(source, amount), vec![Debit(RefundLiability, amount.minor), Credit(earns(&source.channel), amount.minor)])
+            }
+            PaymentEvent::Applied { source, amount, .. } => {
+                let mut sides = self.capture(&source.channel, amount.minor);
+                sides.push(Credit(earns(&source.channel), amount.minor));
+                (Movement::Paid, both(source, amount), sides)
+            }
+            PaymentEvent::Settled { source, amount, .. } => {
+                let mut sides = self.capture(&source.channel, amount.minor);
+                sides.push(Credit(ProvisionalReceivable, amount.minor));
+                (Movement::Settled, both(source, amount), sides)
+            }
+            PaymentEvent::PassedOver { source, amount, applied: true, .. } | PaymentEvent::Reversed { source, amount, applied: true, .. } => (
+                Movement::Failed,
+                both(source, amount),
+                vec![Debit(earns(&source.channel), amount.minor), Credit(ProvisionalReceivable, amount.minor)],
+            ),
+            PaymentEvent::RefundRequested { source, amount, applied: true, tries: 1, .. } => {
+                (Movement::Returning, both(source, amount), vec![Debit(earns(&source.channel), amount.minor), Credit(RefundLiability, amount.minor)])
+            }
+            PaymentEvent::Refunded { source, amount, drawer: true, .. } => {
+                (Movement::Refunded, both(source, amount), vec![Debit(RefundLiability, amount.minor), Credit(Cash, amount.minor)])
+            }
+            PaymentEvent::Refunded { source, amount, left, .. } => {
+                // The channel charges for what stays, so it gives back the rest of what it charged.
+                let before = left.map_or(amount.minor, |left| left.minor);
+                let fee = self.fee(&source.channel, before) - self.fee(&source.channel, before - amount.minor);
+                let sides = vec![Debit(RefundLiability, amount.minor), Credit(asset(&source.channel), amount.minor - fee), Credit(ChannelFees, fee)];
+                (Movement::Refunded, both(source, amount), sides)
+            }
+            _ => return None,
+        };
+        let (paid_at, taken) = match event {
+            PaymentEvent::Held { paid_at, .. } => (*paid_at, None),
+            PaymentEvent::Applied { paid_at, discounts, .. } => (*paid_at, discounts.as_deref().cloned()),
+            _ => (None, None),
+        };
+        let at = paid_at.map_or(at, |paid_at| paid_at.min(at));
+        let province = id::place(bill.order.as_str())?.province;
+        Some(Moved { what, order: Some(bill.order), lot: bill.lot, province, channel, currency: amount.currency, at, sides, taken })
+    }
+
+    fn bill(event: &OrderEvent, at: Moment) -> Option<Moved<'static>> {
+        use Account::{Arrears, ArrearsUnearned};
+        let (what, order, lot, amount, sides, taken) = match event {
+            OrderEvent::Priced { order, stay, departure, quote, inside: None, .. } if quote.total.minor == 0 => {
+                let taken = taken_off(quote, stay.session, departure.left_at)?;
+                (Movement::Discounted, order, stay.lot, quote.total, Vec::new(), Some(taken))
+            }
+            OrderEvent::Owed { order, lot, amount, begins: true, .. } => {
+                (Movement::Owed, order, *lot, *amount, vec![Debit(Arrears, amount.minor), Credit(ArrearsUnearned, amount.minor)], None)
+            }
+            OrderEvent::Cleared { order, lot, amount, .. } => {
+                (Movement::Cleared, order, *lot, *amount, vec![Debit(ArrearsUnearned, amount.minor), Credit(Arrears, amount.minor)], None)
+            }
+            _ => return None,
+        };
+        let province = id::place(order.as_str())?.province;
+        Some(Moved { what, order: Some(*order), lot: Some(lot), province, channel: "none", currency: amount.currency, at, sides, taken })
+    }
+
+    /// What an event of PAYMENT or ORDER becomes, that was recorded at a moment. `actual` lends the posting's id, which is a name and no decision.
+    pub fn event(&mut self, event: &Event, recorded_at: Moment, actual: &[&LedgerEvent]) -> Vec<LedgerEvent> {
+        let moved = match event {
+            Event::Payment(event) => self.money(event, recorded_at),
+            Event::Order(event) => Self::bill(event, recorded_at),
+            _ => None,
+        };
+        let Some(Moved { what, order, lot, province, channel, currency, at, sides, taken }) = moved else { return Vec::new() };
+        let known = lot.as_ref().and_then(|lot| self.world.lot(lot));
+        let operator = known.map(|lot| lot.declared.operator);
+        let mut entries: Vec<Entry> = sides
+            .iter()
+            .map(|side| match side {
+                Debit(account, minor) => Entry { account: *account, debit: *minor, credit: 0, of: None },
+                Credit(account, minor) => Entry { account: *account, debit: 0, credit: *minor, of: None },
+            })
+            .filter(|entry| entry.debit + entry.credit != 0)
+            .collect();
+        let taken = taken.filter(|taken| self.taken.get(&taken.session).is_none_or(|before| before.asked_at <= taken.asked_at));
+        if let Some(taken) = &taken {
+            entries.extend(self.take_off(taken, operator.as_ref().map(|operator| operator.as_str())));
+        }
+        if let (true, Some(order)) = (entries.is_empty(), order) {
+            return vec![LedgerEvent::Noted { order, province }];
+        }
+        let zone = known.map_or_else(|| Zone::named("UTC").expect("a zone"), |lot| lot.zone.clone());
+        let (from, until) = if self.terms.hourly { zone.hour_span(at) } else { zone.day_span(at) };
+        let lent = actual.first().and_then(|event| if let LedgerEvent::Posted { posting, .. } = event { Some(*posting) } else { None });
+        let day = zone.day(at);
+        let lies_here = |id: &Id| {
+            id.as_str().starts_with('L') && id::place(id.as_str()).is_some_and(|place| (place.partition, place.day) == (self.partition, day))
+        };
+        vec![LedgerEvent::Posted {
+            posting: lent.filter(lies_here).unwrap_or_else(|| "L".parse().expect("a letter is a token")),
+            order,
+            lot,
+            day,
+            province,
+            channel: channel.into(),
+            currency,
+            entries,
+            operator,
+            at: Some(at),
+            movement: Some(what),
+            span: Some(Span { from, until, closes_at: Moment(0) }),
+            discounts: taken.map(Box::new),
+        }]
+    }
+
+    /// What a stay's discounts became is booked against what they were.
+    fn take_off(&mut self, taken: &Discounts, operator: Option<&str>) -> Vec<Entry> {
+        let before = self.taken.insert(taken.session, taken.clone()).map(|before| before.borne).unwrap_or_default();
+        let names: BTreeSet<_> = before.keys().chain(taken.borne.keys()).cloned().collect();
+        let (mut entries, mut sum) = (Vec::new(), 0);
+        for name in names {
+            let more = taken.borne.get(&name).unwrap_or(&0) - before.get(&name).unwrap_or(&0);
+            let account = if operator == Some(&name) { Account::DiscountsOperator } else { Account::DiscountsMerchant };
+            if more != 0 {
+                entries.push(Entry { account, debit: more.max(0), credit: (-more).max(0), of: Some(name) });
+            }
+            sum += more;
+        }
+        if sum != 0 {
+            entries.push(Entry { account: Account::ParkingRevenue, debit: (-sum).max(0), credit: sum.max(0), of: None });
+        }
+        entries
+    }
+}
+
+fn asset(channel: &str) -> Account {
+    match channel {
+        "cash" => Account::Cash,
+        "points" => Account::PointsIssuer,
+        _ => Account::ChannelReceivable,
+    }
+}
+
+/// An event with its sides in one order, and without what is not judged here: when its window closes.
 pub fn normal(event: &LedgerEvent) -> LedgerEvent {
     let mut event = event.clone();
-    let LedgerEvent::Posted { entries, .. } = &mut event;
-    entries.sort_by_key(|entry| (entry.debit == 0, entry.account));
+    if let LedgerEvent::Posted { entries, span, .. } = &mut event {
+        entries.sort_by_key(|entry| (entry.debit == 0, entry.account, entry.of.clone(), entry.debit, entry.credit));
+        if let Some(span) = span {
+            span.closes_at = Moment(0);
+        }
+    }
     event
 }
 
@@ -81,7 +282,9 @@ impl Books {
             let window = books.windows.entry((lot.map(|lot| lot.to_string()), *day, *currency)).or_default();
             *window = (window.0 + debits, window.1 + credits);
             for entry in entries {
-                *books.orders.entry((*order, entry.account, *currency)).or_default() += entry.debit - entry.credit;
+                if let Some(order) = order {
+                    *books.orders.entry((*order, entry.account, *currency)).or_default() += entry.debit - entry.credit;
+                }
             }
         }
         for ((lot, day, currency), (debits, credits)) in &books.windows {

@@ -624,7 +624,7 @@ impl<'a> Stays<'a> {
                 self.prepaid(*session, *order, *amount, *prepays).unwrap_or_else(|| noted(Note::Unknown, None))
             }
             OrderEvent::Paid { order, session, lot, province, amount, .. } => self.close(*session, *order, *amount, *lot, *province),
-            OrderEvent::Owed { order, session, lot, province, amount } => {
+            OrderEvent::Owed { order, session, lot, province, amount, .. } => {
                 let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot: *lot, province: *province, ask: None }];
                 if let Some(settled) = self.settled.remove(session) {
                     self.gone.remove(session);

@@ -6,7 +6,8 @@ use schema::{
     Cause, ChannelEvent, ChannelFact, Credential, Currency, GateEvent, GateKind, Id, Moment, Money, Recorded,
     gate::Colour,
     id::{self, Kind, Place, Province},
-    journal::{Account, Bill, Departure, Entry, Note, Quote, RefundReason, RefundState, Refusal, Source, Stay},
+    journal::{Bill, Departure, Note, Quote, RefundReason, RefundState, Refusal, Source, Stay},
+    ledger::{Account, Entry, Figures, Movement, Span, Statement, Tally},
     reference::{LotDeclared, RateTable, Step},
     time::{DAY, MINUTE, SECOND},
     wire::{self, Format},
@@ -16,7 +17,6 @@ use streams::Stored;
 
 /// 2026-11-23T02:00:00Z, ten in the morning in Shanghai.
 const TEN: Moment = Moment(1_795_399_200 * SECOND);
-const LATE_MAX: i64 = 35 * DAY;
 
 fn declared() -> Declared {
     let rates = RateTable {
@@ -143,17 +143,76 @@ fn refund_of(order: Id, source: &Source) -> Id {
     id::derive(Kind::Refund, place, &[order.as_str(), &source.channel, &source.transaction, "1"])
 }
 
-fn posted(bill: &Bill, channel: &str, number: u32, debit: Account, credit: Account) -> Event {
-    let place = id::place(bill.order.as_str()).expect("an id of ours");
+fn posted(bill: &Bill, channel: &str, movement: Movement, at: Moment, sides: (Account, Account)) -> Event {
+    let (debit, credit) = sides;
+    let zone = schema::Zone::named(if bill.lot.is_some() { "Asia/Shanghai" } else { "UTC" }).expect("a zone");
+    let ((from, until), day) = (zone.day_span(at), zone.day(at));
+    let place = Place { day, ..id::place(bill.order.as_str()).expect("an id of ours") };
     Event::Ledger(LedgerEvent::Posted {
-        posting: id::derive(Kind::Posting, place, &[&number.to_string()]),
-        order: bill.order,
+        posting: id::derive(Kind::Posting, place, &[channel, movement.as_str()]),
+        order: Some(bill.order),
         lot: bill.lot,
-        day: bill.day,
+        day,
         province: Province(44),
         channel: channel.into(),
         currency: Currency::Cny,
-        entries: vec![Entry { account: debit, debit: 1_500, credit: 0 }, Entry { account: credit, debit: 0, credit: 1_500 }],
+        entries: vec![Entry::debit(debit, 1_500), Entry::credit(credit, 1_500)],
+        operator: bill.lot.map(|_| "operator".parse().expect("a token")),
+        at: Some(at),
+        movement: Some(movement),
+        span: Some(Span { from, until, closes_at: until.plus(CLOSES) }),
+        discounts: None,
+    })
+}
+
+/// How long after its end each window here may close.
+const CLOSES: i64 = 60 * MINUTE;
+
+/// The moment of the newest line of PAYMENT.
+fn newest(scribe: &Scribe) -> Moment {
+    scribe.logs.journals.get(&Journal::Payment).and_then(|lines| lines.last()).expect("there is one").recorded.at
+}
+
+/// The window of all postings of a channel of the town closes.
+fn close(scribe: &mut Scribe, home: Partition, channel: &str) {
+    let is_its =
+        |line: &&Line| matches!(&line.recorded.event, Event::Ledger(LedgerEvent::Posted { channel: of, lot: Some(_), .. }) if **of == *channel);
+    let rows: Vec<LedgerEvent> =
+        scribe.logs.journals[&Journal::Ledger].iter().filter(is_its).filter_map(|line| as_ledger(&line.recorded.event).cloned()).collect();
+    let Some(LedgerEvent::Posted { lot, day, operator, span: Some(span), posting, .. }) = rows.first() else { panic!("there is one") };
+    let place = id::place(posting.as_str()).expect("an id of ours");
+    let sums = |name: &str, debit, credit| (name.to_owned(), (debit, credit));
+    // A refund that was asked for and made; its money came and went.
+    let sums = BTreeMap::from([sums("channel_receivable", 1_500, 1_500), sums("refund_liability", 1_500, 1_500)]);
+    let statement = Statement {
+        statement: id::derive(Kind::Statement, place, &[channel]),
+        operator: *operator,
+        lot: *lot,
+        province: Province(44),
+        channel: channel.into(),
+        currency: Currency::Cny,
+        day: *day,
+        from: span.from,
+        until: span.until,
+        number: 0,
+        adjusts: None,
+        tally: Tally { rows: 2, payments: 1, refunds: 1, refunded: 1_500, sums },
+        figures: Figures { gross: 1_500, refunded: 1_500, ..Figures::default() },
+        hash: chain(&rows).into(),
+    };
+    let closed = Event::Ledger(LedgerEvent::WindowClosed { statement: Box::new(statement) });
+    scribe.journal(Journal::Ledger, home, (Inbox::Tick, 0, String::new()), vec![closed]);
+    let line = scribe.logs.journals.get_mut(&Journal::Ledger).and_then(|lines| lines.last_mut()).expect("it is there");
+    line.recorded.at = span.until.plus(CLOSES);
+}
+
+/// The hash of rows, as the schema has it.
+fn chain(rows: &[LedgerEvent]) -> String {
+    rows.iter().fold(String::new(), |before, row| {
+        let LedgerEvent::Posted { posting, order, lot, day, channel, currency, entries, operator, at, movement, span, .. } = row.clone() else {
+            return before;
+        };
+        schema::entity::Posting { posting, order, lot, day, channel, currency, entries, operator, at, movement, span }.hash_after(&before)
     })
 }
 
@@ -234,10 +293,10 @@ fn right() -> Logs {
         choice: None,
     });
     let cited = scribe.journal(Journal::Payment, home, (Inbox::Channel, sequence, etc.key()), vec![held]).remove(0);
-    scribe.journal(Journal::Ledger, home, cited, vec![posted(&held_bill, "etc", 1, ChannelReceivable, RefundLiability)]);
+    scribe.journal(Journal::Ledger, home, cited, vec![posted(&held_bill, "etc", Movement::Captured, TEN, (ChannelReceivable, RefundLiability))]);
 
     let priced = scribe.journal(Journal::Order, home, cause, vec![priced]).remove(0);
-    let expected = Event::Payment(PaymentEvent::Expected { bill: bill.clone(), due });
+    let expected = Event::Payment(PaymentEvent::Expected { bill: bill.clone(), due, discounts: None });
     let applied = Event::Payment(PaymentEvent::Applied {
         bill: bill.clone(),
         source: source.clone(),
@@ -246,9 +305,10 @@ fn right() -> Logs {
         paid_at: Some(TEN),
         provisional: false,
         part: None,
+        discounts: None,
     });
     let applied = scribe.journal(Journal::Payment, home, priced, vec![expected, applied]).remove(1);
-    scribe.journal(Journal::Ledger, home, applied.clone(), vec![posted(&bill, "etc", 2, RefundLiability, ParkingRevenue)]);
+    scribe.journal(Journal::Ledger, home, applied.clone(), vec![posted(&bill, "etc", Movement::Applied, TEN, (RefundLiability, ParkingRevenue))]);
     let paid = OrderEvent::Paid { order, session: stay.session, lot: stay.lot, province: Province(44), amount: due, by: source, prepays: None };
     let paid = scribe.journal(Journal::Order, home, applied, vec![Event::Order(paid)]).remove(0);
 
@@ -258,19 +318,21 @@ fn right() -> Logs {
     let sequence = scribe.channel(&phone);
     let requested = |tries| requested(&bill, &source, due, tries);
     let cited = scribe.journal(Journal::Payment, home, (Inbox::Channel, sequence, phone.key()), vec![requested(1)]).remove(0);
-    scribe.journal(Journal::Ledger, home, cited, vec![posted(&bill, "wechat", 3, ChannelReceivable, RefundLiability)]);
+    let at = newest(&scribe);
+    scribe.journal(Journal::Ledger, home, cited, vec![posted(&bill, "wechat", Movement::Captured, at, (ChannelReceivable, RefundLiability))]);
     for (succeeded, tries) in [(false, 1), (true, 2)] {
         let fact = ChannelFact::RefundAnswered { refund, order, succeeded, tries, standing: None };
         let answered = ChannelEvent { channel: "wechat".into(), happened_at: TEN, fact };
         let sequence = scribe.channel(&answered);
         let event = if succeeded {
-            PaymentEvent::Refunded { bill: bill.clone(), source: source.clone(), amount: due, refund }
+            PaymentEvent::Refunded { bill: bill.clone(), source: source.clone(), amount: due, refund, left: None, drawer: false }
         } else {
             PaymentEvent::RefundStood { bill: bill.clone(), source: source.clone(), refund, state: RefundState::Refused, due_at: Some(TEN) }
         };
         let cited = scribe.journal(Journal::Payment, home, (Inbox::Channel, sequence, answered.key()), vec![Event::Payment(event)]).remove(0);
         if succeeded {
-            scribe.journal(Journal::Ledger, home, cited, vec![posted(&bill, "wechat", 4, RefundLiability, ChannelReceivable)]);
+            let at = newest(&scribe);
+            scribe.journal(Journal::Ledger, home, cited, vec![posted(&bill, "wechat", Movement::Refunded, at, (RefundLiability, ChannelReceivable))]);
         } else {
             scribe.journal(Journal::Payment, home, (Inbox::Tick, 0, "tick".into()), vec![requested(2)]);
         }
@@ -286,6 +348,7 @@ fn right() -> Logs {
     scribe.journal(Journal::Session, home, paid, vec![Event::Session(closed)]);
 
     second_stay(&mut scribe, home, end);
+    close(&mut scribe, home, "wechat");
 
     let unreadable = Stored { subject: "GATE.9.north.in.entry".into(), sequence: 0, time: TEN, payload: "?".into(), headers: BTreeMap::new() };
     let sequence = scribe.logs.gate.len() as u64 + 1;
@@ -337,7 +400,7 @@ fn second_stay(scribe: &mut Scribe, home: Partition, end: Moment) {
 }
 
 fn verdict(logs: &Logs, at_rest: bool) -> Verdict {
-    judge(&declared(), LATE_MAX, logs, at_rest).expect("the reference is whole")
+    judge(&declared(), &Terms::default(), logs, at_rest).expect("the reference is whole")
 }
 
 #[test]
@@ -361,7 +424,8 @@ fn a_right_log_is_equal() {
 #[test]
 fn a_log_that_was_cut_short_is_unanswered_and_wrong_only_at_rest() {
     let mut logs = right();
-    logs.journals.get_mut(&Journal::Ledger).expect("there are postings").pop();
+    drop_line(&mut logs, Journal::Ledger, "posted");
+    drop_line(&mut logs, Journal::Ledger, "window_closed");
     let running = verdict(&logs, false);
     assert_eq!((running.difference_count, running.unanswered), (0, 1), "{:?}", running.differences);
     assert!(!verdict(&logs, true).is_equal());
@@ -373,6 +437,12 @@ fn lines(logs: &mut Logs, journal: Journal) -> &mut Vec<Line> {
 
 fn at<'a>(logs: &'a mut Logs, journal: Journal, kind: &str) -> &'a mut Line {
     lines(logs, journal).iter_mut().find(|line| line.recorded.event.kind() == kind).expect("the right log has one")
+}
+
+fn statement(logs: &mut Logs, change: impl Fn(&mut Statement)) {
+    if let Event::Ledger(LedgerEvent::WindowClosed { statement }) = &mut at(logs, Journal::Ledger, "window_closed").recorded.event {
+        change(statement);
+    }
 }
 
 fn drop_line(logs: &mut Logs, journal: Journal, kind: &str) {
@@ -431,6 +501,31 @@ fn each_mutation_is_found() {
         ("a posting does not balance", |logs| {
             let Event::Ledger(LedgerEvent::Posted { entries, .. }) = &mut at(logs, Journal::Ledger, "posted").recorded.event else { return };
             entries[0].debit += 1;
+        }),
+        ("a fee is booked that nobody charges", |logs| {
+            let Event::Ledger(LedgerEvent::Posted { entries, .. }) = &mut at(logs, Journal::Ledger, "posted").recorded.event else { return };
+            entries[0].debit -= 1;
+            entries.push(Entry::debit(Account::ChannelFees, 1));
+        }),
+        ("a window closes before it may", |logs| {
+            let line = at(logs, Journal::Ledger, "window_closed");
+            line.recorded.at = line.recorded.at.plus(-1);
+        }),
+        ("a statement says something else", |logs| statement(logs, |statement| statement.figures.net += 1)),
+        ("a statement counts something else", |logs| statement(logs, |statement| statement.tally.refunds += 1)),
+        ("a statement has another hash", |logs| statement(logs, |statement| statement.hash = "0".into())),
+        ("a statement is said to adjust another", |logs| statement(logs, |statement| statement.number = 1)),
+        ("a window closes twice", |logs| {
+            let mut again = at(logs, Journal::Ledger, "window_closed").clone();
+            (again.sequence, again.recorded.at) = (again.sequence + 1, again.recorded.at.plus(1));
+            lines(logs, Journal::Ledger).push(again);
+        }),
+        ("a window does not close", |logs| {
+            let line = at(logs, Journal::Ledger, "window_closed");
+            let Event::Ledger(event) = &line.recorded.event else { return };
+            let window = event.window().expect("it has one");
+            line.subject = line.subject.replace("window_closed", "window_stopped");
+            line.recorded.event = Event::Ledger(LedgerEvent::WindowStopped { window, differs: "rows".into(), due_at: TEN });
         }),
         ("a posting lies in another window", |logs| {
             let Event::Ledger(LedgerEvent::Posted { day, .. }) = &mut at(logs, Journal::Ledger, "posted").recorded.event else { return };

@@ -71,9 +71,17 @@ mod tests {
         };
         let (bill, amount) = (Bill { order, lot: None, day: Day(0) }, Money::new(500, Currency::Cny));
         let source = Source { channel: "wechat".into(), transaction: "1".into() };
-        let applied =
-            PaymentEvent::Applied { bill: bill.clone(), source: source.clone(), amount, held: false, paid_at: None, provisional: false, part: None };
-        let refunded = PaymentEvent::Refunded { bill, source, amount, refund: order };
+        let applied = PaymentEvent::Applied {
+            bill: bill.clone(),
+            source: source.clone(),
+            amount,
+            held: false,
+            paid_at: None,
+            provisional: false,
+            part: None,
+            discounts: None,
+        };
+        let refunded = PaymentEvent::Refunded { bill, source, amount, refund: order, left: None, drawer: false };
         for (truth, events, expected) in [
             (vec![truth(500, 0)], vec![&applied], 0),
             (vec![truth(500, 500)], vec![&applied, &refunded], 0),

@@ -250,6 +250,51 @@ pub struct Limits {
     pub call_retry_s: i64,
     /// How often such a call is made before it is given up.
     pub call_tries_max: u32,
+    /// How long a settlement window is.
+    pub window: Window,
+    /// A settlement window closes this many seconds after its end, and after the last posting into it; what comes later is in adjustments.
+    pub lateness_s: i64,
+    /// What each channel charges of what it captures, by contract: `wechat = "0.006"`. Who is not there charges nothing.
+    pub fees: BTreeMap<String, Rate>,
+}
+
+/// How long a settlement window is, by its lot's own clock.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// A day.
+    #[default]
+    Day,
+    /// An hour.
+    Hour,
+}
+
+/// A part of one, as a decimal number in quotes with at most six places: `"0.006"` is 0.6 %.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Rate {
+    millionths: u32,
+}
+
+impl TryFrom<String> for Rate {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let refused = || format!("{text:?} is no rate: write a decimal number from 0 to 1 with at most six places, as \"0.006\"");
+        let (whole, places) = text.split_once('.').unwrap_or((&text, "0"));
+        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+        if !["0", "1"].contains(&whole) || !is_number(places) || places.len() > 6 {
+            return Err(refused());
+        }
+        let millionths: u32 = format!("{whole}{places:0<6}").parse().map_err(|_| refused())?;
+        if millionths > 1_000_000 { Err(refused()) } else { Ok(Self { millionths }) }
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> Self {
+        format!("{}.{:06}", rate.millionths / 1_000_000, rate.millionths % 1_000_000)
+    }
 }
 
 /// Of which money a refund is, where several means paid.
@@ -276,6 +321,9 @@ impl Default for Limits {
             pay_life_min: limits.pay_life / schema::time::MINUTE,
             call_retry_s: limits.call_retry / schema::time::SECOND,
             call_tries_max: limits.call_tries_max,
+            window: Window::default(),
+            lateness_s: limits.lateness / schema::time::SECOND,
+            fees: BTreeMap::new(),
         }
     }
 }
@@ -323,6 +371,7 @@ impl Config {
             || config.limits.refund_retry_s < 1
             || config.limits.pay_life_min < 1
             || config.limits.call_retry_s < 1
+            || config.limits.lateness_s < 1
         {
             bail!("limits: each is at least 1");
         }
@@ -340,7 +389,7 @@ impl Config {
     /// The numbers that bound decisions.
     pub fn limits(&self) -> rules::Limits {
         let Limits { late_max_days, command_life_s, refund_retry_s, refund_tries_max, refund_alone_max, .. } = self.limits;
-        let Limits { refund_shares, pay_life_min, call_retry_s, call_tries_max, .. } = self.limits;
+        let Limits { refund_shares, pay_life_min, call_retry_s, call_tries_max, window, lateness_s, .. } = self.limits;
         rules::Limits {
             late_max: late_max_days.saturating_mul(schema::time::DAY),
             command_life: command_life_s.saturating_mul(schema::time::SECOND),
@@ -354,6 +403,12 @@ impl Config {
             pay_life: pay_life_min.saturating_mul(schema::time::MINUTE),
             call_retry: call_retry_s.saturating_mul(schema::time::SECOND),
             call_tries_max,
+            fees: self.limits.fees.iter().map(|(channel, rate)| (channel.as_str().into(), rate.millionths)).collect(),
+            window: match window {
+                Window::Day => rules::settlement::Length::Day,
+                Window::Hour => rules::settlement::Length::Hour,
+            },
+            lateness: lateness_s.saturating_mul(schema::time::SECOND),
         }
     }
 
@@ -387,6 +442,19 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_is_exact() {
+        let text = "[limits]\nwindow = 'hour'\nlateness_s = 90\n[limits.fees]\nwechat = '0.006'\nalipay = '0.0055'\nbank = '1'\netc = '0.000001'";
+        let config = Config::parse(text).expect("valid");
+        let limits = config.limits();
+        let rates: Vec<u32> = ["wechat", "alipay", "bank", "etc"].into_iter().filter_map(|channel| limits.fees.get(channel).copied()).collect();
+        assert_eq!(rates, [6_000, 5_500, 1_000_000, 1]);
+        assert_eq!((limits.window, limits.lateness), (rules::settlement::Length::Hour, 90 * schema::time::SECOND));
+        // What `boomgate config` prints reads as it was.
+        let again = Config::parse(&toml::to_string(&config).expect("it is TOML")).expect("valid");
+        assert_eq!(again.limits(), limits);
+    }
+
+    #[test]
     fn reference_data_is_a_file_or_what_the_bucket_has() {
         for (text, files) in [("", None), ("reference = 'kv'", None), ("reference = 'r.toml'", Some("r.toml")), ("reference = './kv'", Some("./kv"))]
         {
@@ -406,6 +474,14 @@ mod tests {
             "[loop]\nretention_min = 5",
             "[nats]\nreplicas = 2",
             "[limits]\nlate_max_days = 0",
+            "[limits]\nlateness_s = 0",
+            "[limits]\nwindow = 'week'",
+            "[limits.fees]\nwechat = 0.006",
+            "[limits.fees]\nwechat = '0.0060001'",
+            "[limits.fees]\nwechat = '1.1'",
+            "[limits.fees]\nwechat = '-0.1'",
+            "[limits.fees]\nwechat = '0.6 %'",
+            "[limits.fees]\nwechat = '0.'",
             "[calls]\nanswer_wait_ms = 0",
             "[calls]\nqueue_max = 0",
         ] {

@@ -12,13 +12,13 @@ use crate::{
 };
 use anyhow::Context;
 use bench::{
-    City, Logs, Simulators, Verdict,
+    City, Logs, Simulators, Terms, Verdict,
     city::Shape,
     oracle::Counts,
     simulators::{self, Faults, Settings},
     world::{Latency, Pace, Stats, Unsettled, World},
 };
-use rules::Limits;
+use rules::{Limits, settlement::Length};
 use schema::{
     Reference,
     reference::Declared,
@@ -116,8 +116,9 @@ pub async fn run(wanted: Wanted, mut shutdown: watch::Receiver<bool>) -> anyhow:
         }
         Ok((settled, stats))
     };
-    // What is refused is asked for again soon: a demo is short.
-    let limits = Limits { refund_retry: 3 * SECOND, ..Limits::default() };
+    // What is refused is asked for again soon, and windows close soon: a demo is short.
+    let fees = [("wechat".into(), 6_000), ("alipay".into(), 6_000)].into();
+    let limits = Limits { refund_retry: 3 * SECOND, fees, lateness: 10 * SECOND, ..Limits::default() };
     let mut report = live(&parts, city.declared(), limits, lives).await?;
     report.agrees &= books.is_empty();
     report.differences.extend(books);
@@ -154,7 +155,7 @@ pub async fn live(
     limits: Limits,
     happens: impl Future<Output = anyhow::Result<(Result<Logs, Unsettled>, Arc<Stats>)>>,
 ) -> anyhow::Result<Report> {
-    let reference = Arc::new(Reference::resolve(declared.clone())?);
+    let (reference, terms) = (Arc::new(Reference::resolve(declared.clone())?), terms(&limits));
     let (stop, stopped) = watch::channel(false);
     let readiness = Arc::new(Readiness::default());
     let processors = tokio::spawn(run::run(rules::ALL.to_vec(), parts.with(reference, limits), readiness.clone(), stopped));
@@ -171,10 +172,17 @@ pub async fn live(
             (unsettled.logs, Some(said))
         }
     };
-    let verdict = bench::judge(declared, limits.late_max, &logs, true)?;
+    let verdict = bench::judge(declared, &terms, &logs, true)?;
     let audit = verify::verify(&*parts.bus, &*parts.store).await?;
     parts.stop().await;
     Ok(report(verdict, audit, unsettled, &stats, seconds))
+}
+
+/// What the oracle is told was agreed.
+pub fn terms(limits: &Limits) -> Terms {
+    let Limits { late_max, lateness, window, fees, .. } = limits;
+    let fees = fees.iter().map(|(channel, rate)| (channel.to_string(), *rate)).collect();
+    Terms { late_max: *late_max, fees, hourly: *window == Length::Hour, lateness: *lateness }
 }
 
 /// Waits until every processor owns its groups and has caught up.
@@ -264,6 +272,7 @@ fn print(report: &Report) {
     }
     println!("entry        {}", report.entry_latency);
     println!("exit         {}", report.exit_latency);
+    println!("settlement   {} windows closed, {} adjustments of them", counts.windows_closed, counts.adjustments);
     println!("rows         {} equal their fold, {} windows balance", report.audit.rows_equal, report.audit.windows);
     println!("oracle       {}", report.oracle);
     for difference in report.differences.iter().take(10) {

@@ -11,7 +11,8 @@ use crate::input;
 use anyhow::{Context, Result, bail};
 use schema::{
     Credential, Effect, Event, Id, Journal, LotId, Moment, Partition, Recorded, Reference, Zone, id,
-    journal::{LedgerEvent, OrderEvent, PaymentEvent, SessionEvent},
+    journal::{OrderEvent, PaymentEvent, SessionEvent},
+    ledger::LedgerEvent,
     plate, wire,
 };
 use serde::Serialize;
@@ -183,6 +184,7 @@ fn ids(event: &Event) -> Vec<Id> {
             }
             OrderEvent::Cancelled { order, .. }
             | OrderEvent::Gone { order, .. }
+            | OrderEvent::Cleared { order, .. }
             | OrderEvent::Reopened { order, .. }
             | OrderEvent::Noted { order, .. } => vec![*order],
         },
@@ -193,7 +195,12 @@ fn ids(event: &Event) -> Vec<Id> {
             PaymentEvent::Attempted { bill, attempt, .. } | PaymentEvent::AttemptStood { bill, attempt, .. } => vec![bill.order, *attempt],
             event => event.order().into_iter().collect(),
         },
-        Event::Ledger(LedgerEvent::Posted { posting, order, .. }) => vec![*posting, *order],
+        Event::Ledger(event) => match event {
+            LedgerEvent::Posted { posting, order, .. } => std::iter::once(*posting).chain(*order).collect(),
+            LedgerEvent::WindowClosed { statement } => std::iter::once(statement.statement).chain(statement.adjusts).collect(),
+            LedgerEvent::WindowStopped { .. } => Vec::new(),
+            LedgerEvent::Noted { order, .. } => vec![*order],
+        },
     }
 }
 

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod against_the_oracle;
+pub mod audit;
 pub mod auth;
 pub mod caller;
 pub mod candidates;

@@ -18,6 +18,8 @@ pub struct Metrics {
     unsaved: Gauge,
     entities: Gauge,
     save_failures: Counter,
+    windows_closed: Counter,
+    windows_stopped: Counter,
 }
 
 impl Metrics {
@@ -36,6 +38,8 @@ impl Metrics {
             unsaved: gauge!("boomgate_unsaved_rows", "processor" => processor),
             entities: gauge!("boomgate_entities", "processor" => processor),
             save_failures: counter!("boomgate_save_failures_total", "processor" => processor),
+            windows_closed: counter!("boomgate_windows_closed_total", "processor" => processor),
+            windows_stopped: counter!("boomgate_windows_stopped_total", "processor" => processor),
         }
     }
 
@@ -73,6 +77,16 @@ impl Metrics {
     /// Saving failed; rows wait.
     pub fn save_failed(&self) {
         self.save_failures.increment(1);
+    }
+
+    /// A settlement window has closed.
+    pub fn window_closed(&self) {
+        self.windows_closed.increment(1);
+    }
+
+    /// A settlement window does not close, because its rows are not what was posted; counted once a day until it is mended.
+    pub fn window_stopped(&self) {
+        self.windows_stopped.increment(1);
     }
 
     /// How many rows wait to be saved, and how many entities are in memory.

@@ -8,9 +8,9 @@
 //!
 //! Not here: reading and writing (`turn`, `takeover`, `worker`).
 
-use crate::facts::Loaded;
-use rules::{Input, Rules, View, entry::checks::Fact};
-use schema::{Credential, Entity, Event, Handle, Inbox, Journal, Key, Moment, Partition, Recorded, entity::Answer, fact};
+use crate::{audit::Audits, facts::Loaded};
+use rules::{Input, Rules, View, entry::checks::Fact, settlement};
+use schema::{Credential, Entity, Event, Handle, Inbox, Journal, Key, Moment, Partition, Recorded, Table, entity::Answer, fact};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -147,6 +147,12 @@ impl State {
         self.entities.get(key)
     }
 
+    /// Whether the store has confirmed all ledger rows of one place whose ids begin so.
+    pub fn are_saved(&self, window: &Key, begin: &str) -> bool {
+        let first = Key { table: Table::Ledger, id: begin.parse().expect("the beginning of an id is a token"), ..*window };
+        self.dirty.range(first..).next().is_none_or(|key| Key { id: first.id, ..*key } != first || !key.id.as_str().starts_with(begin))
+    }
+
     /// How many rows wait to be saved.
     pub fn unsaved(&self) -> usize {
         self.dirty.len()
@@ -249,18 +255,26 @@ pub struct Draft<'a> {
     at: Moment,
     /// What has come of vehicles elsewhere; none where nobody asks.
     facts: Option<&'a Loaded>,
+    /// The ledger rows of windows that are to close; none where none are.
+    audits: Option<&'a Audits>,
 }
 
 impl<'a> Draft<'a> {
     /// A draft on a state and the rows that were read.
     pub fn new(rules: &'a Rules, state: &'a State, rows: &'a Rows) -> Self {
-        Self { rules, state, rows, handles: BTreeMap::new(), changes: Changes::default(), at: state.at, facts: None }
+        Self { rules, state, rows, handles: BTreeMap::new(), changes: Changes::default(), at: state.at, facts: None, audits: None }
     }
 
     /// The same with what has come of vehicles elsewhere.
     #[must_use]
     pub fn with(self, facts: &'a Loaded) -> Self {
         Self { facts: Some(facts), ..self }
+    }
+
+    /// The same with the ledger rows of windows that are to close.
+    #[must_use]
+    pub fn auditing(self, audits: &'a Audits) -> Self {
+        Self { audits: Some(audits), ..self }
     }
 
     /// The `at` of the last event, decided or folded.
@@ -349,6 +363,10 @@ impl View for Draft<'_> {
     fn find(&self, handle: &Handle) -> Option<&Entity> {
         let key = self.handles.get(handle).copied().unwrap_or_else(|| self.state.handles.get(handle).copied())?;
         self.get(&key)
+    }
+
+    fn rows(&self, window: &Key) -> Option<settlement::Rows<'_>> {
+        self.audits.and_then(|audits| audits.get(window))
     }
 
     fn fact(&self, credential: &Credential, kind: fact::Kind) -> Fact<'_> {

@@ -8,10 +8,14 @@ use crate::{
     takeover,
     turn::Cell,
 };
+use rules::Rules;
 use schema::{
-    GateEvent, GateKind, Journal, Key, Moment, Partition, Recorded, Reference, Table, fact,
+    GateEvent, GateKind, Inbox, Journal, Key, Moment, Partition, Recorded, Reference, Table,
+    entity::Posting,
+    fact,
     gate::{Colour, Credential},
-    id::Province,
+    id::{self, Province},
+    journal::{Bill, PaymentEvent, Source},
     reference::{Declared, LotDeclared, RateTable, Step},
     wire::{self, Format},
 };
@@ -135,6 +139,13 @@ impl Store for Weather {
     fn scan(&self, part: Part) -> store::Answer<'_, Vec<Row>> {
         self.inner.scan(part)
     }
+
+    fn postings(&self, part: Part, begin: String) -> store::Answer<'_, Vec<(Moment, Posting)>> {
+        Box::pin(async move {
+            self.there()?;
+            self.inner.postings(part, begin).await
+        })
+    }
 }
 
 /// The processor `entry` on a bus and a store of its own.
@@ -154,11 +165,26 @@ impl Trial {
 
     /// Nothing has happened yet at these lots.
     pub async fn at(declared: Declared, cache: Arc<dyn Cache>) -> Self {
+        Self::of(&rules::entry::RULES, declared, cache, rules::Limits::default()).await
+    }
+
+    /// Nothing is in the books yet; windows are hours and close a minute after them.
+    pub async fn of_the_ledger() -> Self {
+        let limits = rules::Limits {
+            fees: [("wechat".into(), 6_000)].into(),
+            window: rules::settlement::Length::Hour,
+            lateness: schema::time::MINUTE,
+            ..rules::Limits::default()
+        };
+        Self::of(&rules::settlement::RULES, declared(), known(Vec::new()).await, limits).await
+    }
+
+    /// The same of any processor.
+    async fn of(rules: &'static Rules, declared: Declared, cache: Arc<dyn Cache>, limits: rules::Limits) -> Self {
         let bus: Arc<dyn Bus> = Arc::new(Memory::new(START));
         let store = Arc::new(Weather { inner: Sqlite::in_memory(), away: AtomicBool::new(false), marks_fail: AtomicBool::new(false) });
-        let reader = streams::table::readers("entry", 1, 0).into_iter().next().expect("entry reads GATE");
+        let reader = streams::table::readers(rules.name, 1, 0).into_iter().next().expect("each processor reads something");
         let intake = bus.consume(reader).await.expect("the bus is in memory");
-        let rules = &rules::entry::RULES;
         let shared = Shared {
             rules,
             bus,
@@ -166,7 +192,7 @@ impl Trial {
             cache,
             follower: None,
             reference: Arc::new(Reference::resolve(declared).expect("valid reference data")).into(),
-            limits: rules::Limits::default(),
+            limits,
             format: Format::MessagePack,
             settings: Settings { keep_inputs: true, ..Settings::default() },
             metrics: Metrics::new(rules.name),
@@ -181,6 +207,27 @@ impl Trial {
         deliveries.into_iter().map(|delivery| input::read(delivery).expect("the subject names a partition").1).collect()
     }
 
+    /// Money of a driver at the lot, paid and told some minutes after the start.
+    pub fn paid(&self, transaction: u32, minutes: i64) -> Item {
+        let at = START.plus(minutes * schema::time::MINUTE).plus(transaction.into());
+        let place = id::Place { province: Province(44), day: schema::Day(261_123), partition: partition() };
+        let event = PaymentEvent::Applied {
+            bill: Bill { order: id::derive(id::Kind::Order, place, &["o"]), lot: Some("small".parse().expect("a name")), day: place.day },
+            source: Source { channel: "wechat".into(), transaction: transaction.to_string().into() },
+            amount: schema::Money::new(1_000, schema::Currency::Cny),
+            held: false,
+            paid_at: Some(at),
+            provisional: false,
+            part: None,
+            discounts: None,
+        };
+        let cause = schema::Cause { inbox: Inbox::Channel, sequence: 1, event: "k".into(), time: at, index: 0 };
+        let recorded = Recorded { at, cause, event: schema::Event::Payment(event) };
+        let (key, body) = (at.0.to_string().into(), rules::Body::Journal(Box::new(recorded)));
+        let input = rules::Input { inbox: Inbox::Payment, sequence: 1, key, time: at, received_at: at, body };
+        Item { delivery: None, read: input::Read::Input(Box::new(input)), tries: 0, asked: Vec::new() }
+    }
+
     /// The lot's partition, as a replica takes it over now.
     pub async fn cell(&self) -> Arc<Cell> {
         let state = takeover::take_over(&self.shared, partition()).await.expect("bus and store are there");
@@ -189,8 +236,9 @@ impl Trial {
 
     /// What stands in the lot's journal.
     pub async fn journal(&self) -> Vec<Recorded> {
-        let stored = self.shared.bus.tail(Journal::Session, partition(), From::Sequence(1)).await.expect("the bus is in memory");
-        let read = |stored: streams::Stored| wire::decode_recorded(Journal::Session, input::content_type(&stored), &stored.payload);
+        let journal = self.shared.rules.journal;
+        let stored = self.shared.bus.tail(journal, partition(), From::Sequence(1)).await.expect("the bus is in memory");
+        let read = |stored: streams::Stored| wire::decode_recorded(journal, input::content_type(&stored), &stored.payload);
         stored.into_iter().map(|stored| read(stored).expect("we wrote it")).collect()
     }
 

@@ -11,6 +11,7 @@
 //! Not here: which partition has its turn (`worker`), what is decided (`rules`).
 
 use crate::{
+    audit::Audits,
     facts::{Asked, Loaded},
     follow::Heard,
     input::{Item, Read},
@@ -20,7 +21,7 @@ use crate::{
 };
 use futures_util::FutureExt;
 use rules::Facts;
-use schema::{Effect, Key, Partition, wire};
+use schema::{Effect, Event, Key, Partition, ledger::LedgerEvent, wire};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
@@ -99,13 +100,16 @@ pub async fn turn(shared: Arc<Shared>, cell: Arc<Cell>, mut items: Vec<Item>, st
         Ok(rows) => (rows, None),
         Err(error) => (Rows::new(), Some(error)),
     };
+    let audits = Audits::read(&shared, &cell, items.iter().filter_map(Item::input)).await;
     let newest = rows.values().flatten().map(|known| known.at).max().unwrap_or_default();
+    // A ledger row that is newer than the journal's end, once that was read, was never posted: its window says so.
+    let newest = if stale { newest } else { newest.max(audits.newest()) };
     if cell.with(|state| newest > state.at) {
         return Turned { left: items, done: Vec::new(), hold: None, stale: true, alone: false };
     }
     let decided = loop {
         let loaded = Loaded::of(items.iter().flat_map(|item| &item.asked));
-        let decided = cell.with(|state| decide(&shared, state, &facts, (&rows, &loaded), &items));
+        let decided = cell.with(|state| decide(&shared, state, &facts, (&rows, &loaded, &audits), &items));
         // What can be decided does not wait for what cannot.
         let (0, Some(wanted)) = (decided.answered, &decided.wanted) else { break decided };
         let Some(first) = items.first_mut() else { break decided };
@@ -197,8 +201,8 @@ fn unknown(shared: &Shared, state: &State, facts: &Facts, draft: &Draft, input: 
 }
 
 /// Decides the items in their order, each on what the ones before it became, until one needs what is not known.
-fn decide(shared: &Shared, state: &State, facts: &Facts, (rows, loaded): (&Rows, &Loaded), items: &[Item]) -> Decided {
-    let mut draft = Draft::new(shared.rules, state, rows).with(loaded);
+fn decide(shared: &Shared, state: &State, facts: &Facts, (rows, loaded, audits): (&Rows, &Loaded, &Audits), items: &[Item]) -> Decided {
+    let mut draft = Draft::new(shared.rules, state, rows).with(loaded).auditing(audits);
     let mut decided = Decided::default();
     for item in items {
         if matches!(item.read, Read::Stopped(_)) {
@@ -248,8 +252,24 @@ async fn append(shared: &Shared, cell: &Cell, changes: Changes) -> Result<(), st
         // Where there is no room, the follower reads it back.
         let _told = follower.try_send(Heard::of(&changes.events, last));
     }
+    alarm(shared, cell.partition, &changes.events);
     cell.with(|state| state.absorb(changes, last));
     Ok(())
+}
+
+/// What a person must hear of at once: a settlement window that does not close.
+fn alarm(shared: &Shared, partition: Partition, events: &[schema::Recorded]) {
+    for recorded in events {
+        match &recorded.event {
+            Event::Ledger(LedgerEvent::WindowStopped { window, differs, .. }) => {
+                shared.metrics.window_stopped();
+                let lot = window.lot.as_ref().map_or("unknown", |lot| lot.as_str());
+                tracing::error!(%partition, lot, channel = &*window.channel, day = %window.day, from = %window.from, %differs, "a settlement window does not close");
+            }
+            Event::Ledger(LedgerEvent::WindowClosed { .. }) => shared.metrics.window_closed(),
+            _ => {}
+        }
+    }
 }
 
 /// An append that was refused, or whose answer was lost: everything decided is discarded.

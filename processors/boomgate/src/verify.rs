@@ -8,6 +8,8 @@
 //!
 //! Not here: whether a decision was right (the oracle in `bench` judges that).
 
+mod settled;
+
 use crate::{
     input::{self, Read},
     state::answer_key,
@@ -16,7 +18,8 @@ use rules::Rules;
 use schema::{
     ChannelFact, Effect, Entity, Event, Journal, Key, Moment, Partition, Recorded, Table,
     entity::{Fate, Payment},
-    journal::{LedgerEvent, Source},
+    journal::Source,
+    ledger::LedgerEvent,
     wire,
 };
 use serde::Serialize;
@@ -56,6 +59,8 @@ pub struct Report {
     pub money: BTreeMap<String, Money>,
     /// Settlement windows that balance and equal the sum of their postings.
     pub windows: u64,
+    /// Settlement statements that equal the fold of their rows.
+    pub statements: u64,
     /// How far each partition is saved, of those that have events.
     pub saved: Vec<Saved>,
     /// How many differences there are.
@@ -148,6 +153,7 @@ pub async fn verify(bus: &dyn Bus, store: &dyn Store) -> anyhow::Result<Report> 
             ledger(&log, &mut report);
         }
     }
+    settled::check(&rows, &marks, &mut report);
     report.clean = report.differences_count == 0;
     Ok(report)
 }
@@ -362,21 +368,27 @@ fn tally(payment: &Payment, known: &mut BTreeMap<Source, i64>, report: &mut Repo
 
 /// Promise 4: every posting and every window balances.
 fn ledger(log: &Log, report: &mut Report) {
-    let mut windows: BTreeMap<(String, u32), i64> = BTreeMap::new();
+    let mut windows: BTreeMap<(String, String, i64), i64> = BTreeMap::new();
     for (_, sequence, recorded) in &log.events {
-        let Event::Ledger(LedgerEvent::Posted { posting, lot, day, entries, .. }) = &recorded.event else { continue };
+        if let Event::Ledger(LedgerEvent::WindowStopped { window, differs, .. }) = &recorded.event {
+            let lot = window.lot.as_ref().map_or("unknown", |lot| lot.as_str());
+            report.differs(format!("LEDGER {sequence}: the window of {lot} by {} from {} does not close: {differs}", window.channel, window.from));
+        }
+        let Event::Ledger(LedgerEvent::Posted { posting, lot, day, entries, channel, span, .. }) = &recorded.event else { continue };
         let net = entries.iter().fold(0_i64, |net, entry| net.saturating_add(entry.debit).saturating_sub(entry.credit));
         if net != 0 {
             report.differs(format!("LEDGER {sequence}: the posting {posting} is out of balance by {net}"));
         }
-        let sum = windows.entry((lot.map_or_else(|| "unknown".to_owned(), |lot| lot.to_string()), day.0)).or_default();
+        let lot = lot.map_or_else(|| "unknown".to_owned(), |lot| lot.to_string());
+        let from = span.map_or_else(|| day.0.into(), |span| span.from.0);
+        let sum = windows.entry((lot, channel.to_string(), from)).or_default();
         *sum = sum.saturating_add(net);
     }
-    for ((lot, day), net) in windows {
+    for ((lot, channel, from), net) in windows {
         if net == 0 {
             report.windows = report.windows.saturating_add(1);
         } else {
-            report.differs(format!("window {lot} {day}: debits and credits differ by {net}"));
+            report.differs(format!("window {lot} {channel} from {from}: debits and credits differ by {net}"));
         }
     }
 }
@@ -398,7 +410,7 @@ pub fn print(report: &Report) {
     for (currency, money) in &report.money {
         println!("money    {currency}: captured {} = applied {} + refunded {} + open {}", money.captured, money.applied, money.refunded, money.open);
     }
-    println!("windows  {:>18} balance", report.windows);
+    println!("windows  {:>18} balance, {} statements equal their rows", report.windows, report.statements);
     for difference in &report.differences {
         println!("differs  {difference}");
     }

@@ -15,7 +15,7 @@ use bench::{
     judge,
     world::{Pace, World},
 };
-use schema::{entity::Answer, time::MINUTE};
+use schema::time::MINUTE;
 use std::{
     fs,
     io::Write,
@@ -191,7 +191,7 @@ async fn a_full_disk_stops_the_intake_and_loses_nothing() {
         Ok(logs) => logs,
         Err(unsettled) => panic!("{unsettled}\n{}", owner.log()),
     };
-    let verdict = judge(city.declared(), Answer::KEPT, &logs, true).expect("the town's reference data is whole");
+    let verdict = judge(city.declared(), &bench::Terms::default(), &logs, true).expect("the town's reference data is whole");
     assert!(verdict.is_equal(), "{} differences: {:#?}", verdict.difference_count, verdict.differences);
     assert!(verdict.counts.sessions_opened > 50, "{:?}", verdict.counts);
     let json = folder.path().join("audit.json");

@@ -16,7 +16,7 @@ use bench::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use schema::{entity::Answer, time::MINUTE};
+use schema::time::MINUTE;
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -189,7 +189,7 @@ async fn whatever_is_killed_nothing_is_lost_and_nothing_counts_twice() {
         Ok(logs) => logs,
         Err(unsettled) => panic!("{unsettled}\nthe end of boomgate's log:\n{}", system.log("first.log")),
     };
-    let verdict = judge(city.declared(), Answer::KEPT, &logs, true).expect("the town's reference data is whole");
+    let verdict = judge(city.declared(), &bench::Terms::default(), &logs, true).expect("the town's reference data is whole");
     assert!(verdict.is_equal(), "{} differences: {:#?}", verdict.difference_count, verdict.differences);
     let books = simulators::compare(&system.simulators, &logs);
     assert!(books.is_empty() && system.simulators.too_much() == 0, "the channels' books differ: {books:#?}");

@@ -43,13 +43,13 @@ fn bill() -> Bill {
 
 /// The order waits for money.
 pub fn expected() -> PaymentEvent {
-    PaymentEvent::Expected { bill: bill(), due: FIVE }
+    PaymentEvent::Expected { bill: bill(), due: FIVE, discounts: None }
 }
 
 /// The order is paid.
 pub fn applied() -> PaymentEvent {
     let source = Source { channel: "wechat".into(), transaction: "T1".into() };
-    PaymentEvent::Applied { bill: bill(), source, amount: FIVE, held: false, paid_at: None, provisional: false, part: None }
+    PaymentEvent::Applied { bill: bill(), source, amount: FIVE, held: false, paid_at: None, provisional: false, part: None, discounts: None }
 }
 
 /// Appends events as `payment` would, each some microseconds after the start; gives the last one's sequence.

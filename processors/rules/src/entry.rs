@@ -22,7 +22,7 @@ mod local;
 mod notice;
 mod prepay;
 
-use crate::{Body, Facts, Input, Rules, Touch, View, Wanted, command};
+use crate::{Body, Facts, Input, Rules, Touch, View, Wanted, command, no_window};
 use admit::{Admission, Admitted, admit};
 use schema::{
     Credential, Effect, Entity, Event, GateEvent, GateKind, Handle, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, Recorded, Table,
@@ -37,7 +37,8 @@ use schema::{
 use std::collections::BTreeMap;
 
 /// The processor `entry`.
-pub const RULES: Rules = Rules { name: "entry", journal: Journal::Session, concerns, needs, wants, decide, touches, evolve, effects };
+pub const RULES: Rules =
+    Rules { name: "entry", journal: Journal::Session, concerns, needs, wants, audits: no_window, decide, touches, evolve, effects };
 
 fn concerns(body: &Body) -> bool {
     match body {
@@ -320,7 +321,7 @@ fn close(view: &dyn View, facts: &Facts, input: &Input, settled: &Settled) -> Se
 /// A car that has gone owes what its order says.
 fn owed(view: &dyn View, facts: &Facts, input: &Input) -> Option<SessionEvent> {
     let Body::Journal(recorded) = &input.body else { return None };
-    let Event::Order(OrderEvent::Owed { order, session, lot, province, amount }) = recorded.event else { return None };
+    let Event::Order(OrderEvent::Owed { order, session, lot, province, amount, .. }) = recorded.event else { return None };
     let noted = |note| SessionEvent::Noted { note, concerns: Some(session), lot, province, ask: None };
     let Some(Entity::Session(known)) = Key::of(Table::Sessions, session).and_then(|key| view.get(&key)) else {
         return Some(noted(Note::Unknown));

@@ -67,6 +67,10 @@ pub trait View {
     fn get(&self, key: &Key) -> Option<&Entity>;
     /// The open entity that a handle names.
     fn find(&self, handle: &Handle) -> Option<&Entity>;
+    /// The ledger rows of a settlement window that [`Rules::audits`] named; none where they cannot be read now.
+    fn rows(&self, _: &Key) -> Option<settlement::Rows<'_>> {
+        None
+    }
     /// What is known of a vehicle elsewhere. Whoever has no cache knows that there is nothing.
     fn fact(&self, _: &schema::Credential, _: schema::fact::Kind) -> entry::checks::Fact<'_> {
         entry::checks::Fact::Here(&[])
@@ -83,7 +87,7 @@ pub struct Facts<'a> {
 }
 
 /// The numbers that bound decisions, in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// An event older than this is too late to be decided.
     pub late_max: i64,
@@ -103,6 +107,12 @@ pub struct Limits {
     pub call_retry: i64,
     /// How often such a call is made before it is given up.
     pub call_tries_max: u32,
+    /// What channels charge.
+    pub fees: settlement::Fees,
+    /// How long a settlement window is.
+    pub window: settlement::Length,
+    /// How long after its end, and after the last posting into it, a settlement window closes.
+    pub lateness: i64,
 }
 
 impl Default for Limits {
@@ -117,6 +127,9 @@ impl Default for Limits {
             pay_life: 15 * schema::time::MINUTE,
             call_retry: 5 * schema::time::SECOND,
             call_tries_max: 12,
+            fees: settlement::Fees::new(),
+            window: settlement::Length::default(),
+            lateness: 60 * schema::time::MINUTE,
         }
     }
 }
@@ -147,6 +160,8 @@ pub struct Rules {
     /// What must be known of a vehicle elsewhere before `decide`, as far as it is not known yet: what is still missing when it is called does
     /// not come, and the rule's own policy counts.
     pub wants: fn(&dyn View, &Facts, &Input) -> Option<Wanted>,
+    /// The settlement window whose ledger rows must be read before `decide`, as far as they can be; most inputs name none.
+    pub audits: fn(&Input) -> Option<Key>,
     /// The decision: at least one event, or none at all for a tick that is no longer due.
     pub decide: fn(&dyn View, &Facts, &Input) -> Vec<Event>,
     /// The entities that an event concerns, beside the answer to its cause.
@@ -162,6 +177,11 @@ pub const ALL: [&Rules; 4] = [&entry::RULES, &pricing::RULES, &payment::RULES, &
 
 /// Whoever decides by its own entities alone wants nothing else.
 fn nothing(_: &dyn View, _: &Facts, _: &Input) -> Option<Wanted> {
+    None
+}
+
+/// Whoever closes no settlement window reads no ledger rows.
+fn no_window(_: &Input) -> Option<Key> {
     None
 }
 

@@ -13,27 +13,31 @@
 //! 6. Of a payment by several means all count or none   (`attempt::tests::laws`).
 //!
 //! Not here: whether a notification is genuine (`channels`), how an order is tried to be paid (`attempt`), who takes cash (`shift`), how a refund goes on
-//! (`refund`) and of which money it is (`share`), what the ledger says of it (`settlement`).
+//! (`refund`) and of which money it is (`share`), what was taken off a price (`discount`), what the ledger says of it (`settlement`).
 
 mod attempt;
+mod discount;
 mod refund;
 mod share;
 mod shift;
 
-use crate::{Body, Facts, Input, Rules, Touch, View, nothing};
+use crate::{Body, Facts, Input, Rules, Touch, View, no_window, nothing};
 use schema::{
     ChannelEvent, ChannelFact, Day, DeskEvent, Effect, Entity, Event, Id, Journal, Key, Moment, Money, Recorded, Table,
     desk::Says,
     entity::{Fate, Payment, Receipt, Shift},
     id,
     journal::{AttemptState, Bill, Note, OrderEvent, PaymentEvent, RefundReason, ShiftAt, Source},
+    ledger::Discounts,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
+pub(crate) use discount::taken_off;
 pub use share::RefundShares;
 
 /// The processor `payment`.
-pub const RULES: Rules = Rules { name: "payment", journal: Journal::Payment, concerns, needs, wants: nothing, decide, touches, evolve, effects };
+pub const RULES: Rules =
+    Rules { name: "payment", journal: Journal::Payment, concerns, needs, wants: nothing, audits: no_window, decide, touches, evolve, effects };
 
 fn concerns(body: &Body) -> bool {
     match body {
@@ -78,7 +82,8 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
             Event::Order(OrderEvent::Priced { order, stay, quote, departure, inside, .. }) => {
                 let day = id::place(order.as_str()).map(|place| place.day).unwrap_or_default();
                 let bill = Bill { order: *order, lot: Some(stay.lot), day };
-                let expected = expect(known(*order), facts, input, &bill, quote.total);
+                let discounts = discount::taken_off(quote, stay.session, departure.left_at).map(Box::new);
+                let expected = expect(known(*order), facts, input, &bill, (quote.total, discounts));
                 // Who pays inside stands at a pay station: the plate pays at the exit.
                 let deducts = departure.deducts.as_deref().filter(|_| inside.is_none() && matches!(expected[..], [PaymentEvent::Expected { .. }]));
                 let chosen = deducts.map(|by| attempt::deduct(facts, input, &bill, quote.total, (stay, departure, by)));
@@ -112,7 +117,8 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
         Some(payment) => attempt::follow(payment, facts, input, &events),
         None => begins().map(|payment| attempt::follow(&payment, facts, input, &events)).unwrap_or_default(),
     };
-    events.into_iter().chain(follows).map(Event::Payment).collect()
+    let discounts = order.and_then(known).and_then(|payment| payment.discounts.as_deref());
+    discount::carried(events.into_iter().chain(follows).collect(), discounts).into_iter().map(Event::Payment).collect()
 }
 
 fn due(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent> {
@@ -150,9 +156,12 @@ fn ordered<'a>(
         Says::RefundShared { amount, .. } => refund::want_shared(payment, facts, input, (&event.id, event.said()), *amount),
         Says::Approved { refund, .. } => refund::approve(payment, facts, input, event, refund),
         Says::RefundSettled { refund, back, shift: name, .. } => {
-            let settled = refund::settle_by_hand(payment, facts, input, *refund, *back);
+            let mut settled = refund::settle_by_hand(payment, facts, input, *refund, *back);
             let (PaymentEvent::Refunded { amount, .. }, Some(name)) = (&settled, name) else { return vec![settled] };
             let given = Money::new(amount.minor.saturating_neg(), amount.currency);
+            if let PaymentEvent::Refunded { drawer, .. } = &mut settled {
+                *drawer = true;
+            }
             match shift::take(shift, drawer(*name), order, given, event.said()) {
                 Ok(took) => vec![settled, took],
                 Err(noted) => vec![*noted],
@@ -231,11 +240,17 @@ fn said(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, event:
     }
 }
 
-fn expect(known: Option<&Payment>, facts: &Facts, input: &Input, bill: &Bill, due: Money) -> Vec<PaymentEvent> {
+fn expect(
+    known: Option<&Payment>,
+    facts: &Facts,
+    input: &Input,
+    bill: &Bill,
+    (due, discounts): (Money, Option<Box<Discounts>>),
+) -> Vec<PaymentEvent> {
     if known.is_some_and(|payment| payment.due.is_some()) {
         return vec![PaymentEvent::Noted { note: Note::AlreadyKnown, order: bill.order }];
     }
-    let mut events = vec![PaymentEvent::Expected { bill: bill.clone(), due }];
+    let mut events = vec![PaymentEvent::Expected { bill: bill.clone(), due, discounts }];
     let waits = |receipt: &&Receipt| receipt.fate == Fate::Held && receipt.choice.is_none();
     let mut held: Vec<&Receipt> = known.iter().flat_map(|payment| payment.receipts.values()).filter(waits).collect();
     // What is settled comes before what may still fail; then the first durable one.
@@ -355,7 +370,7 @@ fn arbitrate(facts: &Facts, input: &Input, bill: Bill, money: Tendered, stands: 
     let Tendered { source, amount, paid_at, provisional, known } = money;
     let held = known == Known::Owed;
     match goes_back(amount, stands) {
-        None => PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at), provisional, part: None },
+        None => PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at), provisional, part: None, discounts: None },
         Some(reason) if provisional => PaymentEvent::PassedOver { bill, source, amount, reason, applied: false },
         Some(reason) => refund::all(facts, input, bill, source, amount, (reason, held)),
     }
@@ -445,14 +460,15 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
 /// The money of an order of which nothing is known yet.
 fn blank(order: Id, day: Day) -> Payment {
     let (receipts, wanted, attempts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    Payment { order, lot: None, day, due: None, receipts, withdrawn: false, wanted, choice: None, attempts }
+    Payment { order, lot: None, day, due: None, receipts, withdrawn: false, wanted, choice: None, attempts, discounts: None }
 }
 
 /// The fold of one payment.
 fn fold(payment: &mut Payment, at: Moment, event: &PaymentEvent) {
     match event {
         PaymentEvent::Withdrawn { .. } => payment.withdrawn = true,
-        PaymentEvent::Expected { bill, due } => {
+        PaymentEvent::Expected { bill, due, discounts } => {
+            payment.discounts.clone_from(discounts);
             payment.lot = bill.lot;
             payment.day = bill.day;
             payment.due = Some(*due);

@@ -9,13 +9,15 @@
 //! 5. Of a stay one order at most can be paid at any time: a new one waits until `payment` has withdrawn the one before
 //!    (`tests::a_stay_has_one_order_that_can_be_paid`).
 //!
-//! 6. Of a stay that is put right after it was paid no more goes back than it costs less, however often that is done
+//! 6. What is owed ends once, by being paid or by another order's taking its place   (`tests::what_is_owed_ends_once`).
+//!
+//! 7. Of a stay that is put right after it was paid no more goes back than it costs less, however often that is done
 //!    (`entry::prepay::tests::a_stay_that_is_over_is_priced_again`).
 //!
 //! Not here: the arithmetic (`quote`), which success pays (`payment`).
 
 use crate::{
-    Body, Facts, Input, Rules, Touch, View, command, nothing,
+    Body, Facts, Input, Rules, Touch, View, command, no_window, nothing,
     quote::{self, quote, segments},
 };
 use schema::{
@@ -28,7 +30,8 @@ use schema::{
 use std::collections::BTreeSet;
 
 /// The processor `pricing`.
-pub const RULES: Rules = Rules { name: "pricing", journal: Journal::Order, concerns, needs, wants: nothing, decide, touches, evolve, effects };
+pub const RULES: Rules =
+    Rules { name: "pricing", journal: Journal::Order, concerns, needs, wants: nothing, audits: no_window, decide, touches, evolve, effects };
 
 fn concerns(body: &Body) -> bool {
     let Body::Journal(recorded) = body else { return false };
@@ -175,7 +178,7 @@ fn price(facts: &Facts, question: &Question, gone: bool) -> Vec<OrderEvent> {
         Ok(quote) => {
             let amount = quote.total;
             let gone = gone || terms.as_ref().is_some_and(|terms| terms.gone);
-            let owed = (gone && !amount.is_zero()).then_some(OrderEvent::Owed { order, session, lot, province, amount });
+            let owed = (gone && !amount.is_zero()).then_some(OrderEvent::Owed { order, session, lot, province, amount, begins: true });
             let corrected = terms.as_ref().and_then(|terms| terms.corrected.as_deref());
             let over = corrected.map_or_else(Vec::new, |corrected| overpaid(&quote, session, province, corrected));
             std::iter::once(OrderEvent::Priced { order, quote, stay, departure, expires_at, inside }).chain(owed).chain(over).collect()
@@ -208,7 +211,7 @@ fn gone(view: &dyn View, facts: &Facts, stay: &Stay, asked: Option<(u32, Moment)
         Some(known) if known.question.is_some() && !known.cancelled => OrderEvent::Gone { order, province },
         Some(known) if known.is_payable() => {
             let amount = known.quote.as_ref().map_or(Money::new(0, schema::Currency::Cny), |quote| quote.total);
-            OrderEvent::Owed { order, session, lot, province, amount }
+            OrderEvent::Owed { order, session, lot, province, amount, begins: known.owed.is_none() }
         }
         Some(_) => noted(Note::NothingOwed),
         None => noted(Note::Unknown),
@@ -224,20 +227,26 @@ fn paid(view: &dyn View, order: Id, (by, amount, paid_at): (&Source, Money, Mome
             let (session, lot) = (stay.session, stay.lot);
             let paid = OrderEvent::Paid { order, session, lot, province, amount, by: by.clone(), prepays };
             let waits = known.replaced_by.map(|order| OrderEvent::Cancelled { order, province });
-            std::iter::once(paid).chain(waits).collect()
+            std::iter::once(paid).chain(waits).chain(cleared(known)).collect()
         }
         Some(_) => vec![OrderEvent::Noted { note: Note::AlreadyKnown, order, province }],
         None => vec![OrderEvent::Noted { note: Note::Unknown, order, province }],
     }
 }
 
+/// What its car owed is owed no more.
+fn cleared(order: &Order) -> Option<OrderEvent> {
+    let (lot, province) = (order.stay.lot, order.stay.province);
+    order.owed.map(|amount| OrderEvent::Cleared { order: order.order, lot, province, amount })
+}
+
 /// What had paid it has failed: it is due again, and its car has gone on the strength of it.
 fn reopened(view: &dyn View, order: Id) -> Vec<OrderEvent> {
     let province = province(order);
-    match known(view, order).and_then(|known| Some((&known.stay, known.paid.as_ref()?.0))) {
-        Some((stay, amount)) => {
+    match known(view, order).and_then(|known| Some((&known.stay, known.paid.as_ref()?.0, known.owed.is_none()))) {
+        Some((stay, amount, begins)) => {
             let (session, lot) = (stay.session, stay.lot);
-            vec![OrderEvent::Reopened { order, province, amount }, OrderEvent::Owed { order, session, lot, province, amount }]
+            vec![OrderEvent::Reopened { order, province, amount }, OrderEvent::Owed { order, session, lot, province, amount, begins }]
         }
         None => vec![OrderEvent::Noted { note: Note::Unknown, order, province }],
     }
@@ -246,9 +255,12 @@ fn reopened(view: &dyn View, order: Id) -> Vec<OrderEvent> {
 /// Nobody can pay the old order any more: the one that waited for that has its price.
 fn withdrawn(view: &dyn View, facts: &Facts, order: Id) -> Vec<OrderEvent> {
     let province = province(order);
-    let waits = known(view, order).filter(|old| old.paid.is_none() && !old.cancelled).and_then(|old| known(view, old.replaced_by?));
-    match waits.and_then(|new| Some((new.question.as_ref()?, new.gone))) {
-        Some((question, gone)) => std::iter::once(OrderEvent::Cancelled { order, province }).chain(price(facts, question, gone)).collect(),
+    let old = known(view, order).filter(|old| old.paid.is_none() && !old.cancelled);
+    match old.and_then(|old| Some((old, known(view, old.replaced_by?)?))).and_then(|(old, new)| Some((old, new.question.as_ref()?, new.gone))) {
+        Some((old, question, gone)) => {
+            let over = std::iter::once(OrderEvent::Cancelled { order, province }).chain(cleared(old));
+            over.chain(price(facts, question, gone)).collect()
+        }
         None => vec![OrderEvent::Noted { note: Note::Unknown, order, province }],
     }
 }
@@ -266,6 +278,8 @@ fn touches(event: &Event) -> Vec<Touch> {
         | OrderEvent::Cancelled { order, .. }
         | OrderEvent::Gone { order, .. }
         | OrderEvent::Overpaid { order, .. }
+        | OrderEvent::Owed { order, begins: true, .. }
+        | OrderEvent::Cleared { order, .. }
         | OrderEvent::Reopened { order, .. } => [Some((*order, false)), None],
         OrderEvent::Owed { .. } | OrderEvent::Noted { .. } => [None, None],
     };
@@ -299,6 +313,8 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         }
         (OrderEvent::Cancelled { .. }, Some(old)) => Order { cancelled: true, ..*old },
         (OrderEvent::Gone { .. }, Some(old)) => Order { gone: true, ..*old },
+        (OrderEvent::Owed { amount, .. }, Some(old)) => Order { owed: Some(*amount), ..*old },
+        (OrderEvent::Cleared { .. }, Some(old)) => Order { owed: None, ..*old },
         (OrderEvent::Overpaid { amount, .. }, Some(old)) => Order { overpaid: old.overpaid.saturating_add(amount.minor), ..*old },
         // What is paid later is no prepayment any more.
         (OrderEvent::Reopened { .. }, Some(old)) => Order { paid: None, inside: None, ..*old },
@@ -338,6 +354,7 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         OrderEvent::Priced { .. }
         | OrderEvent::Paid { .. }
         | OrderEvent::Owed { .. }
+        | OrderEvent::Cleared { .. }
         | OrderEvent::Overpaid { .. }
         | OrderEvent::Reopened { .. }
         | OrderEvent::Withdrawn { .. }

@@ -1,134 +1,280 @@
-//! What the ledger says of money: each movement becomes one balanced posting.
+//! What the ledger says of money: each movement becomes one balanced posting, and each settlement window one statement.
 //!
 //! Invariants
-//! 1. Debits equal credits in every posting and so in every window   (`tests::every_posting_balances`).
-//! 2. What channels owe us is what was captured and not yet given back   (`tests::a_refund_ends_where_it_began`).
+//! 1. Debits equal credits in every posting and so in every window   (`tests::laws::every_posting_balances`).
+//! 2. What channels owe us is what was captured and not yet given back, less their fees   (`tests::a_refund_ends_where_it_began`).
+//! 3. A window closes once; what comes into it later is in adjustments, and all of them add up to all of its rows
+//!    (`tests::laws::statement_and_adjustments_are_all_rows`).
+//! 4. A window whose rows are not what was posted into it does not close   (`tests::a_window_whose_rows_differ_stops`).
 //!
-//! Not here: which money moves (`payment`).
+//! Not here: which money moves (`payment`), which accounts a movement touches (`movement`), what a channel charges (`fee`), what of a discount is in the books
+//! already (`discount`), what rows add up to (`tally`).
+
+mod discount;
+mod fee;
+mod movement;
+mod tally;
 
 use crate::{Body, Facts, Input, Rules, Touch, View, nothing};
+use movement::Movement;
 use schema::{
-    Effect, Entity, Event, Journal, Key, LotId, Money, Recorded, Table,
-    entity::{Posting, Window},
-    id::{self, Kind, Place},
-    journal::{Account, Bill, Entry, LedgerEvent, PaymentEvent, Source},
+    Effect, Entity, Event, Journal, Key, Moment, Recorded, Table, Zone,
+    entity::{Posting, Settling, Window},
+    id,
+    ledger::{Discounts, LedgerEvent, Span, Statement, Tally, WindowAt},
+    time::DAY,
 };
+use std::{collections::BTreeMap, sync::Arc};
+
+pub use tally::figures;
 
 /// The processor `settlement`.
-pub const RULES: Rules = Rules { name: "settlement", journal: Journal::Ledger, concerns, needs, wants: nothing, decide, touches, evolve, effects };
+pub const RULES: Rules =
+    Rules { name: "settlement", journal: Journal::Ledger, concerns, needs, wants: nothing, audits, decide, touches, evolve, effects };
 
-/// A movement of money: what is debited, what is credited.
-struct Movement<'a> {
-    bill: &'a Bill,
-    source: &'a Source,
-    amount: Money,
-    debit: Account,
-    credit: Account,
+/// What channels charge by contract, in millionths of what they capture, by channel; who is not there charges nothing.
+pub type Fees = BTreeMap<Arc<str>, u32>;
+
+/// How long a settlement window is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Length {
+    /// A local day of its lot.
+    #[default]
+    Day,
+    /// A local hour of its lot.
+    Hour,
 }
 
-fn movement(body: &Body) -> Option<Movement<'_>> {
-    use Account::{ChannelReceivable, ParkingRevenue, ProvisionalReceivable, RefundLiability};
-    let Body::Journal(recorded) = body else { return None };
-    let Event::Payment(event) = &recorded.event else { return None };
-    let (bill, source, amount, debit, credit) = match event {
-        PaymentEvent::Applied { bill, source, amount, provisional: true, .. } => (bill, source, amount, ProvisionalReceivable, ParkingRevenue),
-        PaymentEvent::Settled { bill, source, amount } => (bill, source, amount, ChannelReceivable, ProvisionalReceivable),
-        PaymentEvent::PassedOver { bill, source, amount, applied: true, .. } | PaymentEvent::Reversed { bill, source, amount, applied: true } => {
-            (bill, source, amount, ParkingRevenue, ProvisionalReceivable)
-        }
-        PaymentEvent::RefundRequested { bill, source, amount, applied: true, tries: 1, .. } => {
-            (bill, source, amount, ParkingRevenue, RefundLiability)
-        }
-        PaymentEvent::Applied { bill, source, amount, held: false, .. } => (bill, source, amount, ChannelReceivable, ParkingRevenue),
-        PaymentEvent::Applied { bill, source, amount, held: true, .. } => (bill, source, amount, RefundLiability, ParkingRevenue),
-        PaymentEvent::Held { bill, source, amount, provisional: false, .. }
-        | PaymentEvent::RefundRequested { bill, source, amount, held: false, tries: 1, .. } => {
-            (bill, source, amount, ChannelReceivable, RefundLiability)
-        }
-        PaymentEvent::Refunded { bill, source, amount, .. } => (bill, source, amount, RefundLiability, ChannelReceivable),
-        PaymentEvent::Expected { .. }
-        | PaymentEvent::Held { .. }
-        | PaymentEvent::PassedOver { .. }
-        | PaymentEvent::Reversed { .. }
-        | PaymentEvent::Withdrawn { .. }
-        | PaymentEvent::RefundWanted { .. }
-        | PaymentEvent::RefundRequested { .. }
-        | PaymentEvent::RefundStood { .. }
-        | PaymentEvent::Chosen { .. }
-        | PaymentEvent::Attempted { .. }
-        | PaymentEvent::AttemptStood { .. }
-        | PaymentEvent::ShiftOpened { .. }
-        | PaymentEvent::ShiftTook { .. }
-        | PaymentEvent::ShiftCounted { .. }
-        | PaymentEvent::ShiftClosed { .. }
-        | PaymentEvent::ShiftNoted { .. }
-        | PaymentEvent::Noted { .. } => return None,
-    };
-    Some(Movement { bill, source, amount: *amount, debit, credit })
+/// The ledger rows of a settlement window, as the store has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// The rows, each with the moment at which it was recorded; rows of other windows may be among them.
+    pub rows: &'a [(Moment, Posting)],
+    /// All that was recorded until then is among them.
+    pub as_of: Moment,
+}
+
+/// What is posted, and where.
+struct Posted<'a> {
+    movement: Movement<'a>,
+    window: WindowAt,
+    span: Span,
 }
 
 fn concerns(body: &Body) -> bool {
-    movement(body).is_some()
+    match body {
+        Body::Journal(recorded) => movement::what(&recorded.event).is_some(),
+        Body::Tick(_) => true,
+        Body::Gate(_) | Body::Channel(_) | Body::Desk(_) => false,
+    }
 }
 
-/// The window of a bill: that of its lot and day; `unknown` while the order is not known.
-fn window(bill: &Bill) -> Option<Key> {
-    let place = id::place(bill.order.as_str())?;
-    let lot = bill.lot.unwrap_or_else(unknown);
-    Some(Key { bucket: place.partition, ..Key::window(place.province, lot, bill.day) })
+fn posted<'a>(facts: &Facts, input: &'a Input) -> Option<Posted<'a>> {
+    let Body::Journal(recorded) = &input.body else { return None };
+    let movement = movement::of(recorded, &facts.limits.fees)?;
+    let lot = movement.lot.as_ref().and_then(|lot| facts.reference.lot(lot));
+    let utc = || Zone::named("UTC").expect("UTC is a time zone");
+    let zone = lot.map_or_else(utc, |lot| lot.zone.clone());
+    let (from, until) = match facts.limits.window {
+        Length::Day => zone.day_span(movement.at),
+        Length::Hour => zone.hour_span(movement.at),
+    };
+    let Movement { province, partition, lot, currency, at, .. } = movement;
+    let window = WindowAt { province, partition, day: zone.day(at), lot, channel: movement.channel.into(), currency, from };
+    let closes_at = until.max(input.received_at).plus(facts.limits.lateness);
+    Some(Posted { movement, window, span: Span { from, until, closes_at } })
 }
 
-fn unknown() -> LotId {
-    "unknown".parse().expect("a word is a token")
+fn discounts_key(discounts: &Discounts) -> Option<Key> {
+    Key::of(Table::Discounts, discounts.session)
 }
 
-fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
-    movement(&input.body).and_then(|movement| window(movement.bill)).into_iter().collect()
+fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
+    if let Body::Tick(key) = &input.body {
+        return vec![*key];
+    }
+    let Some(Posted { movement, window, .. }) = posted(facts, input) else { return Vec::new() };
+    let discounts = movement.discounts.as_deref().and_then(discounts_key);
+    std::iter::once(window.key()).chain(discounts).collect()
 }
 
-fn decide(_: &dyn View, _: &Facts, input: &Input) -> Vec<Event> {
-    let Some(Movement { bill, source, amount, debit, credit }) = movement(&input.body) else { return Vec::new() };
-    let Some(place) = id::place(bill.order.as_str()) else { return Vec::new() };
-    let place = Place { day: bill.day, ..place };
-    let posting = id::derive(Kind::Posting, place, &[bill.order.as_str(), &input.key]);
-    let entries = vec![Entry { account: debit, debit: amount.minor, credit: 0 }, Entry { account: credit, debit: 0, credit: amount.minor }];
-    vec![Event::Ledger(LedgerEvent::Posted {
-        posting,
-        order: bill.order,
-        lot: bill.lot,
-        day: bill.day,
-        province: place.province,
-        channel: source.channel.clone(),
-        currency: amount.currency,
-        entries,
-    })]
+/// A window closes on its rows as the store has them.
+fn audits(input: &Input) -> Option<Key> {
+    if let Body::Tick(key) = &input.body { Some(*key).filter(|key| key.table == Table::Windows) } else { None }
+}
+
+fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
+    let event = match &input.body {
+        Body::Tick(key) => close(view, input, key),
+        _ => posted(facts, input).map(|posted| post(view, facts, input, posted)),
+    };
+    event.into_iter().map(Event::Ledger).collect()
+}
+
+fn post(view: &dyn View, facts: &Facts, input: &Input, posted: Posted<'_>) -> LedgerEvent {
+    let Posted { movement, window, span } = posted;
+    let Movement { what, order, lot, currency, at, mut entries, discounts, province, .. } = movement;
+    let operator = lot.as_ref().and_then(|lot| facts.reference.lot(lot)).map(|lot| lot.declared.operator);
+    let booked = discounts.as_deref().and_then(discounts_key).and_then(|key| view.get(&key));
+    let booked = if let Some(Entity::Discounted(booked)) = booked { Some(&**booked) } else { None };
+    let discounts = discounts.filter(|taken| booked.is_none_or(|booked| booked.asked_at <= taken.asked_at));
+    entries.extend(discounts.iter().flat_map(|taken| discount::entries(taken, booked, operator.as_ref())));
+    if let (true, Some(order)) = (entries.is_empty(), order) {
+        return LedgerEvent::Noted { order, province };
+    }
+    let about = order.map_or_else(|| lot.map(|lot| lot.to_string()).unwrap_or_default(), |order| order.to_string());
+    let posting = window.posting(&[input.inbox.stream(), &about, &input.key]);
+    let (day, channel) = (window.day, window.channel);
+    let discounts = discounts.map(std::borrow::Cow::into_owned).map(Box::new);
+    let (at, movement, span) = (Some(at), Some(what), Some(span));
+    LedgerEvent::Posted { posting, order, lot, day, province, channel, currency, entries, operator, at, movement, span, discounts }
+}
+
+/// A window that is due closes on its rows, or stops where they differ from what was posted; it waits where they cannot be read.
+fn close(view: &dyn View, input: &Input, key: &Key) -> Option<LedgerEvent> {
+    let Some(Entity::Settling(window)) = view.get(key) else { return None };
+    window.closes_at.filter(|due| *due <= input.received_at)?;
+    let rows = view.rows(key).filter(|rows| window.newest <= rows.as_of)?;
+    let at = tally::window_at(window, key);
+    if let Some(differs) = tally::differs(window, &at, rows.rows) {
+        return Some(LedgerEvent::WindowStopped { window: at, differs: differs.into(), due_at: input.received_at.plus(DAY) });
+    }
+    let Settling { operator, lot, province, currency, day, from, until, last, statements: number, .. } = **window;
+    let statement = Statement {
+        statement: at.statement(number),
+        operator,
+        lot,
+        province,
+        channel: window.channel.clone(),
+        currency,
+        day,
+        from,
+        until,
+        number,
+        adjusts: last,
+        tally: window.tally.clone(),
+        figures: figures(&window.tally),
+        hash: window.hash.clone(),
+    };
+    Some(LedgerEvent::WindowClosed { statement: Box::new(statement) })
+}
+
+/// The key under which the first releases summed up a lot's day; `unknown` while the order was not known.
+fn day_key(event: &LedgerEvent) -> Option<Key> {
+    let LedgerEvent::Posted { posting, lot, day, span: None, .. } = event else { return None };
+    let place = id::place(posting.as_str())?;
+    let lot = lot.unwrap_or_else(|| "unknown".parse().expect("a word is a token"));
+    Some(Key { bucket: place.partition, ..Key::window(place.province, lot, *day) })
 }
 
 fn touches(event: &Event) -> Vec<Touch> {
-    let Event::Ledger(LedgerEvent::Posted { posting, order, lot, day, .. }) = event else { return Vec::new() };
-    let row = Key::of(Table::Ledger, *posting).map(|key| Touch { key, born: true });
-    let window = window(&Bill { order: *order, lot: *lot, day: *day }).map(|key| Touch { key, born: false });
-    row.into_iter().chain(window).collect()
+    let Event::Ledger(event) = event else { return Vec::new() };
+    let old = |key| Touch { key, born: false };
+    let new = |key| Touch { key, born: true };
+    let window = event.window().map(|window| window.key()).or_else(|| day_key(event)).map(old);
+    let (row, beside) = match event {
+        LedgerEvent::Posted { posting, discounts, .. } => {
+            (Key::of(Table::Ledger, *posting).map(new), discounts.as_deref().and_then(discounts_key).map(old))
+        }
+        LedgerEvent::WindowClosed { statement } => (Key::of(Table::Statements, statement.statement).map(new), None),
+        LedgerEvent::WindowStopped { .. } | LedgerEvent::Noted { .. } => (None, None),
+    };
+    row.into_iter().chain(window).chain(beside).collect()
+}
+
+fn row(event: &LedgerEvent) -> Option<Posting> {
+    let LedgerEvent::Posted { posting, order, lot, day, channel, currency, entries, operator, at, movement, span, .. } = event else { return None };
+    Some(Posting {
+        posting: *posting,
+        order: *order,
+        lot: *lot,
+        day: *day,
+        channel: channel.clone(),
+        currency: *currency,
+        entries: entries.clone(),
+        operator: *operator,
+        at: *at,
+        movement: *movement,
+        span: *span,
+    })
 }
 
 fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
-    let Event::Ledger(LedgerEvent::Posted { posting, order, lot, day, channel, currency, entries, .. }) = &recorded.event else {
-        unreachable!("LEDGER holds its own events alone")
-    };
-    if key.table == Table::Ledger {
-        let (channel, entries) = (channel.clone(), entries.clone());
-        return Entity::Posting(Box::new(Posting { posting: *posting, order: *order, lot: *lot, day: *day, channel, currency: *currency, entries }));
+    let Event::Ledger(event) = &recorded.event else { unreachable!("LEDGER holds its own events alone") };
+    match (key.table, event) {
+        (Table::Ledger, event) => Entity::Posting(Box::new(row(event).expect("a posting alone has a row"))),
+        (Table::Statements, LedgerEvent::WindowClosed { statement }) => Entity::Statement(statement.clone()),
+        (Table::Discounts, LedgerEvent::Posted { discounts: Some(discounts), .. }) => Entity::Discounted(discounts.clone()),
+        (_, LedgerEvent::Posted { span: None, currency, entries, .. }) => {
+            let mut window = if let Some(Entity::Window(window)) = entity { window } else { Window::default() };
+            window.postings = window.postings.saturating_add(1);
+            for entry in entries {
+                let account: String = format!("{currency:?}/{}", in_camels(entry.account.as_str()));
+                let sums = window.sums.entry(account).or_default();
+                *sums = (sums.0.saturating_add(entry.debit), sums.1.saturating_add(entry.credit));
+            }
+            Entity::Window(window)
+        }
+        (_, event) => {
+            let known = if let Some(Entity::Settling(window)) = entity { Some(window) } else { None };
+            Entity::Settling(settling(known, recorded.at, event))
+        }
     }
-    let mut window = match entity {
-        Some(Entity::Window(window)) => window,
-        _ => Window::default(),
+}
+
+/// An account as the first releases wrote it: `ParkingRevenue`.
+fn in_camels(account: &str) -> String {
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
     };
-    window.postings = window.postings.saturating_add(1);
-    for entry in entries {
-        let sums = window.sums.entry(format!("{currency:?}/{:?}", entry.account)).or_default();
-        *sums = (sums.0.saturating_add(entry.debit), sums.1.saturating_add(entry.credit));
+    account.split('_').map(word).collect()
+}
+
+/// The fold of a settlement window.
+fn settling(known: Option<Box<Settling>>, recorded_at: Moment, event: &LedgerEvent) -> Box<Settling> {
+    match (event, known) {
+        (LedgerEvent::Posted { lot, day, province, channel, currency, operator, span: Some(span), .. }, known) => {
+            let mut window = known.unwrap_or_else(|| {
+                Box::new(Settling {
+                    operator: *operator,
+                    lot: *lot,
+                    province: *province,
+                    channel: channel.clone(),
+                    currency: *currency,
+                    day: *day,
+                    from: span.from,
+                    until: span.until,
+                    tally: Tally::default(),
+                    hash: "".into(),
+                    newest: recorded_at,
+                    statements: 0,
+                    last: None,
+                    closed_at: None,
+                    closes_at: None,
+                    stopped: None,
+                })
+            });
+            let row = row(event).expect("it is a posting");
+            tally::add(&mut window.tally, &row);
+            window.hash = row.hash_after(&window.hash).into();
+            window.newest = recorded_at;
+            window.closes_at = Some(window.closes_at.map_or(span.closes_at, |before| before.max(span.closes_at)));
+            window
+        }
+        (LedgerEvent::WindowClosed { statement }, Some(mut window)) => {
+            window.tally = Tally::default();
+            window.statements = statement.number.saturating_add(1);
+            (window.last, window.closed_at) = (Some(statement.statement), Some(recorded_at));
+            (window.closes_at, window.stopped) = (None, None);
+            window
+        }
+        (LedgerEvent::WindowStopped { differs, due_at, .. }, Some(mut window)) => {
+            (window.closes_at, window.stopped) = (Some(*due_at), Some(differs.clone()));
+            window
+        }
+        _ => unreachable!("{} {recorded_at} does not concern a settlement window that has not begun", Journal::Ledger),
     }
-    Entity::Window(window)
 }
 
 fn effects(_: &Recorded) -> Vec<Effect> {

@@ -1,9 +1,10 @@
 //! A place to try rules in tests: entities in a map, inputs one after the other, no loop and no store.
 
-use crate::{Body, Facts, Input, Limits, Rules, View};
+use crate::{Body, Facts, Input, Limits, Rules, View, settlement};
 use schema::{
     Cause, ChannelEvent, Currency, DeskEvent, Effect, Entity, Event, GateEvent, GateKind, Handle, Inbox, Key, Moment, Recorded, Reference,
     VehicleClass,
+    entity::Posting,
     fact::{TimeBand, Weekdays},
     gate::{Colour, Confidence, Credential},
     reference::{Declared, Deducts, Direction, LaneDeclared, LotDeclared, Passback, Policies, RateTable, Step},
@@ -102,6 +103,10 @@ pub struct Trial {
     pub journal: Vec<Recorded>,
     /// The broker's time of the next input.
     pub now: Moment,
+    /// The numbers that bound decisions.
+    pub limits: Limits,
+    /// The ledger rows, as the store has them; none while it is away.
+    pub rows: Option<Vec<(Moment, Posting)>>,
 }
 
 impl View for Trial {
@@ -112,12 +117,25 @@ impl View for Trial {
     fn find(&self, handle: &Handle) -> Option<&Entity> {
         self.entities.values().find(|entity| entity.handle().as_ref() == Some(handle))
     }
+
+    fn rows(&self, _: &Key) -> Option<settlement::Rows<'_>> {
+        let as_of = self.journal.last().map_or(self.now, |last| last.at);
+        self.rows.as_ref().map(|rows| settlement::Rows { rows, as_of })
+    }
 }
 
 impl Trial {
     /// A processor that knows nothing yet.
     pub fn new(rules: &'static Rules) -> Self {
-        Self { rules, reference: reference(), entities: BTreeMap::new(), journal: Vec::new(), now: at(0) }
+        Self {
+            rules,
+            reference: reference(),
+            entities: BTreeMap::new(),
+            journal: Vec::new(),
+            now: at(0),
+            limits: Limits::default(),
+            rows: Some(Vec::new()),
+        }
     }
 
     /// Decides and folds a gate event, seen as it is received.
@@ -159,8 +177,7 @@ impl Trial {
             return Vec::new();
         }
         let input = Input { inbox, sequence: 1, key: key.into(), time, received_at: self.now, body };
-        let limits = Limits::default();
-        let facts = Facts { reference: &self.reference, limits: &limits };
+        let facts = Facts { reference: &self.reference, limits: &self.limits };
         let events = (self.rules.decide)(self, &facts, &input);
         for (index, event) in (0..).zip(&events) {
             let at = self.journal.last().map_or(self.now, |last| self.now.max(last.at.plus(1)));
@@ -168,6 +185,9 @@ impl Trial {
             let recorded = Recorded { at, cause, event: event.clone() };
             for touch in (self.rules.touches)(event) {
                 let entity = (self.rules.evolve)(&touch.key, self.entities.get(&touch.key).cloned(), &recorded);
+                if let (Entity::Posting(posting), Some(rows)) = (&entity, &mut self.rows) {
+                    rows.push((at, (**posting).clone()));
+                }
                 self.entities.insert(touch.key, entity);
             }
             self.journal.push(recorded);

@@ -23,6 +23,7 @@ const CASES: &[(&str, Case)] = &[
     ("a_late_write_opens_nothing_again", |store, province| Box::pin(a_late_write_opens_nothing_again(store, province))),
     ("rows_of_other_journals_are_not_given", |store, province| Box::pin(rows_of_other_journals_are_not_given(store, province))),
     ("parts_and_scan_list_everything", |store, province| Box::pin(parts_and_scan_list_everything(store, province))),
+    ("ledger_rows_are_found_by_how_their_ids_begin", |store, province| Box::pin(ledger_rows_are_found_by_how_their_ids_begin(store, province))),
     ("every_entity_survives_the_round_trip", |store, province| Box::pin(every_entity_survives_the_round_trip(store, province))),
     ("nothing_asked_is_nothing_given", |store, _| Box::pin(nothing_asked_is_nothing_given(store))),
 ];
@@ -204,6 +205,28 @@ async fn parts_and_scan_list_everything(store: &dyn Store, province: Province) {
         assert_eq!(store.scan(part).await.expect("the store is there"), expected);
         assert_eq!(store.scan(Part { table: Table::Orders, ..part }).await.expect("the store is there"), []);
     }
+}
+
+async fn ledger_rows_are_found_by_how_their_ids_begin(store: &dyn Store, province: Province) {
+    let sample = at_place(province, BUCKET, 5).into_iter().find(|row| row.key.table == Table::Ledger).expect("there is a sample");
+    let names = ["Lab0", "LabZ", "Laba", "Labz", "Lab-", "Lab", "Lac0", "LaZ", "Lab_x"];
+    let row = |name: &str| {
+        let id = name.parse().expect("a name");
+        let Entity::Posting(mut posting) = sample.entity.clone() else { panic!("a ledger row is a posting") };
+        posting.posting = id;
+        Row { key: Key { id, ..sample.key }, at: Moment(7), entity: Entity::Posting(posting) }
+    };
+    let rows: Vec<Row> = names.into_iter().map(row).collect();
+    save(store, &rows).await;
+    // In another day the same ids are other rows.
+    save(store, &rows.iter().map(|row| in_day(row.clone(), Day(1))).collect::<Vec<_>>()).await;
+    let Key { table, province, day, bucket, .. } = sample.key;
+    let part = Part { table, province, day, bucket };
+    let found = store.postings(part, "Lab".into()).await.expect("the store is there");
+    let ids: Vec<&str> = found.iter().map(|(_, posting)| posting.posting.as_str()).collect();
+    assert_eq!(ids, ["Lab", "Lab-", "Lab0", "LabZ", "Lab_x", "Laba", "Labz"]);
+    assert!(found.iter().all(|(at, posting)| *at == Moment(7) && posting.entries.len() == 2));
+    assert_eq!(store.postings(part, "Lb".into()).await.expect("the store is there"), []);
 }
 
 async fn every_entity_survives_the_round_trip(store: &dyn Store, province: Province) {

@@ -23,7 +23,7 @@ use crate::{
     tables::{self, Cells},
 };
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future::try_join_all, stream};
-use schema::{Day, Entity, Journal, Key, Moment, Partition, Table, id::Province};
+use schema::{Day, Entity, Journal, Key, Moment, Partition, Table, entity::Posting, id::Province};
 use scylla::{
     client::{execution_profile::ExecutionProfile, pager::QueryPager, session::Session, session_builder::SessionBuilder},
     deserialize::row::DeserializeRow,
@@ -78,6 +78,7 @@ struct Statements {
     load: PreparedStatement,
     parts: PreparedStatement,
     scan: PreparedStatement,
+    range: PreparedStatement,
 }
 
 impl Cql {
@@ -102,6 +103,7 @@ impl Cql {
                 load: prepare(format!("SELECT id, at, body FROM $.{name} WHERE province = ? AND day = ? AND bucket = ? AND id IN ?")).await?,
                 parts: prepare(format!("SELECT DISTINCT province, day, bucket FROM $.{name}")).await?,
                 scan: prepare(format!("SELECT id, at, body FROM $.{name} WHERE province = ? AND day = ? AND bucket = ?")).await?,
+                range: prepare(format!("SELECT at, body FROM $.{name} WHERE province = ? AND day = ? AND bucket = ? AND id >= ? AND id < ?")).await?,
             })
         };
         let tables = try_join_all(Table::ALL.map(statements)).await?;
@@ -263,6 +265,21 @@ impl Store for Cql {
         async move {
             let rows = self.all::<(String, i64, String)>("reading a part of a table", &self.tables[part.table as usize].scan, place(part)).await?;
             rows.into_iter().map(|(id, at, body)| read(part, &id, at, &body)).collect()
+        }
+        .boxed()
+    }
+
+    fn postings(&self, part: Part, begin: String) -> Answer<'_, Vec<(Moment, Posting)>> {
+        async move {
+            const DOING: &str = "reading ledger rows";
+            let (province, day, bucket) = place(part);
+            let end = format!("{begin}{}", tables::BEHIND_ALL);
+            let rows = self.all::<(i64, String)>(DOING, &self.tables[part.table as usize].range, (province, day, bucket, begin, end)).await?;
+            let read = |(at, body): (i64, String)| {
+                let posting = serde_json::from_str(&body).map_err(|e| Error::caused(Kind::Damaged, DOING, e))?;
+                Ok((Moment(at), posting))
+            };
+            rows.into_iter().map(read).collect()
         }
         .boxed()
     }

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use futures_util::future::BoxFuture;
-use schema::{Day, Entity, Journal, Key, Moment, Partition, Table, id::Province};
+use schema::{Day, Entity, Journal, Key, Moment, Partition, Table, entity::Posting, id::Province};
 
 /// What every call gives.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
@@ -64,6 +64,9 @@ pub trait Store: Send + Sync {
     /// Which parts of a table have rows; for auditors.
     fn parts(&self, table: Table) -> Answer<'_, Vec<Part>>;
 
-    /// The rows of one part, by id; for auditors and settlement.
+    /// The rows of one part, by id; for auditors.
     fn scan(&self, part: Part) -> Answer<'_, Vec<Row>>;
+
+    /// The ledger rows of one part whose ids begin so, by id, each with its version; for closing a settlement window.
+    fn postings(&self, part: Part, begin: String) -> Answer<'_, Vec<(Moment, Posting)>>;
 }

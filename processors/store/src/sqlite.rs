@@ -24,7 +24,11 @@ use crate::{
 };
 use futures_util::FutureExt;
 use rusqlite::{Connection, TransactionBehavior};
-use schema::{Journal, Key, Moment, Partition, Table, entity, time};
+use schema::{
+    Journal, Key, Moment, Partition, Table,
+    entity::{self, Posting},
+    time,
+};
 use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -156,6 +160,10 @@ impl Store for Sqlite {
 
     fn scan(&self, part: Part) -> Answer<'_, Vec<Row>> {
         self.read("reading a part of a table", true, move |connection| rows::scan(connection, part))
+    }
+
+    fn postings(&self, part: Part, begin: String) -> Answer<'_, Vec<(Moment, Posting)>> {
+        self.read("reading ledger rows", true, move |connection| rows::postings(connection, part, &begin))
     }
 }
 

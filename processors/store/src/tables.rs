@@ -11,7 +11,11 @@
 //! Not here: the SQL and CQL around them (`sqlite`, `cql`).
 
 use crate::Row;
-use schema::{Entity, Id, Table, entity::Receipt, entity::Stage};
+use schema::{
+    Entity, Id, Table,
+    entity::{Receipt, Stage},
+    ledger::{Figures, Statement},
+};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +81,33 @@ pub(crate) const fn columns(table: Table) -> &'static [Column] {
             &[("lot", Text), ("channel", Text), ("order_id", Text), ("currency", Text), ("debit_minor", Number), ("credit_minor", Number)]
         }
         Table::Windows => &[("postings", Number)],
+        Table::Statements => &[
+            ("lot", Text),
+            ("operator", Text),
+            ("channel", Text),
+            ("currency", Text),
+            ("number", Number),
+            ("adjusts", Text),
+            ("from_at", Number),
+            ("until_at", Number),
+            ("postings", Number),
+            ("payments", Number),
+            ("refunds", Number),
+            ("gross_minor", Number),
+            ("discounts_minor", Number),
+            ("points_minor", Number),
+            ("refunded_minor", Number),
+            ("fees_minor", Number),
+            ("net_minor", Number),
+            ("hash", Text),
+        ],
+        Table::Discounts => &[("asked_at", Number), ("discounts_minor", Number)],
         Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers => &[("input_at", Number), ("events", Number)],
     }
 }
+
+/// Behind every character of an id.
+pub(crate) const BEHIND_ALL: char = '~';
 
 /// The names of all columns of a table, in the order in which [`Cells`] come.
 pub(crate) fn names(table: Table) -> Vec<&'static str> {
@@ -90,10 +118,11 @@ pub(crate) fn names(table: Table) -> Vec<&'static str> {
 /// Whether a table has rows that can be open. The others need no index of open rows.
 pub(crate) const fn opens(table: Table) -> bool {
     match table {
-        Table::Lots | Table::Sessions | Table::Waiting | Table::Orders | Table::Payments | Table::Shifts => true,
+        Table::Lots | Table::Sessions | Table::Waiting | Table::Orders | Table::Payments | Table::Shifts | Table::Windows => true,
         Table::Facts
         | Table::Ledger
-        | Table::Windows
+        | Table::Statements
+        | Table::Discounts
         | Table::SessionAnswers
         | Table::OrderAnswers
         | Table::PaymentAnswers
@@ -113,7 +142,9 @@ pub(crate) const fn forgets(table: Table) -> bool {
         | Table::Payments
         | Table::Shifts
         | Table::Ledger
-        | Table::Windows => false,
+        | Table::Windows
+        | Table::Statements
+        | Table::Discounts => false,
     }
 }
 
@@ -155,6 +186,10 @@ fn id(value: impl Into<Option<Id>>) -> Value {
     Value::Text(value.into().map(|id| id.to_string()).unwrap_or_default())
 }
 
+fn count(number: u64) -> Value {
+    Value::Number(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
 fn currency(money: Option<schema::Money>) -> Value {
     Value::Text(money.map(|m| currency_code(m.currency).to_owned()).unwrap_or_default())
 }
@@ -167,6 +202,31 @@ const fn currency_code(currency: schema::Currency) -> &'static str {
         schema::Currency::Usd => "USD",
         schema::Currency::Eur => "EUR",
     }
+}
+
+fn of_statement(statement: &Statement) -> Vec<Value> {
+    use Value::Number;
+    let Figures { gross, discounts, points, refunded, fees, short: _, net } = &statement.figures;
+    vec![
+        id(statement.lot),
+        id(statement.operator),
+        text(&statement.channel),
+        text(currency_code(statement.currency)),
+        Number(statement.number.into()),
+        id(statement.adjusts),
+        Number(statement.from.0),
+        Number(statement.until.0),
+        count(statement.tally.rows),
+        count(statement.tally.payments),
+        count(statement.tally.refunds),
+        Number(*gross),
+        Number(discounts.values().copied().fold(0, i64::saturating_add)),
+        Number(*points),
+        Number(*refunded),
+        Number(*fees),
+        Number(*net),
+        text(&statement.hash),
+    ]
 }
 
 /// The values of a table's columns. What is summed here saturates: the body has the parts.
@@ -242,7 +302,12 @@ fn values(table: Table, entity: &Entity) -> Vec<Value> {
             sum(&mut posting.entries.iter().map(|e| e.debit)),
             sum(&mut posting.entries.iter().map(|e| e.credit)),
         ],
-        (Table::Windows, Entity::Window(window)) => vec![Number(i64::try_from(window.postings).unwrap_or(i64::MAX))],
+        (Table::Windows, Entity::Window(window)) => vec![count(window.postings)],
+        (Table::Windows, Entity::Settling(window)) => vec![count(window.tally.rows)],
+        (Table::Statements, Entity::Statement(statement)) => of_statement(statement),
+        (Table::Discounts, Entity::Discounted(discounts)) => {
+            vec![Number(discounts.asked_at.0), sum(&mut discounts.borne.values().copied())]
+        }
         (Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers, Entity::Answer(answer)) => {
             vec![Number(answer.time.0), Number(answer.events.into())]
         }

@@ -9,12 +9,13 @@ use crate::{
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
     journal::{
-        Account, AttemptState, Bill, Departure, Entry, Known, LedgerEvent, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote,
-        QuoteLine, RefundReason, RefundState, Refusal, RightUsed, SessionEvent, ShiftAt, Source, Stay, Terms,
+        AttemptState, Bill, Departure, Known, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote, QuoteLine, RefundReason,
+        RefundState, Refusal, RightUsed, SessionEvent, ShiftAt, Source, Stay, Terms,
     },
+    ledger::{Account, Discounts, Entry, Figures, LedgerEvent, Movement, Span, Statement, Tally, WindowAt},
     rate::{Prepaid, Validation, ValidationKind},
 };
-use std::{fmt::Debug, fs, path::PathBuf};
+use std::{collections::BTreeMap, fmt::Debug, fs, path::PathBuf};
 
 const AT: Moment = Moment(1_795_392_000_000_000);
 
@@ -149,6 +150,13 @@ fn question() -> Box<Question> {
     Box::new(Question { stay: stay(), departure: departure(), sequence: 2, right, terms, inside: true })
 }
 
+/// A price of which a merchant bears all.
+fn waived(quote: Quote) -> Quote {
+    let off = QuoteLine::new(LineKind::ValidationFree, (0, 90), 1, 0, -quote.total.minor);
+    let off = QuoteLine { due_to: Some("v-1".into()), bearer: Some("cinema".into()), ..off };
+    Quote { lines: quote.lines.iter().cloned().chain([off]).collect(), total: Money::new(0, Currency::Cny), ..quote }
+}
+
 fn order_events() -> Vec<OrderEvent> {
     let line = QuoteLine::new(LineKind::Step, (0, 90), 2, 500, 1_000);
     let quote = Quote { rate_table: "hourly".into(), version: 1, minutes: 90, lines: vec![line], total: FEE };
@@ -159,10 +167,11 @@ fn order_events() -> Vec<OrderEvent> {
             order,
             stay: stay(),
             departure: departure(),
-            quote: Quote { total: Money::new(0, Currency::Cny), ..quote },
+            quote: Quote { total: Money::new(0, Currency::Cny), ..quote.clone() },
             expires_at,
             inside: Some(1),
         },
+        OrderEvent::Priced { order, stay: stay(), departure: departure(), quote: waived(quote), expires_at, inside: None },
         OrderEvent::Withdrawn { order, by: id(Kind::Order, "o2"), question: question() },
         OrderEvent::Overtaken { order, by: id(Kind::Order, "o2"), question: question() },
         OrderEvent::Cancelled { order, province: Province(44) },
@@ -178,7 +187,15 @@ fn order_events() -> Vec<OrderEvent> {
             prepays: None,
         },
         OrderEvent::Reopened { order: id(Kind::Order, "o"), province: Province(44), amount: FEE },
-        OrderEvent::Owed { order: id(Kind::Order, "o"), session: stay().session, lot: name("lot-1"), province: Province(44), amount: FEE },
+        OrderEvent::Owed {
+            order: id(Kind::Order, "o"),
+            session: stay().session,
+            lot: name("lot-1"),
+            province: Province(44),
+            amount: FEE,
+            begins: false,
+        },
+        OrderEvent::Cleared { order, lot: name("lot-1"), province: Province(44), amount: FEE },
         OrderEvent::Overpaid { order, session: stay().session, province: Province(44), amount: FEE, by: said(), said: name("d1") },
         OrderEvent::Noted { note: Note::AlreadyKnown, order, province: Province(44) },
     ]
@@ -188,9 +205,18 @@ fn payment_events() -> Vec<PaymentEvent> {
     let refund = id(Kind::Refund, "r");
     let (reason, due_at) = (RefundReason::Duplicate, AT);
     vec![
-        PaymentEvent::Expected { bill: bill(), due: FEE },
+        PaymentEvent::Expected { bill: bill(), due: FEE, discounts: None },
         PaymentEvent::Held { bill: Bill { lot: None, ..bill() }, source: source(), amount: FEE, paid_at: None, provisional: false, choice: None },
-        PaymentEvent::Applied { bill: bill(), source: source(), amount: FEE, held: false, paid_at: None, provisional: false, part: None },
+        PaymentEvent::Applied {
+            bill: bill(),
+            source: source(),
+            amount: FEE,
+            held: false,
+            paid_at: None,
+            provisional: false,
+            part: None,
+            discounts: None,
+        },
         PaymentEvent::Withdrawn { bill: bill() },
         PaymentEvent::RefundRequested {
             bill: bill(),
@@ -212,7 +238,7 @@ fn payment_events() -> Vec<PaymentEvent> {
         PaymentEvent::Reversed { bill: bill(), source: source(), amount: FEE, applied: true },
         PaymentEvent::RefundWanted { bill: bill(), source: source(), amount: FEE, by: said(), said: name("d1"), beside: Vec::new() },
         PaymentEvent::RefundStood { bill: bill(), source: source(), refund, state: RefundState::Accepted, due_at: Some(due_at) },
-        PaymentEvent::Refunded { bill: bill(), source: source(), amount: FEE, refund },
+        PaymentEvent::Refunded { bill: bill(), source: source(), amount: FEE, refund, left: None, drawer: false },
         PaymentEvent::Noted { note: Note::Unknown, order: bill().order },
         PaymentEvent::Chosen { bill: bill(), choice: 1, tenders: tenders(), until: AT, by: said(), deducts: None },
         PaymentEvent::Attempted {
@@ -251,21 +277,107 @@ fn shift() -> ShiftAt {
 }
 
 fn ledger_events() -> Vec<LedgerEvent> {
-    let entries = vec![
-        Entry { account: Account::ChannelReceivable, debit: 1_000, credit: 0 },
-        Entry { account: Account::ParkingRevenue, debit: 0, credit: 1_000 },
-    ];
+    let entries = vec![Entry::debit(Account::ChannelReceivable, 1_000), Entry::credit(Account::ParkingRevenue, 1_000)];
     let Bill { order, lot, day } = bill();
-    vec![LedgerEvent::Posted {
+    // As the first releases wrote it.
+    let posted = LedgerEvent::Posted {
         posting: id(Kind::Posting, "l"),
-        order,
+        order: Some(order),
         lot,
         day,
         province: Province(44),
         channel: "wechat".into(),
         currency: Currency::Cny,
         entries,
-    }]
+        operator: None,
+        at: None,
+        movement: None,
+        span: None,
+        discounts: None,
+    };
+    let stopped = LedgerEvent::WindowStopped { window: window(), differs: "3 rows were posted, and 2 are there".into(), due_at: AT };
+    let closed = LedgerEvent::WindowClosed { statement: Box::new(statement()) };
+    vec![posted, closed, stopped, LedgerEvent::Noted { order, province: Province(44) }]
+}
+
+fn window() -> WindowAt {
+    let (province, partition, day) = (Province(44), Partition(7), Day(261_123));
+    WindowAt { province, partition, day, lot: Some(name("lot-1")), channel: "wechat".into(), currency: Currency::Cny, from: AT }
+}
+
+fn statement() -> Statement {
+    let WindowAt { province, day, lot, channel, currency, from, .. } = window();
+    let sums = BTreeMap::from([("channel_receivable".to_owned(), (994, 0)), ("discounts_merchant/cinema".to_owned(), (200, 0))]);
+    let discounts = BTreeMap::from([("cinema".to_owned(), 200)]);
+    Statement {
+        statement: window().statement(1),
+        operator: Some(name("city")),
+        lot,
+        province,
+        channel,
+        currency,
+        day,
+        from,
+        until: AT.plus(86_400_000_000),
+        number: 1,
+        adjusts: Some(window().statement(0)),
+        tally: Tally { rows: 1, payments: 1, refunds: 0, refunded: 0, sums },
+        figures: Figures { gross: 1_200, discounts, points: 0, refunded: 0, fees: 6, short: 0, net: 994 },
+        hash: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into(),
+    }
+}
+
+fn taken_off() -> Option<Box<Discounts>> {
+    Some(Box::new(Discounts { session: stay().session, asked_at: AT, borne: BTreeMap::from([("cinema".into(), 200)]) }))
+}
+
+#[test]
+fn what_the_ledger_learns_of_money_reads_and_writes_its_golden_bytes() {
+    let (bill, source, cause) = (bill(), source(), Cause { inbox: Inbox::Order, sequence: 9, event: "k".into(), time: AT, index: 0 });
+    let expected = PaymentEvent::Expected { bill: bill.clone(), due: FEE, discounts: taken_off() };
+    let applied = PaymentEvent::Applied {
+        bill: bill.clone(),
+        source: source.clone(),
+        amount: FEE,
+        held: false,
+        paid_at: Some(AT),
+        provisional: false,
+        part: None,
+        discounts: taken_off(),
+    };
+    let refunded = PaymentEvent::Refunded { bill, source, amount: FEE, refund: id(Kind::Refund, "r"), left: Some(FEE), drawer: true };
+    for event in [expected, applied, refunded] {
+        let (file, event) = (format!("payment.{}.for_the_ledger", Event::Payment(event.clone()).kind()), Event::Payment(event));
+        let recorded = Recorded { at: AT, cause: cause.clone(), event };
+        check(&file, &recorded, |content_type, bytes| decode_recorded(Journal::Payment, Some(content_type), bytes));
+    }
+    let (lot, amount) = (name("lot-1"), FEE);
+    let event =
+        Event::Order(OrderEvent::Owed { order: id(Kind::Order, "o"), session: stay().session, lot, province: Province(44), amount, begins: true });
+    let recorded = Recorded { at: AT, cause: cause.clone(), event };
+    check("order.owed.begins", &recorded, |content_type, bytes| decode_recorded(Journal::Order, Some(content_type), bytes));
+    let Bill { order, lot, day } = self::bill();
+    let event = Event::Ledger(LedgerEvent::Posted {
+        posting: window().posting(&["l"]),
+        order: Some(order),
+        lot,
+        day,
+        province: Province(44),
+        channel: "wechat".into(),
+        currency: Currency::Cny,
+        entries: vec![
+            Entry { of: Some("cinema".into()), ..Entry::debit(Account::DiscountsMerchant, 200) },
+            Entry::credit(Account::ParkingRevenue, 200),
+        ],
+        operator: Some(name("city")),
+        at: Some(AT),
+        movement: Some(Movement::Paid),
+        span: Some(Span { from: AT, until: AT, closes_at: AT }),
+        discounts: taken_off(),
+    });
+    check("ledger.posted.in_full", &Recorded { at: AT, cause, event }, |content_type, bytes| {
+        decode_recorded(Journal::Ledger, Some(content_type), bytes)
+    });
 }
 
 fn journal_events() -> Vec<(Journal, Event)> {

@@ -66,7 +66,9 @@ impl Purse {
             receipt.fate = Fate::Pays;
             let Receipt { source, amount, paid_at, captured, .. } = receipt.clone();
             let (held, part) = (captured && part != at, Some(Part { of, last: part == at }));
-            events.push(PaymentEvent::Applied { bill: bill.clone(), source, amount, held, paid_at: Some(paid_at), provisional: !captured, part });
+            let (paid_at, provisional, discounts) = (Some(paid_at), !captured, self.taken.clone().filter(|_| part.is_some_and(|part| part.last)));
+            let discounts = discounts.map(Box::new);
+            events.push(PaymentEvent::Applied { bill: bill.clone(), source, amount, held, paid_at, provisional, part, discounts });
         }
         events
     }

@@ -5,7 +5,8 @@ use schema::{
     Credential, Effect, Event, LotId, Moment, Money, Verdict,
     channel::Act,
     desk::Said,
-    journal::{Known, LedgerEvent, Made, Marks, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, SessionEvent, Source, Terms},
+    journal::{Known, Made, Marks, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, SessionEvent, Source, Terms},
+    ledger::{Entry, Figures, LedgerEvent, NO_CHANNEL},
     time::MINUTE,
 };
 
@@ -26,7 +27,7 @@ pub fn lot(event: &Event) -> Option<LotId> {
         Event::Order(event) => match event {
             OrderEvent::Priced { stay, .. } | OrderEvent::Unpriced { stay, .. } => Some(stay.lot),
             OrderEvent::Withdrawn { question, .. } | OrderEvent::Overtaken { question, .. } => Some(question.stay.lot),
-            OrderEvent::Paid { lot, .. } | OrderEvent::Owed { lot, .. } => Some(*lot),
+            OrderEvent::Paid { lot, .. } | OrderEvent::Owed { lot, .. } | OrderEvent::Cleared { lot, .. } => Some(*lot),
             OrderEvent::Cancelled { .. }
             | OrderEvent::Gone { .. }
             | OrderEvent::Reopened { .. }
@@ -35,6 +36,9 @@ pub fn lot(event: &Event) -> Option<LotId> {
         },
         Event::Payment(event) => event.bill().and_then(|bill| bill.lot),
         Event::Ledger(LedgerEvent::Posted { lot, .. }) => *lot,
+        Event::Ledger(LedgerEvent::WindowClosed { statement }) => statement.lot,
+        Event::Ledger(LedgerEvent::WindowStopped { window, .. }) => window.lot,
+        Event::Ledger(LedgerEvent::Noted { .. }) => None,
     }
 }
 
@@ -44,14 +48,57 @@ pub fn of(event: &Event, clock: Clock) -> Vec<String> {
         Event::Session(event) => session(event, clock),
         Event::Order(event) => order(event, clock),
         Event::Payment(event) => vec![payment(event, clock)],
-        Event::Ledger(LedgerEvent::Posted { order, channel, currency, entries, .. }) => {
-            let side = |entry: &schema::journal::Entry| {
+        Event::Ledger(event) => ledger(event, clock),
+    }
+}
+
+fn ledger(event: &LedgerEvent, clock: Clock) -> Vec<String> {
+    match event {
+        LedgerEvent::Posted { order, channel, currency, entries, movement, at, .. } => {
+            let side = |entry: &Entry| {
                 let (side, minor) = if entry.debit > 0 { ("debit", entry.debit) } else { ("credit", entry.credit) };
-                format!("{side} {:?} {}", entry.account, Money::new(minor, *currency))
+                let of = entry.of.as_deref().map(|of| format!(" of {of}")).unwrap_or_default();
+                format!("{side} {}{of} {}", entry.account.as_str(), Money::new(minor, *currency))
             };
             let sides: Vec<String> = entries.iter().map(side).collect();
-            vec![format!("The ledger booked, of order {order} by {channel}: {}", sides.join(", "))]
+            let order = order.map(|order| format!(" of order {order}")).unwrap_or_default();
+            let channel = if **channel == *NO_CHANNEL { String::new() } else { format!(" by {channel}") };
+            let why = movement.map(|movement| format!(" ({})", movement.as_str())).unwrap_or_default();
+            let when = at.map(|at| format!("{}  ", clock(at))).unwrap_or_default();
+            vec![format!("{when}The ledger booked{order}{channel}{why}: {}", sides.join(", "))]
         }
+        LedgerEvent::WindowClosed { statement } => {
+            let money = |minor| Money::new(minor, statement.currency);
+            let Figures { gross, discounts, points, refunded, fees, short, net } = &statement.figures;
+            let off = discounts.values().fold(0_i64, |sum, minor| sum.saturating_add(*minor));
+            let what = statement.adjusts.map_or_else(|| "Statement".to_owned(), |adjusts| format!("Adjustment {} of {adjusts},", statement.number));
+            let of = format!("{} by {}", statement.lot.map_or_else(|| "an unknown lot".to_owned(), |lot| format!("lot {lot}")), statement.channel);
+            vec![
+                format!(
+                    "{what} {}: {of}, {} to {}, {} postings",
+                    statement.statement,
+                    clock(statement.from),
+                    clock(statement.until),
+                    statement.tally.rows
+                ),
+                format!(
+                    "{} came in all; {} were taken off, {} paid by points, {} went back, the channel keeps {}, drawers lack {}",
+                    money(*gross),
+                    money(off),
+                    money(*points),
+                    money(*refunded),
+                    money(*fees),
+                    money(*short)
+                ),
+                format!("which leaves {}", money(*net)),
+            ]
+        }
+        LedgerEvent::WindowStopped { window, differs, due_at } => {
+            let lot = window.lot.map_or_else(|| "an unknown lot".to_owned(), |lot| format!("lot {lot}"));
+            let head = format!("The window of {lot} by {} from {} does not close: {differs}", window.channel, clock(window.from));
+            vec![head, format!("a person must look at it; it is tried again at {}", clock(*due_at))]
+        }
+        LedgerEvent::Noted { order, .. } => vec![format!("Of order {order} there was nothing to book")],
     }
 }
 
@@ -200,6 +247,7 @@ fn order(event: &OrderEvent, clock: Clock) -> Vec<String> {
             vec![format!("{amount} of what paid order {order} are too much since the stay was put right, and go back"), by(said)]
         }
         OrderEvent::Owed { order, amount, .. } => vec![format!("{amount} of order {order} are owed")],
+        OrderEvent::Cleared { order, amount, .. } => vec![format!("{amount} of order {order} are owed no more")],
         OrderEvent::Noted { note, order, .. } => vec![format!("Nothing was to be done for order {order}: {note:?}")],
     }
 }
@@ -234,7 +282,11 @@ const fn came(provisional: bool) -> &'static str {
 
 fn payment(event: &PaymentEvent, clock: Clock) -> String {
     match event {
-        PaymentEvent::Expected { bill, due } => format!("{due} are waited for, of order {}", bill.order),
+        PaymentEvent::Expected { bill, due, discounts } => {
+            let off = |(bearer, minor): (&std::sync::Arc<str>, &i64)| format!(", {bearer} bears {}", Money::new(*minor, due.currency));
+            let off: String = discounts.iter().flat_map(|taken| &taken.borne).map(off).collect();
+            format!("{due} are waited for, of order {}{off}", bill.order)
+        }
         PaymentEvent::Held { bill, source: by, amount, provisional, choice: Some(_), .. } => {
             format!("{amount} {} by {}, a part of what pays order {}: the rest is waited for", came(*provisional), source(by), bill.order)
         }

@@ -54,6 +54,51 @@ async fn a_row_that_is_not_its_fold_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_statement_is_held_against_its_rows() {
+    let trial = Trial::of_the_ledger().await;
+    let cell = trial.cell().await;
+    turn(trial.shared.clone(), cell.clone(), vec![trial.paid(1, 10), trial.paid(2, 20)], false).await;
+    let now = crate::trial::START.plus(90 * schema::time::MINUTE);
+    for _ in 0..2 {
+        let snapshot = cell.with(|state| state.snapshot()).expect("something is unsaved");
+        for (rows, mark) in save::save(trial.shared.clone(), vec![snapshot]).await.confirmed {
+            cell.with(|state| state.confirm(&rows, &mark));
+        }
+        let due = cell.with(|state| state.due(now)).into_iter().map(|key| crate::input::tick(key, now)).collect();
+        turn(trial.shared.clone(), cell.clone(), due, false).await;
+    }
+    let report = audit(&trial).await;
+    assert!(report.clean && report.statements == 1, "{:?}", report.differences);
+    // A row of it says something else, in a store whose journal is long forgotten.
+    let mut rows: BTreeMap<Key, Row> = BTreeMap::new();
+    for table in [Table::Ledger, Table::Windows, Table::Statements] {
+        for part in trial.store.parts(table).await.expect("the store is there") {
+            rows.extend(trial.store.scan(part).await.expect("the store is there").into_iter().map(|row| (row.key, row)));
+        }
+    }
+    let marks = trial.store.marks(Journal::Ledger, Partition::all().collect()).await.expect("the store is there");
+    let marks = marks.into_iter().flatten().map(|mark| ((mark.journal, mark.partition), mark)).collect();
+    let found = |rows: &BTreeMap<Key, Row>| {
+        let mut report = Report::default();
+        settled::check(rows, &marks, &mut report);
+        report.differences.join("; ")
+    };
+    assert_eq!(found(&rows), "");
+    let is_row = |key: &&Key| key.table == Table::Ledger;
+    let row = *rows.keys().find(is_row).expect("there is one");
+    let whole = rows.clone();
+    rows.remove(&row);
+    assert!(found(&rows).contains("1 rows add up to"), "{}", found(&rows));
+    rows = whole;
+    if let Some(Entity::Posting(posting)) = rows.get_mut(&row).map(|row| &mut row.entity) {
+        posting.at = None;
+    }
+    assert!(found(&rows).contains("have the hash"), "{}", found(&rows));
+    rows.retain(|key, _| key.table != Table::Statements);
+    assert!(found(&rows).contains("its last statement"), "{}", found(&rows));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_row_without_an_event_is_named() {
     let trial = with_cars(&["A"]).await;
     let mut row = a_session(&trial).await;

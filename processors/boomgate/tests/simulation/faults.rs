@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use schema::{Journal, Key, Partition, Table};
+use schema::{Journal, Key, Moment, Partition, Table, entity::Posting};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -300,5 +300,12 @@ impl Store for FaultyStore {
 
     fn scan(&self, part: Part) -> store::Answer<'_, Vec<Row>> {
         self.inner.scan(part)
+    }
+
+    fn postings(&self, part: Part, begin: String) -> store::Answer<'_, Vec<(Moment, Posting)>> {
+        Box::pin(async move {
+            self.life.store_away()?;
+            self.inner.postings(part, begin).await
+        })
     }
 }

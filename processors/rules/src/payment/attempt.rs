@@ -123,6 +123,7 @@ pub fn gather(payment: &Payment, choice: &Choice, money: Tendered) -> Vec<Paymen
         paid_at,
         provisional,
         part: Some(Part { of, last }),
+        discounts: None,
     };
     let before = here
         .values()

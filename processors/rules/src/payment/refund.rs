@@ -162,7 +162,9 @@ fn find(payment: &Payment, refund: Id) -> Option<(&Receipt, &Refund)> {
 
 fn made(payment: &Payment, receipt: &Receipt, known: &Refund) -> PaymentEvent {
     let (bill, source) = (bill(Some(payment), payment.order), receipt.source.clone());
-    PaymentEvent::Refunded { bill, source, amount: known.amount, refund: known.refund }
+    let left = receipt.captured().saturating_sub(receipt.refunded());
+    let left = (left > known.amount.minor).then_some(Money::new(left, known.amount.currency));
+    PaymentEvent::Refunded { bill, source, amount: known.amount, refund: known.refund, left, drawer: false }
 }
 
 /// The same once more: made, or asked about.

@@ -12,8 +12,16 @@ fn leaving(lot: &str, from: i64, to: i64) -> Recorded {
 fn applied(order: schema::Id, amount: i64) -> Recorded {
     let bill = schema::journal::Bill { order, lot: None, day: schema::Day(0) };
     let source = Source { channel: "wechat".into(), transaction: "1".into() };
-    let event =
-        PaymentEvent::Applied { bill, source, amount: Money::new(amount, Currency::Cny), held: false, paid_at: None, provisional: false, part: None };
+    let event = PaymentEvent::Applied {
+        bill,
+        source,
+        amount: Money::new(amount, Currency::Cny),
+        held: false,
+        paid_at: None,
+        provisional: false,
+        part: None,
+        discounts: None,
+    };
     Recorded { event: Event::Payment(event), ..leaving("small", 0, 1) }
 }
 
@@ -48,6 +56,33 @@ fn a_right_covers_its_own_time_alone() {
         let named = quote.lines.iter().any(|line| line.due_to.as_deref() == Some("pass-1"));
         assert_eq!(named, until.is_some_and(|until| until > 0), "{:?}", quote.lines);
     }
+}
+
+#[test]
+fn what_is_owed_ends_once() {
+    let leaves = leaving("small", 0, 90);
+    let Event::Session(SessionEvent::Leaving { stay, departure, sequence, .. }) = &leaves.event else { panic!("it leaves") };
+    let later = Departure { left_at: at(24 * 60), local: true, ..departure.clone() };
+    let gone = SessionEvent::Gone { stay: stay.clone(), departure: later, asked: Some((*sequence, departure.left_at)) };
+    let mut trial = Trial::new(&RULES);
+    let id = order(&trial.journal(Inbox::Session, &leaves));
+    let begins = |events: &[Event]| {
+        events.iter().find_map(|event| if let Event::Order(OrderEvent::Owed { begins, .. }) = event { Some(*begins) } else { None })
+    };
+    let gone = Recorded { event: Event::Session(gone), ..leaves.clone() };
+    assert_eq!(begins(&trial.journal(Inbox::Session, &gone)), Some(true));
+    // That it has gone may be told twice; it owes once.
+    assert_eq!(begins(&trial.journal(Inbox::Session, &gone)), Some(false));
+    let kinds = |events: &[Event]| events.iter().map(Event::kind).collect::<Vec<_>>();
+    assert_eq!(kinds(&trial.journal(Inbox::Payment, &applied(id, 1_000))), ["paid", "cleared"]);
+    let failed = PaymentEvent::Reversed {
+        bill: schema::journal::Bill { order: id, lot: None, day: schema::Day(0) },
+        source: Source { channel: "wechat".into(), transaction: "1".into() },
+        amount: Money::new(1_000, Currency::Cny),
+        applied: true,
+    };
+    let failed = trial.journal(Inbox::Payment, &Recorded { event: Event::Payment(failed), ..leaves });
+    assert_eq!((kinds(&failed), begins(&failed)), (vec!["reopened", "owed"], Some(true)));
 }
 
 #[test]

@@ -1,122 +1,389 @@
 use super::*;
 use crate::trial::{Trial, at};
-use schema::{Cause, Currency, Day, Id, Inbox, Partition, id::Province, journal::RefundReason};
+use schema::{
+    Cause, Currency, Day, Id, Inbox, LotId, Money, Partition,
+    id::{Kind, Place, Province},
+    journal::{Bill, Departure, LineKind, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, ShiftAt, Source, Stay},
+    ledger::Figures,
+    time::MINUTE,
+};
 
-fn order() -> Id {
-    id::derive(Kind::Order, Place { province: Province(44), day: Day(261_123), partition: Partition(7) }, &["x"])
+mod laws;
+
+const HOUR: i64 = 60 * MINUTE;
+const AMOUNT: Money = Money::new(1000, Currency::Cny);
+
+fn place() -> Place {
+    Place { province: Province(44), day: Day(261_123), partition: Partition::of_lot("small") }
 }
 
-fn recorded(event: PaymentEvent, minute: i64) -> Recorded {
+fn order(name: &str) -> Id {
+    id::derive(Kind::Order, place(), &[name])
+}
+
+fn small() -> LotId {
+    "small".parse().expect("a name")
+}
+
+fn recorded(event: Event, minute: i64) -> Recorded {
     let cause = Cause { inbox: Inbox::Channel, sequence: 1, event: "k".into(), time: at(minute), index: 0 };
-    Recorded { at: at(minute), cause, event: Event::Payment(event) }
+    Recorded { at: at(minute), cause, event }
 }
 
 fn bill() -> Bill {
-    Bill { order: order(), lot: Some("small".parse().expect("a name")), day: Day(261_123) }
+    Bill { order: order("x"), lot: Some(small()), day: Day(261_123) }
 }
 
-fn source() -> Source {
-    Source { channel: "etc".into(), transaction: "2".into() }
+fn by(channel: &str) -> Source {
+    Source { channel: channel.into(), transaction: "2".into() }
 }
 
-const AMOUNT: Money = Money::new(1000, Currency::Cny);
+fn refund() -> Id {
+    id::derive(Kind::Refund, place(), &["r"])
+}
 
-fn requested(tries: u32, held: bool) -> PaymentEvent {
-    let refund = id::derive(Kind::Refund, id::place(order().as_str()).expect("an id"), &["r"]);
+fn applied(channel: &str, held: bool, provisional: bool) -> PaymentEvent {
+    PaymentEvent::Applied { bill: bill(), source: by(channel), amount: AMOUNT, held, paid_at: None, provisional, part: None, discounts: None }
+}
+
+fn held(channel: &str, provisional: bool) -> PaymentEvent {
+    PaymentEvent::Held { bill: bill(), source: by(channel), amount: AMOUNT, paid_at: None, provisional, choice: None }
+}
+
+fn requested(channel: &str, (tries, held, applied): (u32, bool, bool)) -> PaymentEvent {
     PaymentEvent::RefundRequested {
         bill: bill(),
-        source: source(),
+        source: by(channel),
         amount: AMOUNT,
-        refund,
+        refund: refund(),
         reason: RefundReason::Duplicate,
         tries,
         held,
         due_at: at(1),
         asks: false,
-        applied: false,
+        applied,
         captured: None,
         by: None,
         approved: None,
     }
 }
 
-fn refunded() -> PaymentEvent {
-    let refund = id::derive(Kind::Refund, id::place(order().as_str()).expect("an id"), &["r"]);
-    PaymentEvent::Refunded { bill: bill(), source: source(), amount: AMOUNT, refund }
+fn refunded(channel: &str, amount: i64, left: Option<i64>, drawer: bool) -> PaymentEvent {
+    let (bill, source, refund, money) = (bill(), by(channel), refund(), |minor| Money::new(minor, Currency::Cny));
+    PaymentEvent::Refunded { bill, source, amount: money(amount), refund, left: left.map(money), drawer }
 }
 
-fn window(trial: &Trial) -> Window {
-    let windows: Vec<_> =
-        trial.entities.values().filter_map(|entity| if let Entity::Window(window) = entity { Some(window) } else { None }).collect();
-    windows.into_iter().next().cloned().unwrap_or_default()
+fn counted(minor: i64) -> PaymentEvent {
+    let shift = ShiftAt { lot: small(), province: Province(44), name: "early".parse().expect("a name") };
+    let by = schema::desk::Said { author: "zhou".parse().expect("a name"), reason: "the early shift".into(), at: at(0) };
+    PaymentEvent::ShiftClosed { shift, expected: AMOUNT, counted: Money::new(minor, Currency::Cny), by }
+}
+
+fn stay() -> Stay {
+    Stay {
+        session: id::derive(Kind::Session, place(), &["s"]),
+        lot: small(),
+        province: Province(44),
+        credential: schema::Credential::plate("A", schema::gate::Colour::Blue),
+        lane: "in".parse().expect("a name"),
+        entered_at: at(0),
+        class: schema::VehicleClass::Small,
+        energy: schema::Energy::Fuel,
+        sharers: Vec::new(),
+    }
+}
+
+/// A price of nothing, asked for at a minute, because these bear all of it.
+fn waived(minute: i64, borne: &[(&str, i64)]) -> OrderEvent {
+    let off = |(bearer, minor): &(&str, i64)| {
+        let line = QuoteLine::new(LineKind::ValidationAmount, (0, 60), 1, 0, -minor);
+        QuoteLine { bearer: Some((*bearer).into()), ..line }
+    };
+    let lines = borne.iter().map(off).collect();
+    let quote = Quote { rate_table: "hourly".into(), version: 1, minutes: 60, lines, total: Money::new(0, Currency::Cny) };
+    let departure =
+        Departure { lane: "out".parse().expect("a name"), left_at: at(minute), event: "e".parse().expect("a name"), local: false, deducts: None };
+    OrderEvent::Priced { order: order("x"), stay: stay(), departure, quote, expires_at: at(minute), inside: None }
+}
+
+fn owed(begins: bool) -> OrderEvent {
+    OrderEvent::Owed { order: order("x"), session: stay().session, lot: small(), province: Province(44), amount: AMOUNT, begins }
+}
+
+fn trial() -> Trial {
+    let mut trial = Trial::new(&RULES);
+    trial.limits.fees = Fees::from([("wechat".into(), 6_000)]);
+    trial
+}
+
+fn pay(trial: &mut Trial, event: PaymentEvent, minute: i64) -> Vec<Event> {
+    trial.journal(Inbox::Payment, &recorded(Event::Payment(event), minute))
+}
+
+fn say(trial: &mut Trial, event: OrderEvent, minute: i64) -> Vec<Event> {
+    trial.journal(Inbox::Order, &recorded(Event::Order(event), minute))
+}
+
+/// A posting in words: what it is about, then its sides, debits without a sign.
+fn words(events: &[Event]) -> String {
+    match events {
+        [] => String::new(),
+        [Event::Ledger(LedgerEvent::Noted { .. })] => "noted".into(),
+        [Event::Ledger(LedgerEvent::Posted { movement: Some(movement), entries, .. })] => {
+            let side = |entry: &schema::ledger::Entry| {
+                let of = entry.of.as_deref().map(|of| format!("/{of}")).unwrap_or_default();
+                format!(" {}{of} {}", entry.account.as_str(), entry.debit - entry.credit)
+            };
+            movement.as_str().to_owned() + &entries.iter().map(side).collect::<String>()
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
-fn every_posting_balances() {
-    let mut trial = Trial::new(&RULES);
-    let applied =
-        |held| PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held, paid_at: None, provisional: false, part: None };
-    let held = PaymentEvent::Held { bill: bill(), source: source(), amount: AMOUNT, paid_at: None, provisional: false, choice: None };
-    for (minute, event) in (0..).zip([held, applied(false), applied(true), requested(1, false), refunded()]) {
-        let events = trial.journal(Inbox::Payment, &recorded(event, minute));
-        let [Event::Ledger(LedgerEvent::Posted { entries, .. })] = &events[..] else { panic!("{events:?}") };
-        assert_eq!(entries.iter().map(|entry| entry.debit).sum::<i64>(), entries.iter().map(|entry| entry.credit).sum::<i64>());
+fn each_movement_has_its_sides() {
+    for (event, said) in [
+        (applied("wechat", false, false), "paid channel_receivable 994 channel_fees 6 parking_revenue -1000"),
+        (applied("etc", false, false), "paid channel_receivable 1000 parking_revenue -1000"),
+        (applied("wechat", true, false), "applied refund_liability 1000 parking_revenue -1000"),
+        (applied("etc", false, true), "accepted provisional_receivable 1000 parking_revenue -1000"),
+        (held("wechat", false), "captured channel_receivable 994 channel_fees 6 refund_liability -1000"),
+        (held("etc", true), ""),
+        (
+            PaymentEvent::Settled { bill: bill(), source: by("wechat"), amount: AMOUNT },
+            "settled channel_receivable 994 channel_fees 6 provisional_receivable -1000",
+        ),
+        (requested("wechat", (1, false, false)), "captured channel_receivable 994 channel_fees 6 refund_liability -1000"),
+        (requested("wechat", (1, false, true)), "returning parking_revenue 1000 refund_liability -1000"),
+        (requested("wechat", (1, true, false)), ""),
+        (requested("wechat", (2, false, false)), ""),
+        (refunded("wechat", 1_000, None, false), "refunded refund_liability 1000 channel_receivable -994 channel_fees -6"),
+        // 10.00 had cost 6 fen; of the 6.00 that are left the channel keeps 4.
+        (refunded("wechat", 400, Some(1_000), false), "refunded refund_liability 400 channel_receivable -398 channel_fees -2"),
+        (refunded("wechat", 1_000, None, true), "refunded refund_liability 1000 cash -1000"),
+        (counted(990), "counted cash_difference 10 cash -10"),
+        (counted(1_010), "counted cash 10 cash_difference -10"),
+        (counted(1_000), ""),
+    ] {
+        assert_eq!(words(&pay(&mut trial(), event.clone(), 1)), said, "{event:?}");
     }
-    let sums = window(&trial).sums;
-    assert_eq!(sums.values().map(|(debit, _)| debit).sum::<i64>(), sums.values().map(|(_, credit)| credit).sum::<i64>());
-    assert_eq!(window(&trial).postings, 5);
+    for (event, said) in [
+        (owed(true), "owed arrears 1000 arrears_unearned -1000"),
+        (owed(false), ""),
+        (
+            OrderEvent::Cleared { order: order("x"), lot: small(), province: Province(44), amount: AMOUNT },
+            "cleared arrears_unearned 1000 arrears -1000",
+        ),
+        (waived(1, &[]), ""),
+        (
+            waived(1, &[("cinema", 300), ("operator", 50)]),
+            "discounted discounts_merchant/cinema 300 discounts_operator/operator 50 parking_revenue -350",
+        ),
+    ] {
+        assert_eq!(words(&say(&mut trial(), event.clone(), 1)), said, "{event:?}");
+    }
+}
+
+#[test]
+fn each_means_has_its_account() {
+    for (channel, said) in [
+        ("cash", "paid cash 1000 parking_revenue -1000"),
+        // What points pay is their issuer's, and no revenue.
+        ("points", "paid points_issuer 1000 points_redeemed -1000"),
+        ("alipay", "paid channel_receivable 1000 parking_revenue -1000"),
+    ] {
+        let mut trial = trial();
+        trial.limits.fees.extend([("cash".into(), 6_000), ("points".into(), 6_000)]);
+        assert_eq!(words(&pay(&mut trial, applied(channel, false, false), 1)), said);
+    }
+    assert_eq!(words(&pay(&mut trial(), requested("points", (1, false, true)), 1)), "returning points_redeemed 1000 refund_liability -1000");
+}
+
+#[test]
+fn what_was_taken_off_a_stay_is_booked_once() {
+    let paid = |minute, borne: &[(&str, i64)]| {
+        let mut event = applied("etc", false, false);
+        if let (PaymentEvent::Applied { discounts, .. }, OrderEvent::Priced { quote, stay, departure, .. }) = (&mut event, waived(minute, borne)) {
+            *discounts = crate::payment::taken_off(&quote, stay.session, departure.left_at).map(Box::new);
+        }
+        event
+    };
+    let mut trial = trial();
+    let first = "paid channel_receivable 1000 parking_revenue -1000 discounts_merchant/cinema 300 parking_revenue -300";
+    assert_eq!(words(&pay(&mut trial, paid(10, &[("cinema", 300)]), 11)), first);
+    // What paid it has failed, and something else pays it: it was taken off before.
+    assert_eq!(words(&pay(&mut trial, paid(10, &[("cinema", 300)]), 12)), "paid channel_receivable 1000 parking_revenue -1000");
+    // At the exit the whole stay is priced anew.
+    assert_eq!(words(&say(&mut trial, waived(60, &[("cinema", 500)]), 61)), "discounted discounts_merchant/cinema 200 parking_revenue -200");
+    assert_eq!(words(&say(&mut trial, waived(60, &[("cinema", 500)]), 62)), "noted");
+    // An earlier price says less than a later one.
+    assert_eq!(words(&pay(&mut trial, paid(10, &[("cinema", 300)]), 63)), "paid channel_receivable 1000 parking_revenue -1000");
+    assert_eq!(
+        words(&say(&mut trial, waived(70, &[("shop", 100)]), 71)),
+        "discounted discounts_merchant/cinema -500 discounts_merchant/shop 100 parking_revenue 400"
+    );
+}
+
+fn sums(trial: &Trial) -> BTreeMap<String, i64> {
+    let mut sums = BTreeMap::new();
+    for (_, row) in trial.rows.iter().flatten() {
+        for entry in &row.entries {
+            *sums.entry(entry.account.as_str().to_owned()).or_default() += entry.debit - entry.credit;
+        }
+    }
+    sums
 }
 
 #[test]
 fn a_refund_ends_where_it_began() {
-    let mut trial = Trial::new(&RULES);
-    trial.journal(Inbox::Payment, &recorded(requested(1, false), 0));
-    trial.journal(Inbox::Payment, &recorded(refunded(), 1));
-    let net: Vec<i64> = window(&trial).sums.values().map(|(debit, credit)| debit - credit).collect();
-    assert!(net.iter().all(|net| *net == 0), "{net:?}");
-}
-
-#[test]
-fn what_may_still_fail_is_kept_apart_until_it_is_settled() {
-    let applied = PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held: false, paid_at: None, provisional: true, part: None };
-    let settled = PaymentEvent::Settled { bill: bill(), source: source(), amount: AMOUNT };
-    let over = PaymentEvent::PassedOver { bill: bill(), source: source(), amount: AMOUNT, reason: RefundReason::Duplicate, applied: true };
-    let reversed = PaymentEvent::Reversed { bill: bill(), source: source(), amount: AMOUNT, applied: true };
-    for (then, receivable, revenue) in [(settled, 1_000, -1_000), (over, 0, 0), (reversed, 0, 0)] {
-        let mut trial = Trial::new(&RULES);
-        trial.journal(Inbox::Payment, &recorded(applied.clone(), 0));
-        trial.journal(Inbox::Payment, &recorded(then.clone(), 1));
-        let sums = window(&trial).sums;
-        let net = |account: &str| sums.get(&format!("Cny/{account}")).map_or(0, |(debit, credit)| debit - credit);
-        let all = (net("ProvisionalReceivable"), net("ChannelReceivable"), net("ParkingRevenue"));
-        assert_eq!(all, (0, receivable, revenue), "{then:?}: {sums:?}");
+    for events in [
+        vec![requested("wechat", (1, false, false)), refunded("wechat", 1_000, None, false)],
+        vec![applied("wechat", false, false), requested("wechat", (1, false, true)), refunded("wechat", 1_000, None, false)],
+        vec![
+            applied("wechat", false, false),
+            requested("wechat", (1, false, true)),
+            refunded("wechat", 1, Some(1_000), false),
+            refunded("wechat", 999, None, false),
+        ],
+        vec![
+            applied("etc", false, true),
+            PaymentEvent::PassedOver { bill: bill(), source: by("etc"), amount: AMOUNT, reason: RefundReason::Duplicate, applied: true },
+        ],
+        vec![applied("etc", false, true), PaymentEvent::Reversed { bill: bill(), source: by("etc"), amount: AMOUNT, applied: true }],
+    ] {
+        let mut trial = trial();
+        for (minute, event) in (0..).zip(events) {
+            pay(&mut trial, event, minute);
+        }
+        assert!(sums(&trial).values().all(|net| *net == 0), "{:?}", sums(&trial));
     }
 }
 
 #[test]
-fn what_paid_and_is_to_go_back_is_no_revenue_any_more() {
-    let mut trial = Trial::new(&RULES);
-    let mut event = requested(1, false);
-    if let PaymentEvent::RefundRequested { applied, .. } = &mut event {
-        *applied = true;
-    }
-    trial.journal(
-        Inbox::Payment,
-        &recorded(
-            PaymentEvent::Applied { bill: bill(), source: source(), amount: AMOUNT, held: false, paid_at: None, provisional: false, part: None },
-            0,
-        ),
-    );
-    trial.journal(Inbox::Payment, &recorded(event, 1));
-    trial.journal(Inbox::Payment, &recorded(refunded(), 2));
-    let net: Vec<i64> = window(&trial).sums.values().map(|(debit, credit)| debit - credit).collect();
-    assert!(net.iter().all(|net| *net == 0), "{net:?}");
+fn money_lies_under_the_local_day_on_which_it_moved() {
+    // The trial begins at 08:00 in Shanghai.
+    let paid = |channel_at: Option<i64>, recorded_at| {
+        let mut event = applied("etc", false, false);
+        if let PaymentEvent::Applied { paid_at, .. } = &mut event {
+            *paid_at = channel_at.map(at);
+        }
+        let events = pay(&mut trial(), event, recorded_at);
+        let [Event::Ledger(LedgerEvent::Posted { posting, day, at: Some(moved), operator, span: Some(span), .. })] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(operator.map(|operator| operator.to_string()).as_deref(), Some("operator"));
+        assert_eq!(id::place(posting.as_str()).map(|place| place.day), Some(*day));
+        assert!(span.from <= *moved && *moved < span.until && span.until.since(span.from) == 24 * HOUR);
+        (day.0, moved.since(at(0)) / MINUTE)
+    };
+    let midnight = 16 * 60;
+    assert_eq!(paid(None, midnight - 1), (261_123, midnight - 1));
+    assert_eq!(paid(None, midnight), (261_124, midnight));
+    assert_eq!(paid(Some(midnight - 1), midnight + 300), (261_123, midnight - 1));
+    // A channel's clock that is ahead books nothing under a day that has not come.
+    assert_eq!(paid(Some(midnight + 1), midnight - 1), (261_123, midnight - 1));
+}
+
+fn closed(events: &[Event]) -> Vec<&Statement> {
+    events
+        .iter()
+        .filter_map(|event| if let Event::Ledger(LedgerEvent::WindowClosed { statement }) = event { Some(&**statement) } else { None })
+        .collect()
 }
 
 #[test]
-fn asking_again_and_what_was_held_are_not_posted_again() {
-    let mut trial = Trial::new(&RULES);
-    for event in [requested(2, false), requested(1, true)] {
-        assert_eq!(trial.journal(Inbox::Payment, &recorded(event, 0)), []);
+fn a_window_closes_after_its_end_and_the_last_posting() {
+    let mut trial = trial();
+    let late = trial.limits.lateness / MINUTE;
+    let midnight = 16 * 60;
+    pay(&mut trial, applied("wechat", false, false), 10);
+    assert_eq!(trial.ticks(at(midnight + late - 1)), []);
+    // It was paid before midnight, and its channel tells late.
+    let mut event = applied("wechat", false, false);
+    if let PaymentEvent::Applied { paid_at, amount, .. } = &mut event {
+        (*paid_at, amount.minor) = (Some(at(midnight - 1)), 2_990);
     }
+    pay(&mut trial, event.clone(), midnight + late - 1);
+    assert_eq!(trial.ticks(at(midnight + late)), []);
+    assert_eq!(trial.ticks(at(midnight + late + late - 2)), []);
+    let events = trial.ticks(at(midnight + late + late - 1));
+    let [statement] = closed(&events)[..] else { panic!("{events:?}") };
+    assert_eq!((statement.number, statement.adjusts, statement.tally.rows, statement.tally.payments), (0, None, 2, 2));
+    assert_eq!((statement.from, statement.until), (at(midnight - 24 * 60), at(midnight)));
+    let Figures { gross, fees, net, .. } = statement.figures;
+    assert_eq!((gross, fees, net), (3_990, 24, 3_966));
+    let first = statement.statement;
+    assert_eq!(trial.ticks(at(9 * 24 * 60)), [], "a window closes once");
+    // What comes now is an adjustment.
+    pay(&mut trial, event, 9 * 24 * 60);
+    assert_eq!(trial.ticks(at(9 * 24 * 60 + late - 1)), []);
+    let events = trial.ticks(at(9 * 24 * 60 + late));
+    let [adjustment] = closed(&events)[..] else { panic!("{events:?}") };
+    assert_eq!((adjustment.number, adjustment.adjusts, adjustment.tally.rows), (1, Some(first), 1));
+    assert_ne!(adjustment.statement, first);
+}
+
+#[test]
+fn a_window_whose_rows_differ_stops() {
+    type Harm = fn(&mut Vec<(Moment, Posting)>);
+    let harms: [(Harm, &str); 4] = [
+        (|rows| drop(rows.pop()), "2 rows were posted since the last statement, and 1 are there"),
+        (|rows| rows.push(rows[0].clone()), "2 rows were posted since the last statement, and 3 are there"),
+        (|rows| rows[0].1.entries[0].debit += 1, "what was posted adds up to"),
+        (|rows| rows[0].1.order = None, "the rows have the hash"),
+    ];
+    for (harm, said) in harms {
+        let mut trial = trial();
+        pay(&mut trial, applied("wechat", false, false), 1);
+        pay(&mut trial, held("wechat", false), 2);
+        let right = trial.rows.clone();
+        harm(trial.rows.as_mut().expect("it is there"));
+        let due = 24 * 60;
+        let events = trial.ticks(at(due));
+        let [Event::Ledger(LedgerEvent::WindowStopped { differs, .. })] = &events[..] else { panic!("{events:?}") };
+        assert!(differs.starts_with(said), "{differs}");
+        // It is looked at once a day, until it is mended.
+        assert_eq!(trial.ticks(at(due + 24 * 60 - 1)), []);
+        assert_eq!(trial.ticks(at(due + 24 * 60)).len(), 1);
+        trial.rows = right;
+        assert_eq!(closed(&trial.ticks(at(due + 48 * 60))).len(), 1);
+        assert_eq!(trial.ticks(at(due + 900 * 60)), []);
+    }
+}
+
+#[test]
+fn a_window_waits_while_its_rows_cannot_be_read() {
+    let mut trial = trial();
+    pay(&mut trial, applied("wechat", false, false), 1);
+    let rows = trial.rows.take();
+    assert_eq!(trial.ticks(at(24 * 60)), []);
+    trial.rows = rows;
+    assert_eq!(closed(&trial.ticks(at(24 * 60 + 1))).len(), 1);
+}
+
+#[test]
+fn what_the_first_releases_posted_is_summed_up_as_they_did() {
+    let posting = id::derive(Kind::Posting, place(), &["l"]);
+    let old = LedgerEvent::Posted {
+        posting,
+        order: Some(order("x")),
+        lot: Some(small()),
+        day: Day(261_123),
+        province: Province(44),
+        channel: "etc".into(),
+        currency: Currency::Cny,
+        entries: vec![schema::ledger::Entry::credit(schema::ledger::Account::ParkingRevenue, 7)],
+        operator: None,
+        at: None,
+        movement: None,
+        span: None,
+        discounts: None,
+    };
+    let recorded = recorded(Event::Ledger(old), 1);
+    let touched = touches(&recorded.event);
+    let [_, Touch { key, born: false }] = touched[..] else { panic!("{touched:?}") };
+    assert_eq!(key, Key::window(Province(44), small(), Day(261_123)));
+    let window = evolve(&key, None, &recorded);
+    assert_eq!(window, Entity::Window(Window { postings: 1, sums: BTreeMap::from([("Cny/ParkingRevenue".into(), (0, 7))]) }));
+    assert_eq!((window.due_at(), window.is_open()), (None, false));
 }

@@ -4,11 +4,12 @@ use crate::Row;
 use schema::{
     Credential, Currency, Day, Effect, Entity, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, RefundCall, Table, Verdict,
     desk::{Said, Tender},
-    entity::{Answer, Attempt, Choice, Fate, Lot, Order, Payment, Posting, Receipt, Refund, Session, Shift, Stage, Waiting, Window},
+    entity::{Answer, Attempt, Choice, Fate, Lot, Order, Payment, Posting, Receipt, Refund, Session, Settling, Shift, Stage, Waiting, Window},
     fact::{Reservation, Stated, What},
     gate::Colour,
     id::{self, Kind, Place, Province},
-    journal::{Account, AttemptState, Deduction, Departure, Entry, LineKind, Quote, QuoteLine, RefundReason, RefundState, Source, Stay},
+    journal::{AttemptState, Deduction, Departure, LineKind, Quote, QuoteLine, RefundReason, RefundState, Source, Stay},
+    ledger::{Account, Discounts, Entry, Figures, Movement, Span, Statement, Tally, WindowAt},
 };
 use std::collections::BTreeMap;
 
@@ -104,6 +105,58 @@ fn quote(total: i64) -> Quote {
     Quote { rate_table: "centre".into(), version: 3, minutes: 61, lines, total: Money::new(total, Currency::Cny) }
 }
 
+fn discounts(session: Id) -> Discounts {
+    Discounts { session, asked_at: Moment(7), borne: BTreeMap::from([("cinema".into(), 200), ("city".into(), 1)]) }
+}
+
+fn tally() -> Tally {
+    Tally { rows: 3, payments: 2, refunds: 1, refunded: 5, sums: BTreeMap::from([("channel_receivable".to_owned(), (i64::MAX, i64::MIN))]) }
+}
+
+/// A settlement window; it is open until a moment, or not.
+fn settling(province: Province, closes_at: Option<Moment>) -> Settling {
+    Settling {
+        operator: closes_at.map(|_| token("city")),
+        lot: closes_at.map(|_| token("lot-1")),
+        province,
+        channel: "wechat".into(),
+        currency: Currency::Cny,
+        day: DAY,
+        from: Moment(0),
+        until: Moment(9),
+        tally: if closes_at.is_some() { tally() } else { Tally::default() },
+        hash: "ab".into(),
+        newest: Moment(8),
+        statements: 2,
+        last: closes_at.map(|_| token("statement-2")),
+        closed_at: closes_at,
+        closes_at,
+        stopped: closes_at.map(|_| "a row is not there".into()),
+    }
+}
+
+fn statement(province: Province, partition: Partition, number: u32) -> Statement {
+    let (lot, channel, currency, from) = ((number == 0).then(|| token("lot-1")), "wechat".into(), Currency::Cny, Moment(0));
+    let window = WindowAt { province, partition, day: DAY, lot, channel, currency, from };
+    let discounts = BTreeMap::from([("cinema".to_owned(), 200), ("city".to_owned(), 1)]);
+    Statement {
+        statement: window.statement(number),
+        operator: lot.map(|_| token("city")),
+        lot,
+        province,
+        channel: window.channel.clone(),
+        currency,
+        day: DAY,
+        from,
+        until: Moment(9),
+        number,
+        adjusts: number.checked_sub(1).map(|before| window.statement(before)),
+        tally: tally(),
+        figures: Figures { gross: 9, discounts, points: 1, refunded: 5, fees: 2, short: 3, net: -4 },
+        hash: "ab".into(),
+    }
+}
+
 fn chosen(at: i64) -> Choice {
     Choice { number: 1, tenders: vec![Tender { channel: "wechat".into(), amount: FEN }], until: Moment(at), deducts: None }
 }
@@ -156,15 +209,19 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
             wanted: BTreeMap::new(),
             choice: is_chosen.then(|| Box::new(chosen(at))),
             attempts: is_chosen.then(|| (1, attempted(order, at))).into_iter().collect(),
+            discounts: is_chosen.then(|| Box::new(discounts(order))),
         };
         (Table::Payments, name.to_owned(), Entity::Payment(Box::new(payment)))
     };
-    let posting = |name: &str, lot| {
+    let posting = |name: &str, lot: Option<LotId>| {
         let entries = vec![
-            Entry { account: Account::ChannelReceivable, debit: 1_205, credit: 0 },
-            Entry { account: Account::ParkingRevenue, debit: 0, credit: 1_205 },
+            Entry { of: Some("cinema".into()), ..Entry::debit(Account::DiscountsMerchant, 1_205) },
+            Entry::credit(Account::ParkingRevenue, 1_205),
         ];
-        let posting = Posting { posting: token(name), order, lot, day: DAY, channel: "alipay".into(), currency: Currency::Jpy, entries };
+        let (operator, at, movement) = (lot.map(|_| token("city")), lot.map(|_| Moment(at)), lot.map(|_| Movement::Paid));
+        let (order, span) = (lot.map(|_| order), lot.map(|_| Span { from: Moment(0), until: Moment(9), closes_at: Moment(10) }));
+        let (channel, currency) = ("alipay".into(), Currency::Jpy);
+        let posting = Posting { posting: token(name), order, lot, day: DAY, channel, currency, entries, operator, at, movement, span };
         (Table::Ledger, name.to_owned(), Entity::Posting(Box::new(posting)))
     };
     let command = LaneCommand {
@@ -211,6 +268,11 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         posting("posting-1", Some(lot)),
         posting("posting-2", None),
         (Table::Windows, "lot-1".to_owned(), Entity::Window(Window { postings: u64::MAX, sums })),
+        (Table::Windows, "window-1".to_owned(), Entity::Settling(Box::new(settling(province, None)))),
+        (Table::Windows, "window-2".to_owned(), Entity::Settling(Box::new(settling(province, Some(Moment(at)))))),
+        (Table::Statements, "statement-1".to_owned(), Entity::Statement(Box::new(statement(province, partition, 0)))),
+        (Table::Statements, "statement-2".to_owned(), Entity::Statement(Box::new(statement(province, partition, 1)))),
+        (Table::Discounts, "session-1".to_owned(), Entity::Discounted(Box::new(discounts(order)))),
     ];
     let rows = entities.into_iter().chain(answers).map(|(table, name, entity)| {
         let key = Key { table, province, day: DAY, bucket: partition, id: token(&name) };

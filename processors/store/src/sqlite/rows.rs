@@ -9,7 +9,7 @@ use crate::{
     tables::{self, Cells, Value},
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ToSql, types::ToSqlOutput};
-use schema::{Day, Entity, Journal, Key, Moment, Partition, Table, id::Province};
+use schema::{Day, Entity, Journal, Key, Moment, Partition, Table, entity::Posting, id::Province};
 use std::{fmt::Write, sync::LazyLock};
 
 /// The statements of one table; each is prepared once per connection.
@@ -195,6 +195,21 @@ pub(super) fn scan(connection: &Connection, part: Part) -> rusqlite::Result<Vec<
     let Part { table, province, day, bucket } = part;
     let mut statement = connection.prepare_cached(sql(table).scan)?;
     let rows = statement.query_map((province.0, day.0, bucket.0), |row| read(row, Key { table, province, day, bucket, id: id(row, 0)? }, 1))?;
+    rows.collect()
+}
+
+/// The ledger rows of a part whose ids begin so. They are read as postings at once: a window has many of them, and somebody waits for it to close.
+pub(super) fn postings(connection: &Connection, part: Part, begin: &str) -> rusqlite::Result<Vec<(Moment, Posting)>> {
+    let Part { table, province, day, bucket } = part;
+    let text = format!("SELECT at, body FROM {} WHERE province = ? AND day = ? AND bucket = ? AND id >= ? AND id < ? ORDER BY id", table.name());
+    let mut statement = connection.prepare_cached(&text)?;
+    let end = format!("{begin}{}", tables::BEHIND_ALL);
+    let rows = statement.query_map((province.0, day.0, bucket.0, begin, end), |row| {
+        let body = row.get_ref(1)?;
+        let unreadable = |e: Box<dyn std::error::Error + Send + Sync>| rusqlite::Error::FromSqlConversionFailure(1, body.data_type(), e);
+        let posting: Posting = serde_json::from_slice(body.as_bytes().map_err(|e| unreadable(e.into()))?).map_err(|e| unreadable(e.into()))?;
+        Ok((Moment(row.get(0)?), posting))
+    })?;
     rows.collect()
 }
 

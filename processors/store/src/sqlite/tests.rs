@@ -64,8 +64,12 @@ async fn an_older_file_gets_what_it_lacks() {
     store.save(vec![row(1, 1)]).await.expect("it is there");
     drop(store);
     let older = Connection::open(folder.store()).expect("our store");
-    // The first layout: no table of facts, nor of shifts.
-    older.execute_batch("DROP TABLE facts; DROP TABLE shifts; PRAGMA user_version = 1").expect("it can be written");
+    // The first layout: no table of facts, nor of shifts, statements and discounts; no window was ever open.
+    older
+        .execute_batch(
+            "DROP TABLE facts; DROP TABLE shifts; DROP TABLE statements; DROP TABLE discounts; DROP INDEX windows_open; PRAGMA user_version = 1",
+        )
+        .expect("it can be written");
     drop(older);
     let store = Sqlite::open(&folder.store()).expect("an older store");
     assert_eq!(store.load(vec![row(1, 1).key]).await.expect("it is there"), [Some(row(1, 1))]);

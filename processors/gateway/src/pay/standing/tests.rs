@@ -56,6 +56,7 @@ fn payment(choice: &[(&str, i64)], attempts: &[(&str, AttemptState)]) -> Payment
         wanted,
         choice,
         attempts,
+        discounts: None,
     }
 }
 

@@ -196,7 +196,7 @@ fn a_stay_that_is_over_is_priced_again() {
         ("in 80, out 90, -, came 0", "opened leaving closed corrected leaving owed | free priced 1000 owed | expected", (0, 0)),
         (
             "in 40, out 90, -, pay, -, came 0, -, pay",
-            "opened leaving closed corrected leaving owed closed | priced 500 paid priced 500 owed paid | expected applied expected applied",
+            "opened leaving closed corrected leaving owed closed | priced 500 paid priced 500 owed paid cleared | expected applied expected applied",
             (1_000, 0),
         ),
         // Twice: no more goes back than was paid, and what went back is due again.
@@ -208,14 +208,14 @@ fn a_stay_that_is_over_is_priced_again() {
         ),
         (
             "in 0, out 90, -, pay, -, came 40, -, came 5, -, pay",
-            "opened leaving closed corrected leaving closed corrected leaving owed closed | priced 1000 paid free overpaid priced 500 owed paid | \
+            "opened leaving closed corrected leaving closed corrected leaving owed closed | priced 1000 paid free overpaid priced 500 owed paid cleared | \
              expected applied refund Ordered expected applied",
             (1_000, 500),
         ),
         // What was owed is withdrawn, and something else is owed.
         (
             "in 0, out! 90, -, came 40",
-            "opened leaving gone owed corrected leaving owed | priced 1000 owed withdrawn cancelled priced 500 owed | expected withdrawn expected",
+            "opened leaving gone owed corrected leaving owed | priced 1000 owed withdrawn cancelled cleared priced 500 owed | expected withdrawn expected",
             (0, 0),
         ),
         // Of what was paid inside, too.

@@ -23,7 +23,7 @@ fn paid(means: &[(&str, i64, i64)]) -> Payment {
     };
     let (wanted, attempts) = (BTreeMap::new(), BTreeMap::new());
     let receipts = means.iter().map(receipt).collect();
-    Payment { order, lot: None, day: Day(0), due: None, receipts, withdrawn: false, wanted, choice: None, attempts }
+    Payment { order, lot: None, day: Day(0), due: None, receipts, withdrawn: false, wanted, choice: None, attempts, discounts: None }
 }
 
 #[test]
