@@ -33,6 +33,7 @@ pub mod replica;
 pub mod run;
 pub mod save;
 pub mod settings;
+pub mod settle;
 pub mod silence;
 pub mod state;
 pub mod stock;
