@@ -31,6 +31,7 @@ pub mod reference;
 pub mod replay;
 pub mod replica;
 pub mod run;
+pub mod running;
 pub mod save;
 pub mod settings;
 pub mod settle;
