@@ -37,6 +37,8 @@ const ACCOUNT: &str = "BOOMGATE";
 const COMMANDS: &str = "lane.*.*";
 /// What devices tell that they live.
 const ALIVE: &str = crate::silence::ALIVE;
+/// What is told of open settlement windows.
+const TOTALS: &str = crate::running::TOTALS;
 /// Where people speak: the operator's tools alone.
 const DESKS: &str = "DESK";
 /// What a payment channel is asked for.
@@ -103,7 +105,7 @@ impl User {
                     reads(stream.name).into_iter().chain(listens).chain(trims).chain(consumes)
                 })
                 .chain([MEMBERS, REFERENCE].into_iter().flat_map(keeps))
-                .chain([COMMANDS].into_iter().chain(CALLS).map(str::to_owned))
+                .chain([COMMANDS, TOTALS].into_iter().chain(CALLS).map(str::to_owned))
                 .collect(),
             Self::Operator => ["$JS.API.>".to_owned()].into_iter().chain(keeps(REFERENCE)).chain(inboxes("")).collect(),
             Self::Auditor => reads_all().collect(),
@@ -123,9 +125,9 @@ impl User {
         match self {
             Self::Processors => vec![answers, format!("$KV.{REFERENCE}.>"), ALIVE.to_owned()],
             Self::Operator => vec![answers, format!("$KV.{REFERENCE}.>")],
-            Self::Auditor => vec![answers],
+            Self::Auditor => vec![answers, TOTALS.to_owned()],
             Self::Caller => [answers].into_iter().chain(CALLS.map(str::to_owned)).collect(),
-            Self::Gateway => vec![answers, format!("$KV.{REFERENCE}.>"), COMMANDS.to_owned()],
+            Self::Gateway => vec![answers, format!("$KV.{REFERENCE}.>"), COMMANDS.to_owned(), TOTALS.to_owned()],
             Self::World => [answers, COMMANDS.to_owned()].into_iter().chain(CALLS.map(str::to_owned)).collect(),
         }
     }

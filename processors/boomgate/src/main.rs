@@ -8,7 +8,7 @@ use boomgate::{
     connect::{self, Parts},
     deadletter, demo, desk, explain, gateway, http, rates, reference, replay,
     replica::Readiness,
-    run, stock, verify,
+    run, settle, stock, verify,
 };
 use clap::{Parser, Subcommand};
 use std::{
@@ -195,6 +195,15 @@ enum Command {
         #[arg(long, default_value = "boomgate.toml")]
         config: PathBuf,
     },
+    /// Settlement statements with their adjustments, and the running totals of windows that are open.
+    Settle {
+        /// What to do.
+        #[command(subcommand)]
+        what: Settle,
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml", global = true)]
+        config: PathBuf,
+    },
     /// What is known of vehicles elsewhere, in the Redis that all processes share.
     Cache {
         /// What to do.
@@ -264,6 +273,14 @@ enum Letters {
         /// Its sequence, as `list` shows it.
         letter: u64,
     },
+}
+
+#[derive(Subcommand)]
+enum Settle {
+    /// Prints them for a person.
+    Show(settle::Asked),
+    /// Writes them for a machine to standard output, all of each.
+    Export(settle::Asked),
 }
 
 #[derive(Subcommand)]
@@ -405,6 +422,16 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
                 server.stop().await;
             }
             explain::print(&told?, &what, json).map(|()| true)
+        }
+        Command::Settle { what, config } => {
+            let (asked, otherwise) = match what {
+                Settle::Show(asked) => (asked, settle::Format::Table),
+                Settle::Export(asked) => (asked, settle::Format::Csv),
+            };
+            let location: store::Location = Config::read(&config)?.store.location.parse()?;
+            let found = settle::find(&*store::open(&location).await?, &asked).await?;
+            settle::write(&found, asked.format.unwrap_or(otherwise), &mut std::io::stdout().lock())?;
+            Ok(true)
         }
         Command::Cache { what: Caches::Rebuild, config } => {
             let parts = connect::connect(&Config::read(&config)?, User::Operator, "boomgate cache").await?;

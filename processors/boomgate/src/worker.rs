@@ -14,6 +14,7 @@ use crate::{
     clock,
     input::{self, Item},
     replica::{Readiness, Shared},
+    running,
     save::{self, Saved},
     state::State,
     turn::{Cell, Turned, turn},
@@ -89,6 +90,8 @@ struct Worker {
     looking: bool,
     round: usize,
     trimmer: save::Trimmer,
+    /// The settlement windows that are to be told.
+    totals: running::Totals,
 }
 
 /// Owns a group until `stop`.
@@ -149,6 +152,7 @@ impl Worker {
             looking: false,
             round: 0,
             trimmer: save::Trimmer::default(),
+            totals: running::Totals::default(),
             shared,
         };
         for reader in streams::table::readers(worker.shared.rules.name, worker.shared.settings.groups, group) {
@@ -294,6 +298,7 @@ impl Worker {
         self.shared.metrics.holds(self.unsaved, entities);
         if self.saving.is_empty() {
             let snapshots: Vec<_> = self.queues.values().filter_map(|queue| queue.cell.with(|state| state.snapshot())).collect();
+            self.totals.changed(&snapshots);
             if !snapshots.is_empty() {
                 self.saving.push_back(Box::pin(save::save(self.shared.clone(), snapshots)));
             }
@@ -333,6 +338,14 @@ impl Worker {
             let partition = partitions[self.round % partitions.len()];
             let shared = self.shared.clone();
             self.chores.push(Box::pin(async move { Chore::Looked(look(&shared, partition).await) }));
+        }
+        let totals = self.totals.take();
+        if !totals.is_empty() {
+            let shared = self.shared.clone();
+            self.chores.push(Box::pin(async move {
+                running::tell(&*shared.bus, totals).await;
+                Chore::Done
+            }));
         }
         if self.round.is_multiple_of(3) {
             let waiting: Vec<Delivery> = self.queues.values().flat_map(|queue| &queue.items).filter_map(|item| item.delivery().cloned()).collect();

@@ -43,6 +43,8 @@ use tokio::sync::{Notify, watch};
 const START: Moment = Moment(1_795_399_200_000_000);
 /// How many seeds run where nothing else is asked.
 const SEEDS: u64 = 200;
+/// Among so many seeds some settlement windows close, and get something more.
+const WINDOWS_AMONG: u64 = 10;
 /// How many of them run twice, to compare their bytes.
 const TWICE: u64 = 5;
 
@@ -88,25 +90,37 @@ fn main() -> ExitCode {
         tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).without_time().init();
     }
     println!("\nrunning {} seeds", seeds.end - seeds.start);
-    let failed = run_all(seeds.clone());
-    let passed = seeds.end - seeds.start - failed;
+    let (mut failed, [closed, adjustments]) = run_all(seeds.clone());
+    println!("{closed} settlement windows have closed, and there are {adjustments} adjustments of them");
+    if seeds.end - seeds.start >= WINDOWS_AMONG && (closed == 0 || adjustments == 0) {
+        println!("FAILED: no window has closed, or nothing came into one after that");
+        failed += 1;
+    }
+    let passed = (seeds.end - seeds.start).saturating_sub(failed);
     let word = if failed == 0 { "ok" } else { "FAILED" };
     println!("\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out\n");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs seeds on all cores, each on one thread; gives how many failed.
-fn run_all(seeds: std::ops::Range<u64>) -> u64 {
+/// Runs seeds on all cores, each on one thread; gives how many failed, and how many settlement windows and adjustments there were.
+fn run_all(seeds: std::ops::Range<u64>) -> (u64, [u64; 2]) {
     let (next, failed) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
+    let (closed, adjustments) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.end {
                 return;
             }
-            if let Err(what) = twice_or_once(seed) {
-                failed.fetch_add(1, Ordering::Relaxed);
-                println!("seed {seed} FAILED: {what}\n    replay it alone: cargo test -p boomgate --test simulation -- --seed {seed}");
+            match twice_or_once(seed) {
+                Ok(lived) => {
+                    closed.fetch_add(lived.closed, Ordering::Relaxed);
+                    adjustments.fetch_add(lived.adjustments, Ordering::Relaxed);
+                }
+                Err(what) => {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                    println!("seed {seed} FAILED: {what}\n    replay it alone: cargo test -p boomgate --test simulation -- --seed {seed}");
+                }
             }
         }
     };
@@ -115,21 +129,32 @@ fn run_all(seeds: std::ops::Range<u64>) -> u64 {
             threads.spawn(work);
         }
     });
-    failed.into_inner()
+    (failed.into_inner(), [closed.into_inner(), adjustments.into_inner()])
 }
 
-fn twice_or_once(seed: u64) -> Result<(), String> {
-    let bytes = simulate(seed)?;
-    if seed < TWICE && simulate(seed)? != bytes { Err("the same seed gave other bytes".into()) } else { Ok(()) }
+/// What became of a town.
+#[derive(PartialEq, Eq)]
+struct Lived {
+    /// A digest of everything that was stored.
+    digest: String,
+    /// How many settlement windows have closed.
+    closed: u64,
+    /// How many adjustments of them there are.
+    adjustments: u64,
 }
 
-/// Runs one seed; gives a digest of everything that was stored.
-fn simulate(seed: u64) -> Result<String, String> {
+fn twice_or_once(seed: u64) -> Result<Lived, String> {
+    let lived = simulate(seed)?;
+    if seed < TWICE && simulate(seed)? != lived { Err("the same seed gave other bytes".into()) } else { Ok(lived) }
+}
+
+/// Runs one seed.
+fn simulate(seed: u64) -> Result<Lived, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().map_err(|error| error.to_string())?;
     runtime.block_on(life_of_a_town(seed))
 }
 
-async fn life_of_a_town(seed: u64) -> Result<String, String> {
+async fn life_of_a_town(seed: u64) -> Result<Lived, String> {
     let dice = Arc::new(Dice::new(seed));
     let bus: Arc<dyn Bus> = Arc::new(Memory::new(START));
     let store: Arc<dyn Store> = Arc::new(Sqlite::in_memory());
@@ -181,7 +206,8 @@ async fn life_of_a_town(seed: u64) -> Result<String, String> {
     if let Some(saved) = report.saved.iter().find(|saved| saved.behind > 0) {
         return Err(format!("partition {} of {} is not saved to its end", saved.partition, saved.journal));
     }
-    digest(&*bus).await.map_err(|error| error.to_string())
+    let digest = digest(&*bus).await.map_err(|error| error.to_string())?;
+    Ok(Lived { digest, closed: verdict.counts.windows_closed, adjustments: verdict.counts.adjustments })
 }
 
 /// Windows are short here, so that some close, and some money comes after that.
