@@ -453,7 +453,7 @@ mod tests {
             [
                 ("entry-GATE-0of1".to_owned(), strings(&["GATE.>"])),
                 ("entry-DESK-0of1".to_owned(), desk.to_vec()),
-                ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.free", "ORDER.*.*.paid", "ORDER.*.*.owed"]))
+                ("entry-ORDER-0of1".to_owned(), strings(&["ORDER.*.*.free", "ORDER.*.*.waived", "ORDER.*.*.paid", "ORDER.*.*.owed"]))
             ]
         );
         assert_eq!(filters("payment", 32, 17)[0], ("payment-CHANNEL-17of32".to_owned(), strings(&["CHANNEL.17.>", "CHANNEL.49.>"])));

@@ -108,7 +108,7 @@ async fn what_is_provisioned_does_not_differ() {
     let bus = host.connect().await;
     let missing = provision::plan(&bus, &DECLARED).await.expect("it is compared");
     assert!(missing.iter().all(|difference| difference.remedy == Remedy::Create));
-    assert_eq!(missing.len(), 8 + 3 + 9, "streams, the buckets, consumers");
+    assert_eq!(missing.len(), 8 + 3 + 10, "streams, the buckets, consumers");
     assert_eq!(missing[0].to_string(), "stream GATE is missing: create it");
     provision::apply(&bus, &DECLARED, false).await.expect("it is made");
     assert_eq!(provision::plan(&bus, &DECLARED).await.expect("it is compared"), []);
