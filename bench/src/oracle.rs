@@ -422,14 +422,14 @@ fn readers(event: &Event) -> &'static [Journal] {
         }
         Event::Order(OrderEvent::Priced { quote, .. }) if quote.total.is_zero() => &[Journal::Session],
         Event::Order(OrderEvent::Owed { begins: true, .. }) => &[Journal::Session, Journal::Ledger],
-        Event::Order(OrderEvent::Cleared { .. }) => &[Journal::Ledger],
         Event::Payment(PaymentEvent::ShiftClosed { expected, counted, .. }) if expected.minor != counted.minor => &[Journal::Ledger],
         Event::Order(OrderEvent::Priced { .. } | OrderEvent::Withdrawn { .. }) => &[Journal::Payment],
         Event::Order(OrderEvent::Paid { .. } | OrderEvent::Owed { .. }) => &[Journal::Session],
         Event::Payment(PaymentEvent::Applied { part: None | Some(Part { last: true, .. }), .. } | PaymentEvent::Reversed { applied: true, .. }) => {
             &[Journal::Order, Journal::Ledger]
         }
-        Event::Payment(
+        Event::Order(OrderEvent::Cleared { .. })
+        | Event::Payment(
             PaymentEvent::Applied { .. }
             | PaymentEvent::Held { provisional: false, .. }
             | PaymentEvent::Settled { .. }

@@ -313,27 +313,22 @@ impl Posting {
     /// SHA-256, as 64 hexadecimal digits, of the hash of the window's row before (nothing for the first) and this row as lines of text: its id, the order,
     /// the lot, the operator, the channel, the currency, its moment, its movement, then `account of debit credit` for each side; what is not there is empty.
     pub fn hash_after(&self, before: &str) -> String {
-        let text = |id: Option<&str>| id.unwrap_or_default().to_owned();
-        let mut lines = format!(
-            "{before}\n{}\n{}\n{}\n{}\n{}\n{:?}\n{}\n{}\n",
-            self.posting,
-            text(self.order.as_ref().map(|order| order.as_str())),
-            text(self.lot.as_ref().map(|lot| lot.as_str())),
-            text(self.operator.as_ref().map(|operator| operator.as_str())),
-            self.channel,
-            self.currency,
-            self.at.unwrap_or_default().0,
-            self.movement.map_or("", Movement::as_str),
-        );
+        let mut lines = String::with_capacity(512);
+        let at = self.at.unwrap_or_default().0;
+        let movement = self.movement.map_or("", Movement::as_str);
+        let names = [Some(&self.posting), self.order.as_ref(), self.lot.as_ref(), self.operator.as_ref()];
+        let names = names.map(|name| name.map_or("", |name| name.as_str()));
+        for line in [before].into_iter().chain(names).chain([&*self.channel]) {
+            lines.push_str(line);
+            lines.push('\n');
+        }
+        writeln!(lines, "{:?}\n{at}\n{movement}", self.currency).expect("a String takes all that is written");
         for Entry { account, debit, credit, of } in &self.entries {
             writeln!(lines, "{} {} {debit} {credit}", account.as_str(), of.as_deref().unwrap_or_default())
                 .expect("a String takes all that is written");
         }
-        let hash = Sha256::digest(lines.as_bytes());
-        hash.iter().fold(String::with_capacity(64), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a String takes all that is written");
-            text
-        })
+        let digits = Sha256::digest(lines.as_bytes()).into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
     }
 }
 

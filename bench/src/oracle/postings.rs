@@ -188,7 +188,7 @@ impl<'a> Ledger<'a> {
             .collect();
         let taken = taken.filter(|taken| self.taken.get(&taken.session).is_none_or(|before| before.asked_at <= taken.asked_at));
         if let Some(taken) = &taken {
-            entries.extend(self.take_off(taken, operator.as_ref().map(|operator| operator.as_str())));
+            entries.extend(self.take_off(taken, operator.as_ref().map(schema::Token::as_str)));
         }
         if let (true, Some(order)) = (entries.is_empty(), order) {
             return vec![LedgerEvent::Noted { order, province }];

@@ -12,7 +12,7 @@ use schema::{
     Currency, Id, LotId, Moment, Partition,
     ledger::{Account, Entry, Figures, LedgerEvent, Movement, Statement, Tally},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
 /// A window by its name: lot, channel, currency and first moment.
 type Name = (Option<LotId>, Arc<str>, Currency, Moment);
@@ -175,5 +175,9 @@ fn hash(before: &str, row: &LedgerEvent) -> String {
         format!("{} {of} {} {}", word(entry.account), entry.debit, entry.credit)
     }));
     let text: String = lines.into_iter().map(|line| line + "\n").collect();
-    digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hash = String::new();
+    for byte in digest(&SHA256, text.as_bytes()).as_ref() {
+        write!(hash, "{byte:02x}").expect("a String takes all that is written");
+    }
+    hash
 }

@@ -423,16 +423,7 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
             }
             explain::print(&told?, &what, json).map(|()| true)
         }
-        Command::Settle { what, config } => {
-            let (asked, otherwise) = match what {
-                Settle::Show(asked) => (asked, settle::Format::Table),
-                Settle::Export(asked) => (asked, settle::Format::Csv),
-            };
-            let location: store::Location = Config::read(&config)?.store.location.parse()?;
-            let found = settle::find(&*store::open(&location).await?, &asked).await?;
-            settle::write(&found, asked.format.unwrap_or(otherwise), &mut std::io::stdout().lock())?;
-            Ok(true)
-        }
+        Command::Settle { what, config } => settled(what, &config).await.map(|()| true),
         Command::Cache { what: Caches::Rebuild, config } => {
             let parts = connect::connect(&Config::read(&config)?, User::Operator, "boomgate cache").await?;
             anyhow::ensure!(parts.cache.is_shared(), "no cache.address is set: each process has a cache of its own, and builds it at its start");
@@ -449,6 +440,16 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
         },
         Command::Config { config } => print_config(&config).map(|()| true),
     }
+}
+
+async fn settled(what: Settle, path: &Path) -> anyhow::Result<()> {
+    let (asked, otherwise) = match what {
+        Settle::Show(asked) => (asked, settle::Format::Table),
+        Settle::Export(asked) => (asked, settle::Format::Csv),
+    };
+    let location: store::Location = Config::read(path)?.store.location.parse()?;
+    let found = settle::find(&*store::open(&location).await?, &asked).await?;
+    settle::write(&found, asked.format.unwrap_or(otherwise), &mut std::io::stdout().lock())
 }
 
 fn print_config(path: &Path) -> anyhow::Result<()> {

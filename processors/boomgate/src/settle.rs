@@ -218,10 +218,7 @@ pub async fn find(store: &dyn Store, asked: &Asked) -> Result<Found> {
         }
     }
     lines.retain(|line| asked.lot.is_none_or(|lot| line.lot == Some(lot)) && asked.operator.is_none_or(|operator| line.operator == Some(operator)));
-    lines.sort_by(|one, other| {
-        let key = |line: &Line| (line.day, line.lot, line.channel.clone(), line.currency, line.from, line.number, line.stands);
-        key(one).cmp(&key(other))
-    });
+    lines.sort_by_cached_key(|line| (line.day, line.lot, line.channel.clone(), line.currency, line.from, line.number, line.stands));
     let mut totals: BTreeMap<Currency, Total> = BTreeMap::new();
     for line in &lines {
         add(totals.entry(line.currency).or_default(), line);
@@ -301,16 +298,16 @@ fn csv(found: &Found, out: &mut dyn Write) -> Result<()> {
     for line in &found.statements {
         let mut record = vec![
             line.day.to_string(),
-            text(line.operator.as_ref().map(|operator| operator.as_str())),
-            text(line.lot.as_ref().map(|lot| lot.as_str())),
+            text(line.operator.as_ref().map(schema::Token::as_str)),
+            text(line.lot.as_ref().map(schema::Token::as_str)),
             line.province.to_string(),
             line.channel.clone(),
             line.from.to_string(),
             line.until.to_string(),
             line.number.to_string(),
             line.stands.as_str().to_owned(),
-            text(line.statement.as_ref().map(|id| id.as_str())),
-            text(line.adjusts.as_ref().map(|id| id.as_str())),
+            text(line.statement.as_ref().map(schema::Token::as_str)),
+            text(line.adjusts.as_ref().map(schema::Token::as_str)),
             line.postings.to_string(),
             line.payments.to_string(),
             line.refunds.to_string(),

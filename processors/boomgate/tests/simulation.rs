@@ -213,7 +213,7 @@ async fn life_of_a_town(seed: u64) -> Result<Lived, String> {
 /// Windows are short here, so that some close, and some money comes after that.
 fn limits() -> rules::Limits {
     let fees = [("wechat".into(), 6_000), ("alipay".into(), 5_500)].into();
-    rules::Limits { fees, window: rules::settlement::Length::Hour, lateness: 45 * SECOND, ..rules::Limits::default() }
+    rules::Limits { fees, window: rules::settlement::Length::Hour, lateness: 5 * SECOND, ..rules::Limits::default() }
 }
 
 /// What a process knows of vehicles elsewhere ends with it.

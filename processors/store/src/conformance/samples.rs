@@ -168,6 +168,17 @@ fn shift(name: &str, is_over: bool) -> (Table, String, Entity) {
     (Table::Shifts, name.to_owned(), Entity::Shift(Box::new(shift)))
 }
 
+/// A ledger row; without a lot it is one of the first releases, of a drawer.
+fn posting(name: &str, order: Id, lot: Option<LotId>, at: i64) -> (Table, String, Entity) {
+    let entries =
+        vec![Entry { of: Some("cinema".into()), ..Entry::debit(Account::DiscountsMerchant, 1_205) }, Entry::credit(Account::ParkingRevenue, 1_205)];
+    let (operator, moved, movement) = (lot.map(|_| token("city")), lot.map(|_| Moment(at)), lot.map(|_| Movement::Paid));
+    let (order, span) = (lot.map(|_| order), lot.map(|_| Span { from: Moment(0), until: Moment(9), closes_at: Moment(10) }));
+    let (channel, currency) = ("alipay".into(), Currency::Jpy);
+    let posting = Posting { posting: token(name), order, lot, day: DAY, channel, currency, entries, operator, at: moved, movement, span };
+    (Table::Ledger, name.to_owned(), Entity::Posting(Box::new(posting)))
+}
+
 /// One row of every table, and more.
 pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec<Row> {
     let place = Place { province, day: DAY, partition };
@@ -213,17 +224,6 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         };
         (Table::Payments, name.to_owned(), Entity::Payment(Box::new(payment)))
     };
-    let posting = |name: &str, lot: Option<LotId>| {
-        let entries = vec![
-            Entry { of: Some("cinema".into()), ..Entry::debit(Account::DiscountsMerchant, 1_205) },
-            Entry::credit(Account::ParkingRevenue, 1_205),
-        ];
-        let (operator, at, movement) = (lot.map(|_| token("city")), lot.map(|_| Moment(at)), lot.map(|_| Movement::Paid));
-        let (order, span) = (lot.map(|_| order), lot.map(|_| Span { from: Moment(0), until: Moment(9), closes_at: Moment(10) }));
-        let (channel, currency) = ("alipay".into(), Currency::Jpy);
-        let posting = Posting { posting: token(name), order, lot, day: DAY, channel, currency, entries, operator, at, movement, span };
-        (Table::Ledger, name.to_owned(), Entity::Posting(Box::new(posting)))
-    };
     let command = LaneCommand {
         id: id::derive(Kind::Command, place, &["command"]),
         lot,
@@ -265,8 +265,8 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         payment("order-3", vec![Fate::Applied]),
         shift("early", true),
         shift("late", false),
-        posting("posting-1", Some(lot)),
-        posting("posting-2", None),
+        posting("posting-1", order, Some(lot), at),
+        posting("posting-2", order, None, at),
         (Table::Windows, "lot-1".to_owned(), Entity::Window(Window { postings: u64::MAX, sums })),
         (Table::Windows, "window-1".to_owned(), Entity::Settling(Box::new(settling(province, None)))),
         (Table::Windows, "window-2".to_owned(), Entity::Settling(Box::new(settling(province, Some(Moment(at)))))),

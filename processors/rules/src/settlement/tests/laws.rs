@@ -115,7 +115,7 @@ proptest! {
             let mut ticking = ticks.clone();
             for (number, step) in money.iter().enumerate() {
                 tell(&mut trial, step, number);
-                if number % each == 0 && let Some(tick) = ticking.pop() {
+                if number.is_multiple_of(each) && let Some(tick) = ticking.pop() {
                     trial.ticks(at(tick));
                 }
             }
