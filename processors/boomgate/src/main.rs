@@ -6,7 +6,7 @@ use boomgate::{
     caller, candidates,
     config::Config,
     connect::{self, Parts},
-    deadletter, demo, desk, explain, gateway, http, rates, reference, replay,
+    deadletter, demo, desk, explain, gateway, http, rates, reconcile, reference, replay,
     replica::Readiness,
     run, stock, verify,
 };
@@ -132,6 +132,9 @@ enum Command {
         #[command(subcommand)]
         what: Rates,
     },
+    /// Compares a channel's statement of a day with our payments, two files alone. The exit status is 0 where all matched, 1 where something differs, and 2 where a
+    /// file was refused.
+    Reconcile(reconcile::Wanted),
     /// Audits a system: inboxes, journals and rows against each other.
     Verify {
         /// The configuration.
@@ -303,6 +306,10 @@ fn main() -> ExitCode {
         Command::Demo { .. } | Command::Replay { .. } => "error",
         _ => "warn",
     });
+    let failed = ExitCode::from(match &arguments.command {
+        Command::Reconcile(_) => 2,
+        _ => 1,
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(execute(arguments.command)));
     match outcome {
@@ -310,7 +317,7 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("boomgate: {error:#}");
-            ExitCode::FAILURE
+            failed
         }
     }
 }
@@ -342,15 +349,11 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
                     rates::price(rates::choose(&tariffs, asked.table.as_deref())?, &asked)?
                 }
             };
-            if json {
-                println!("{}", serde_json::to_string_pretty(&quote)?);
-            } else {
-                rates::show(&quote, &asked)?;
-            }
-            Ok(true)
+            print_quote(&quote, &asked, json).map(|()| true)
         }
         Command::Rates { what: Rates::Check { file, svg, zone } } => rates::check(&file, svg.as_deref(), &zone).map(|()| true),
         Command::Rates { what: Rates::Compare(compared) } => rates::compare(&compared).map(|()| true),
+        Command::Reconcile(wanted) => reconcile::run(&wanted),
         Command::Verify { config, json } => audit(&config, json.as_deref()).await,
         Command::Deadletter { what, config } => {
             let parts = connect::connect(&Config::read(&config)?, User::Operator, "boomgate deadletter").await?;
@@ -422,6 +425,14 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
         },
         Command::Config { config } => print_config(&config).map(|()| true),
     }
+}
+
+fn print_quote(quote: &schema::journal::Quote, asked: &rates::Asked, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(quote)?);
+        return Ok(());
+    }
+    rates::show(quote, asked)
 }
 
 fn print_config(path: &Path) -> anyhow::Result<()> {
