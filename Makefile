@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-production check bench bench-rules manifests check-sdk clean
+.PHONY: help demo test test-production check bench bench-rules bench-reconcile manifests check-sdk
 
 # bash counts in SECONDS, and an environment may carry anything under such a name: what is typed on the command line alone counts.
 typed = $(if $(filter command%,$(origin $1)),$($1))
@@ -43,6 +43,11 @@ bench: ## SCENARIO=entry|arbitration|payment under load: RATE=600 SECONDS=60, or
 	    $(foreach share,$(call typed,SHARES),--share $(share)) \
 	    $(if $(filter-out 0,$(call typed,FIND_MAX)),--find-max)
 
+bench-reconcile: ## a statement of LINES=2000000 against as many payments, 400 differences planted, beside DuckDB on the same two files
+	cargo build --release --package boomgate --package bench
+	duckdb="$$(scripts/install-wheel duckdb 2.0.1)"; \
+	exec target/release/bench reconcile --duckdb "$$duckdb" --lines $(or $(call typed,LINES),2000000)
+
 bench-rules: ## criterion on the pure rules and the wire format
 	cargo bench --workspace --bench '*'
 
@@ -53,6 +58,3 @@ manifests: ## Kubernetes manifests, Dockerfile and scripts, offline
 
 check-sdk: ## the channels' own Java libraries against our simulators of the channels; needs Java, Maven and a network once
 	scripts/check-sdk
-
-clean: ## what was built; .tools/ stays
-	cargo clean

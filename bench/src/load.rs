@@ -149,8 +149,9 @@ fn ms(us: u64) -> f64 {
     decimal(us) / 1_000.0
 }
 
+/// A count as a number to measure with.
 #[expect(clippy::cast_precision_loss, reason = "a measurement, far below 2^53")]
-fn decimal(value: u64) -> f64 {
+pub fn decimal(value: u64) -> f64 {
     value as f64
 }
 

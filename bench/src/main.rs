@@ -1,9 +1,13 @@
 //! The bench harness: starts boomgate as the world does, loads it, and writes down what came of it.
 
 mod load;
+mod reconcile;
 
 use clap::{Args, Parser, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 #[derive(Parser)]
 #[command(about = "Loads a boomgate of its own and says how it did.")]
@@ -35,6 +39,10 @@ enum Scenario {
         #[command(flatten)]
         load: Load,
     },
+    /// A channel's statement against payments, of a day in which differences are planted: is all of it found, and how long does it take beside DuckDB?
+    Reconcile(reconcile::Wanted),
+    /// The files of such a day, alone.
+    Statements(reconcile::day::Wanted),
 }
 
 #[derive(Args)]
@@ -60,28 +68,9 @@ struct Load {
 }
 
 fn main() -> ExitCode {
-    let scenario = Arguments::parse().scenario;
-    let (load, shares) = match &scenario {
-        Scenario::Entry { load, shares } => (load, load::Shares::of(shares)),
-        Scenario::Arbitration { load, .. } | Scenario::Payment { load } => (load, Ok(load::Shares::default())),
-    };
-    let &Load { rate, seconds, find_max, ref boomgate, ref out, seed } = load;
-    if !rate.is_finite() || rate < 1.0 || seconds == 0 {
-        eprintln!("bench: a rate is at least 1 and seconds are at least 1");
-        return ExitCode::FAILURE;
-    }
-    let shares = match shares {
-        Ok(shares) => shares,
-        Err(wrong) => {
-            eprintln!("bench: {wrong}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let whole = matches!(scenario, Scenario::Arbitration { whole: true, .. });
-    let wanted = load::Wanted { whole, rate, seconds, find_max, boomgate: boomgate.clone(), out: out.clone(), shares, seed };
     // One worker: the machine belongs to what is measured.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(&scenario, wanted)));
+    let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(execute(Arguments::parse().scenario)));
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -92,28 +81,46 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs it, and says whether all was as it should be.
-async fn run(scenario: &Scenario, wanted: load::Wanted) -> anyhow::Result<bool> {
-    let out = wanted.out.clone();
-    let (good, written) = match scenario {
-        Scenario::Entry { .. } => {
-            let report = load::entry(wanted).await?;
+impl Load {
+    fn wanted(self, shares: load::Shares, whole: bool) -> anyhow::Result<load::Wanted> {
+        let Self { rate, seconds, find_max, boomgate, out, seed } = self;
+        anyhow::ensure!(rate.is_finite() && rate >= 1.0 && seconds > 0, "a rate is at least 1 and seconds are at least 1");
+        Ok(load::Wanted { rate, seconds, find_max, boomgate, out, shares, whole, seed })
+    }
+}
+
+/// Runs a scenario, and says whether all was as it should be.
+async fn execute(scenario: Scenario) -> anyhow::Result<bool> {
+    let written = |out: &Path, files: &str| println!("written to {}: {files}", out.display());
+    match scenario {
+        Scenario::Entry { load, shares } => {
+            let out = load.out.clone();
+            let report = load::entry(load.wanted(load::Shares::of(&shares).map_err(anyhow::Error::msg)?, false)?).await?;
             print(&report);
-            (report.is_good(), "entry.json, entry.html")
+            written(&out, "entry.json, entry.html");
+            Ok(report.is_good())
         }
-        Scenario::Arbitration { .. } => {
-            let report = load::arbitration::run(wanted).await?;
+        Scenario::Arbitration { load, whole } => {
+            let out = load.out.clone();
+            let report = load::arbitration::run(load.wanted(load::Shares::default(), whole)?).await?;
             report.print();
-            (report.is_good(), "arbitration.json")
+            written(&out, "arbitration.json");
+            Ok(report.is_good())
         }
-        Scenario::Payment { .. } => {
-            let report = load::payment::run(wanted).await?;
+        Scenario::Payment { load } => {
+            let out = load.out.clone();
+            let report = load::payment::run(load.wanted(load::Shares::default(), false)?).await?;
             report.print();
-            (report.is_good(), "payment.json")
+            written(&out, "payment.json");
+            Ok(report.is_good())
         }
-    };
-    println!("written to {}: {written}", out.display());
-    Ok(good)
+        Scenario::Reconcile(wanted) => reconcile::run(&wanted).await,
+        Scenario::Statements(wanted) => {
+            reconcile::day::make(&wanted)?;
+            written(&wanted.out, "statement.csv, payments.csv, planted.csv");
+            Ok(true)
+        }
+    }
 }
 
 fn print(report: &load::Report) {

@@ -22,6 +22,7 @@ pub mod money;
 pub mod plate;
 pub mod rate;
 pub mod reference;
+pub mod statement;
 pub mod time;
 pub mod token;
 pub mod vehicle;

@@ -1,7 +1,7 @@
 //! What channels say of a day in files: one row for each payment that was captured and for each refund that went back.
 //!
 //! WeChat Pay's trade bill has 27 columns, a byte order mark, CRLF, a backtick before each value, and a summary of two lines ("交易账单"). There is no public
-//! layout of a clearing house's file: that of ETC is our own. Alipay's are two files in GBK, in an archive; lines with `#` say what they are, and a tab follows
+//! layout of a clearing house's file: that of ETC is our own (`schema/etc-clearing.md`). Alipay's are two files in GBK, in an archive; lines with `#` say what they are, and a tab follows
 //! what a spreadsheet would take for a number ("业务明细").
 //!
 //! Invariants
@@ -143,8 +143,8 @@ pub fn alipay<'a>(trades: impl Iterator<Item = &'a Trade>, day: &str) -> Vec<(St
 
 /// The clearing file of a channel that has none of its own, of a day: what was cleared, what was not, and what went back; none where nothing happened.
 ///
-/// A line each: time, kind (`debit` or `refund`), transaction, attempt or refund number, amount in yuan, disposition. Then `#total`, the lines, what came and what
-/// went back.
+/// As `schema/etc-clearing.md` says: a line each with time, kind (`debit` or `refund`), transaction, attempt or refund number, amount in yuan, disposition. Then
+/// `#total`, the lines, what came and what went back.
 pub fn clearing<'a>(trades: impl Iterator<Item = &'a Trade>, day: &str) -> Option<Vec<u8>> {
     let mut rows = Vec::new();
     let (mut came, mut back) = (0, 0);
@@ -170,7 +170,10 @@ pub fn clearing<'a>(trades: impl Iterator<Item = &'a Trade>, day: &str) -> Optio
     }
     rows.sort();
     let lines: String = rows.iter().map(|(_, row)| row.as_str()).collect();
-    Some(format!("time,kind,transaction,number,amount,disposition\n{lines}#total,{},{},{}\n", rows.len(), yuan(came), yuan(back)).into_bytes())
+    Some(
+        format!("#clearing,1,{day},\ntime,kind,transaction,number,amount,disposition\n{lines}#total,{},{},{}\n", rows.len(), yuan(came), yuan(back))
+            .into_bytes(),
+    )
 }
 
 #[cfg(test)]
@@ -244,7 +247,8 @@ mod tests {
         book.settle("d", AT.plus(3 * SECOND), false).expect("it was held");
         let file = String::from_utf8(clearing(book.trades(), &clock::day(AT)).expect("something happened")).expect("UTF-8");
         let lines: Vec<&str> = file.lines().collect();
-        assert!(lines[4].ends_with(",d,3.00,not posted") && lines[3].ends_with(",r,6.00,posted"), "{file}");
-        assert_eq!(lines[5], "#total,4,35.90,6.00");
+        assert_eq!(lines[0], format!("#clearing,1,{},", clock::day(AT)));
+        assert!(lines[5].ends_with(",d,3.00,not posted") && lines[4].ends_with(",r,6.00,posted"), "{file}");
+        assert_eq!(lines[6], "#total,4,35.90,6.00");
     }
 }

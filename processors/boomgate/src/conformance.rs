@@ -345,3 +345,54 @@ async fn whatever_goes_wrong_on_the_way_all_money_is_known_in_the_end() {
     }
     assert!(clock().since(begin) < 60 * SECOND);
 }
+
+#[tokio::test]
+async fn each_channels_statement_is_read_and_agrees_with_what_was_paid() {
+    let town = Town::open(Faults::default()).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let day = clock();
+    let mut booked = "order_id,channel,channel_transaction,amount,time,merchant,kind,refund_id\n".to_owned();
+    for channel in ["wechat", "alipay", "etc", "points"] {
+        let merchant = Some(town.simulators.access(channel).merchant).filter(|merchant| !merchant.is_empty()).unwrap_or_else(|| "none".into());
+        for number in 1..=3 {
+            let transaction = town.pay(channel, number);
+            let row = |amount: &str, more: &str| format!("{},{channel},{transaction},{amount},{},{merchant},{more}\n", attempt(number), day);
+            booked += &row("5.00", "trade,");
+            if number == 2 {
+                let call = refund_call(channel, &transaction, 200, 1, false);
+                town.call(channel, &call).await;
+                let Call::Refund(RefundCall { refund, .. }) = call else { unreachable!("it is a refund") };
+                booked += &row("2.00", &format!("refund,{refund}"));
+                let back = async {
+                    while town.refunded(channel, &transaction) < 200 {
+                        crate::clock::wait(Duration::from_millis(5)).await;
+                    }
+                };
+                tokio::time::timeout(SOON, back).await.unwrap_or_else(|_| panic!("{channel} gave nothing back"));
+            }
+        }
+    }
+    let against = folder.path().join("payments.csv");
+    std::fs::write(&against, booked).expect("it can be written");
+    let local = |moment: schema::Moment| jiff::tz::Offset::constant(8).to_datetime(jiff::Timestamp::from_microsecond(moment.0).expect("now")).date();
+    town.simulators.statements(&local(day).to_string(), folder.path()).expect("a writable folder");
+    for (channel, lines) in [("wechat", 4), ("alipay", 4), ("etc", 4), ("points", 4)] {
+        let files: Vec<_> = std::fs::read_dir(folder.path().join(channel)).expect("a statement").map(|file| file.expect("a file").path()).collect();
+        let file = files.into_iter().find(|file| !file.to_string_lossy().contains("汇总")).expect("a statement");
+        let out = folder.path().join("out");
+        let wanted = crate::reconcile::Wanted {
+            channel: channel.into(),
+            day: local(day),
+            file,
+            against: against.clone(),
+            merchant: None,
+            sha1: None,
+            as_of: None,
+            json: Some(out.join("report.json")),
+            out: out.clone(),
+        };
+        let all = crate::reconcile::run(&wanted).unwrap_or_else(|refused| panic!("{channel}: {refused:#}"));
+        let report: serde_json::Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).expect("it was written")).expect("JSON");
+        assert!(all && report["lines"] == lines && report["theirs_minor"] == 1_300, "{channel}: {report:#}");
+    }
+}

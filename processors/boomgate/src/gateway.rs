@@ -78,7 +78,7 @@ pub async fn open(config: &Config, With { bus, store, cache }: With, shutdown: w
     let channels = self::channels(config)?;
     // In the order in which they are listed, so that a driver finds the usual ones first.
     let configured = |name: &&'static str| channels.iter().any(|channel| channel.name() == *name);
-    let names: Vec<&'static str> = channels::ALL.iter().map(|(name, _)| *name).filter(configured).collect();
+    let names: Vec<&'static str> = channels::ALL.iter().map(|(name, ..)| *name).filter(configured).collect();
     let (tokens, devices) = (tokens(config, &shutdown)?, devices(config, &shutdown)?);
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (gateway.listen)"))?;
     tracing::info!(address = %listener.local_addr()?, channels = names.join(", "), api = tokens.is_some(), "the front doors are open");

@@ -26,6 +26,7 @@ pub mod input;
 pub mod live;
 pub mod metrics;
 pub mod rates;
+pub mod reconcile;
 pub mod reference;
 pub mod replay;
 pub mod replica;

@@ -6,7 +6,7 @@ use boomgate::{
     caller, candidates,
     config::Config,
     connect::{self, Parts},
-    deadletter, demo, desk, explain, gateway, http, rates, reference, replay,
+    deadletter, demo, desk, explain, gateway, http, rates, reconcile, reference, replay,
     replica::Readiness,
     run, settle, stock, verify,
 };
@@ -132,6 +132,9 @@ enum Command {
         #[command(subcommand)]
         what: Rates,
     },
+    /// Compares a channel's statement of a day with our payments, two files alone. The exit status is 0 where all matched, 1 where something differs, and 2 where a
+    /// file was refused.
+    Reconcile(reconcile::Wanted),
     /// Audits a system: inboxes, journals and rows against each other.
     Verify {
         /// The configuration.
@@ -320,6 +323,10 @@ fn main() -> ExitCode {
         Command::Demo { .. } | Command::Replay { .. } => "error",
         _ => "warn",
     });
+    let failed = ExitCode::from(match &arguments.command {
+        Command::Reconcile(_) => 2,
+        _ => 1,
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(execute(arguments.command)));
     match outcome {
@@ -327,7 +334,7 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("boomgate: {error:#}");
-            ExitCode::FAILURE
+            failed
         }
     }
 }
@@ -359,15 +366,11 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
                     rates::price(rates::choose(&tariffs, asked.table.as_deref())?, &asked)?
                 }
             };
-            if json {
-                println!("{}", serde_json::to_string_pretty(&quote)?);
-            } else {
-                rates::show(&quote, &asked)?;
-            }
-            Ok(true)
+            print_quote(&quote, &asked, json).map(|()| true)
         }
         Command::Rates { what: Rates::Check { file, svg, zone } } => rates::check(&file, svg.as_deref(), &zone).map(|()| true),
         Command::Rates { what: Rates::Compare(compared) } => rates::compare(&compared).map(|()| true),
+        Command::Reconcile(wanted) => reconcile::run(&wanted),
         Command::Verify { config, json } => audit(&config, json.as_deref()).await,
         Command::Deadletter { what, config } => {
             let parts = connect::connect(&Config::read(&config)?, User::Operator, "boomgate deadletter").await?;
@@ -450,6 +453,14 @@ async fn settled(what: Settle, path: &Path) -> anyhow::Result<()> {
     let location: store::Location = Config::read(path)?.store.location.parse()?;
     let found = settle::find(&*store::open(&location).await?, &asked).await?;
     settle::write(&found, asked.format.unwrap_or(otherwise), &mut std::io::stdout().lock())
+}
+
+fn print_quote(quote: &schema::journal::Quote, asked: &rates::Asked, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(quote)?);
+        return Ok(());
+    }
+    rates::show(quote, asked)
 }
 
 fn print_config(path: &Path) -> anyhow::Result<()> {

@@ -64,7 +64,7 @@ mod tests {
         let cell = trial.cell().await;
         let mut totals = Totals::default();
         for transaction in [1, 2] {
-            turn(trial.shared.clone(), cell.clone(), vec![trial.paid(transaction, 10)], false).await;
+            turn(trial.shared.clone(), cell.clone(), vec![Trial::paid(transaction, 10)], false).await;
             totals.changed(&cell.with(|state| state.snapshot()).into_iter().collect::<Vec<_>>());
         }
         tell(&*trial.shared.bus, totals.take()).await;

@@ -208,7 +208,7 @@ impl Trial {
     }
 
     /// Money of a driver at the lot, paid and told some minutes after the start.
-    pub fn paid(&self, transaction: u32, minutes: i64) -> Item {
+    pub fn paid(transaction: u32, minutes: i64) -> Item {
         let at = START.plus(minutes * schema::time::MINUTE).plus(transaction.into());
         let place = id::Place { province: Province(44), day: schema::Day(261_123), partition: partition() };
         let event = PaymentEvent::Applied {

@@ -7,6 +7,7 @@
 //! 1. What is not signed by the channel, fresh and about our merchant says nothing   (each channel's tests).
 //! 2. The same call makes the same number at the channel, however often it is made   (each channel's tests: `out_refund_no`, `out_trade_no`).
 //! 3. Money is read and written in minor units, exactly   (`yuan::tests`).
+//! 4. A statement that disagrees with itself is refused whole   (`statement::tests`).
 //!
 //! Not here: which money counts (`rules::payment`), who listens and calls (`gateway`).
 
@@ -17,6 +18,7 @@ mod etc;
 mod points;
 pub mod seal;
 mod signed;
+pub mod statement;
 mod unionpay;
 mod wechat;
 mod yuan;
@@ -255,22 +257,29 @@ impl Settings {
 /// How a channel is made from its settings.
 pub type Make = fn(&Settings) -> Result<Arc<dyn Channel>, Error>;
 
-/// Every channel. A new one is its file and its line here.
-pub const ALL: [(&str, Make); 6] = [
-    ("wechat", |settings| Ok(Arc::new(WeChat::new(settings)?))),
-    ("alipay", |settings| Ok(Arc::new(Alipay::new(settings)?))),
-    ("etc", |settings| Ok(Arc::new(Etc::new(settings)?))),
-    ("points", |settings| Ok(Arc::new(Points::new(settings)?))),
-    ("cash", |_| Ok(Arc::new(Cash))),
-    ("unionpay", |settings| Ok(Arc::new(UnionPay::new(settings)?))),
+/// Every channel, and the form of its statements where it has some. A new one is its file and its line here.
+pub const ALL: [(&str, Make, Option<statement::Form>); 6] = [
+    ("wechat", |settings| Ok(Arc::new(WeChat::new(settings)?)), Some(statement::wechat::FORM)),
+    ("alipay", |settings| Ok(Arc::new(Alipay::new(settings)?)), Some(statement::alipay::FORM)),
+    ("etc", |settings| Ok(Arc::new(Etc::new(settings)?)), Some(statement::etc::FORM)),
+    ("points", |settings| Ok(Arc::new(Points::new(settings)?)), Some(statement::etc::FORM)),
+    ("cash", |_| Ok(Arc::new(Cash)), None),
+    ("unionpay", |settings| Ok(Arc::new(UnionPay::new(settings)?)), None),
 ];
 
 /// The channel of that name.
 pub fn make(name: &str, settings: &Settings) -> Result<Arc<dyn Channel>, Error> {
-    let known = || ALL.map(|(name, _)| name).join(", ");
-    let (_, make) = ALL
+    let known = || ALL.map(|(name, ..)| name).join(", ");
+    let (_, make, _) = ALL
         .iter()
-        .find(|(known, _)| *known == name)
+        .find(|(known, ..)| *known == name)
         .ok_or_else(|| Error::new(Kind::Settings, format!("there is no channel {name}, there are {}", known())))?;
     make(settings)
+}
+
+/// The form of a channel's statements, with the channel's name.
+pub fn form(name: &str) -> Result<(&'static str, statement::Form), Error> {
+    let known = || ALL.iter().filter(|(.., form)| form.is_some()).map(|(name, ..)| *name).collect::<Vec<_>>().join(", ");
+    let found = ALL.iter().find(|(known, ..)| *known == name).and_then(|(name, _, form)| Some((*name, (*form)?)));
+    found.ok_or_else(|| Error::new(Kind::Settings, format!("there is no channel {name} with statements, there are {}", known())))
 }

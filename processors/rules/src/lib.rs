@@ -16,6 +16,7 @@ pub mod entry;
 pub mod payment;
 pub mod pricing;
 pub mod quote;
+pub mod reconcile;
 pub mod settlement;
 #[cfg(test)]
 mod trial;

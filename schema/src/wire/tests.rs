@@ -327,14 +327,14 @@ fn statement() -> Statement {
     }
 }
 
-fn taken_off() -> Option<Box<Discounts>> {
-    Some(Box::new(Discounts { session: stay().session, asked_at: AT, borne: BTreeMap::from([("cinema".into(), 200)]) }))
+fn taken_off() -> Discounts {
+    Discounts { session: stay().session, asked_at: AT, borne: BTreeMap::from([("cinema".into(), 200)]) }
 }
 
 #[test]
 fn what_the_ledger_learns_of_money_reads_and_writes_its_golden_bytes() {
     let (bill, source, cause) = (bill(), source(), Cause { inbox: Inbox::Order, sequence: 9, event: "k".into(), time: AT, index: 0 });
-    let expected = PaymentEvent::Expected { bill: bill.clone(), due: FEE, discounts: taken_off() };
+    let expected = PaymentEvent::Expected { bill: bill.clone(), due: FEE, discounts: Some(taken_off().into()) };
     let applied = PaymentEvent::Applied {
         bill: bill.clone(),
         source: source.clone(),
@@ -343,7 +343,7 @@ fn what_the_ledger_learns_of_money_reads_and_writes_its_golden_bytes() {
         paid_at: Some(AT),
         provisional: false,
         part: None,
-        discounts: taken_off(),
+        discounts: Some(taken_off().into()),
     };
     let refunded = PaymentEvent::Refunded { bill, source, amount: FEE, refund: id(Kind::Refund, "r"), left: Some(FEE), drawer: true };
     for event in [expected, applied, refunded] {
@@ -373,7 +373,7 @@ fn what_the_ledger_learns_of_money_reads_and_writes_its_golden_bytes() {
         at: Some(AT),
         movement: Some(Movement::Paid),
         span: Some(Span { from: AT, until: AT, closes_at: AT }),
-        discounts: taken_off(),
+        discounts: Some(taken_off().into()),
     });
     check("ledger.posted.in_full", &Recorded { at: AT, cause, event }, |content_type, bytes| {
         decode_recorded(Journal::Ledger, Some(content_type), bytes)

@@ -11,7 +11,7 @@ use std::sync::{Arc, atomic::Ordering};
 use store::Store;
 
 async fn post(trial: &Trial, cell: &Arc<Cell>, transaction: u32, minutes: i64) {
-    turn(trial.shared.clone(), cell.clone(), vec![trial.paid(transaction, minutes)], false).await;
+    turn(trial.shared.clone(), cell.clone(), vec![Trial::paid(transaction, minutes)], false).await;
 }
 
 async fn tick(trial: &Trial, cell: &Arc<Cell>, now: Moment) {

@@ -18,7 +18,7 @@ async fn save(trial: &Trial, cell: &Arc<Cell>) {
 async fn settled() -> Trial {
     let trial = Trial::of_the_ledger().await;
     let cell = trial.cell().await;
-    let (mut minute, hours) = (90, [vec![trial.paid(1, 10), trial.paid(2, 20)], vec![trial.paid(3, 30)]]);
+    let (mut minute, hours) = (90, [vec![Trial::paid(1, 10), Trial::paid(2, 20)], vec![Trial::paid(3, 30)]]);
     for items in hours {
         turn(trial.shared.clone(), cell.clone(), items, false).await;
         save(&trial, &cell).await;
@@ -27,7 +27,7 @@ async fn settled() -> Trial {
         turn(trial.shared.clone(), cell.clone(), due, false).await;
         minute += 90;
     }
-    turn(trial.shared.clone(), cell.clone(), vec![trial.paid(4, 300)], false).await;
+    turn(trial.shared.clone(), cell.clone(), vec![Trial::paid(4, 300)], false).await;
     save(&trial, &cell).await;
     trial
 }

@@ -57,7 +57,7 @@ async fn a_row_that_is_not_its_fold_is_named() {
 async fn a_statement_is_held_against_its_rows() {
     let trial = Trial::of_the_ledger().await;
     let cell = trial.cell().await;
-    turn(trial.shared.clone(), cell.clone(), vec![trial.paid(1, 10), trial.paid(2, 20)], false).await;
+    turn(trial.shared.clone(), cell.clone(), vec![Trial::paid(1, 10), Trial::paid(2, 20)], false).await;
     let now = crate::trial::START.plus(90 * schema::time::MINUTE);
     for _ in 0..2 {
         let snapshot = cell.with(|state| state.snapshot()).expect("something is unsaved");

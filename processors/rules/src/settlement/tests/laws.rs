@@ -46,7 +46,7 @@ fn event(Happens { what, channel, minor, minute, before }: &Happens) -> Event {
             (amount.minor, *paid_at) = (*minor, Some(at(minute - before)));
         }
         PaymentEvent::Settled { amount, .. } | PaymentEvent::Reversed { amount, .. } | PaymentEvent::RefundRequested { amount, .. } => {
-            amount.minor = *minor
+            amount.minor = *minor;
         }
         _ => {}
     }
@@ -135,7 +135,9 @@ proptest! {
             for (window, rows) in &rows {
                 let all = &statements[window];
                 let mut tally = Tally::default();
-                rows.iter().for_each(|row| tally::add(&mut tally, row));
+                for row in rows {
+                    tally::add(&mut tally, row);
+                }
                 prop_assert_eq!(added(all), (tally.rows, tally.sums.clone()));
                 for (number, statement) in all.iter().enumerate() {
                     prop_assert_eq!(usize::try_from(statement.number).ok(), Some(number));
