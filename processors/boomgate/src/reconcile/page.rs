@@ -252,7 +252,7 @@ p.good{color:#0f766e;font-weight:600}p.bad{color:#b91c1c;font-weight:600}.note{c
 dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(13rem,1fr));gap:.8rem;margin:1.2rem 0}\
 dl div,section{background:#fff;border:1px solid #e3e7ed;border-radius:.6rem;padding:.8rem 1rem}section{margin:.8rem 0;overflow-x:auto;break-inside:avoid}\
 dt{color:#5b6675;font-size:.85rem}dd{margin:0;font-weight:600;font-variant-numeric:tabular-nums}table{width:100%;border-collapse:collapse}\
-th{text-align:left;font-weight:400}td{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}tr+tr>*{border-top:1px solid #e3e7ed}\
+th{text-align:left;font-weight:400;white-space:nowrap}.why,.id{white-space:normal}td{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}tr+tr>*{border-top:1px solid #e3e7ed}\
 th,td{padding:.3rem .4rem}tr:first-child>*,.why,small{color:#5b6675;font-size:.85rem}.sum>*{font-weight:600}.list{font-size:.85rem}\
 .id{font-family:ui-monospace,monospace;overflow-wrap:anywhere}i{display:inline-block;width:.7rem;height:.7rem;border-radius:.15rem;margin-right:.5rem}\
 .key{display:flex;flex-wrap:wrap;gap:.3rem 1.2rem;margin:.4rem 0 0;font-size:.85rem}svg{width:100%;height:auto;display:block}\
