@@ -50,6 +50,8 @@ pub struct Logs {
     pub desk: Vec<Stored>,
     /// CHANNEL, in order.
     pub channel: Vec<Stored>,
+    /// STATEMENT, in order.
+    pub statement: Vec<Stored>,
     /// The journals, each in order.
     pub journals: BTreeMap<Journal, Vec<Line>>,
     /// DEAD, in order.
@@ -91,10 +93,11 @@ impl Logs {
             count += 1;
             self.dead.push(dead(&stored));
         }
-        for inbox in [Inbox::Channel, Inbox::Desk, Inbox::Gate] {
+        for inbox in [Inbox::Statement, Inbox::Channel, Inbox::Desk, Inbox::Gate] {
             let fresh = self.fresh(bus, inbox.stream()).await?;
             count += fresh.len();
             let known = match inbox {
+                Inbox::Statement => &mut self.statement,
                 Inbox::Channel => &mut self.channel,
                 Inbox::Desk => &mut self.desk,
                 _ => &mut self.gate,

@@ -12,6 +12,7 @@
 mod answers;
 mod bills;
 mod counts;
+mod exceptions;
 mod heard;
 mod identity;
 mod money;
@@ -28,11 +29,13 @@ pub use price::slow_price;
 use crate::logs::Logs;
 use answers::{Group, Groups, Inputs, gather};
 use bills::Bills;
+use exceptions::Cases;
 use heard::Heard;
 use postings::{Books, Ledger};
 use schema::{
     Event, Inbox, Journal, LotId, Partition,
     entity::Answer,
+    exception::ReconEvent,
     journal::{OrderEvent, Part, PaymentEvent, SessionEvent},
     ledger::LedgerEvent,
     reference::{Declared, LotReference, NotWhole, Reference},
@@ -181,6 +184,12 @@ pub fn judge(declared: &Declared, terms: &Terms, logs: &Logs, at_rest: bool) -> 
     }
     answered.take(Journal::Ledger, &ledger);
 
+    let recon = gather(Journal::Recon, logs.journal(Journal::Recon), &mut findings);
+    for (partition, groups) in &recon {
+        judge_exceptions(*partition, groups, &inputs, at_rest, &mut findings);
+    }
+    answered.take(Journal::Recon, &recon);
+
     let books = Books::add_up(logs.journal(Journal::Ledger), &mut findings);
     counts.sums = identity::check(&payments, &inputs, logs.journal(Journal::Payment), &books, at_rest, &mut findings);
     let unanswered = answered.check(logs, &inputs, at_rest, &mut counts, &mut findings);
@@ -307,6 +316,34 @@ fn judge_payments(world: &World, partition: Partition, groups: &[Group], inputs:
     }
 }
 
+fn judge_exceptions(partition: Partition, groups: &[Group], inputs: &Inputs, at_rest: bool, findings: &mut Findings) {
+    let mut cases = Cases::default();
+    for group in groups.iter().take_while(|group| at_rest || !inputs.is_later(group)) {
+        let actual: Vec<&ReconEvent> = group.lines.iter().filter_map(|line| as_recon(&line.recorded.event)).collect();
+        let Some(now) = group.lines.first().map(|line| line.recorded.at) else { continue };
+        let wrong = match group.inbox {
+            Inbox::Desk => match inputs.desk.get(&group.sequence) {
+                Some((_, Ok((home, key, event)))) if (*home, key.as_str()) == (partition, group.event) => cases.said(event, &actual),
+                _ => vec!["nobody said it".to_owned()],
+            },
+            Inbox::Tick => cases.grew(now, &actual),
+            inbox => {
+                let expected = match inputs.statement.get(&group.sequence) {
+                    Some((stored_at, Ok((home, key, event)))) if inbox == Inbox::Statement && (*home, key.as_str()) == (partition, group.event) => {
+                        cases.found(event, *stored_at)
+                    }
+                    _ => Vec::new(),
+                };
+                compare(Journal::Recon, group, &expected, as_recon, ReconEvent::clone, findings);
+                Vec::new()
+            }
+        };
+        for wrong in wrong {
+            findings.found(format!("{}: {wrong}", group.name(Journal::Recon)));
+        }
+    }
+}
+
 fn compare<E: PartialEq + Debug>(
     journal: Journal,
     group: &Group,
@@ -337,6 +374,10 @@ fn as_payment(event: &Event) -> Option<&PaymentEvent> {
 
 fn as_ledger(event: &Event) -> Option<&LedgerEvent> {
     if let Event::Ledger(event) = event { Some(event) } else { None }
+}
+
+fn as_recon(event: &Event) -> Option<&ReconEvent> {
+    if let Event::Recon(event) = event { Some(event) } else { None }
 }
 
 /// Which inputs each journal answers.
@@ -372,8 +413,7 @@ impl Answered {
             (Inbox::Gate, Journal::Session, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
         });
         let desk = inputs.desk.iter().map(|(sequence, (_, read))| {
-            let money = read.as_ref().is_ok_and(|(_, _, event)| event.says.is_of_money());
-            let journal = if money { Journal::Payment } else { Journal::Session };
+            let journal = read.as_ref().map_or(Journal::Session, |(_, _, event)| event.says.decided_in());
             (Inbox::Desk, journal, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
         });
         let channel = inputs.channel.iter().map(|(sequence, read)| {
@@ -381,7 +421,10 @@ impl Answered {
             let journal = if money { Journal::Payment } else { Journal::Session };
             (Inbox::Channel, journal, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
         });
-        for (inbox, journal, sequence, read) in gate.chain(desk).chain(channel) {
+        let statement = inputs.statement.iter().map(|(sequence, (_, read))| {
+            (Inbox::Statement, Journal::Recon, *sequence, read.as_ref().map(|(partition, key, _)| (*partition, key)).map_err(Clone::clone))
+        });
+        for (inbox, journal, sequence, read) in gate.chain(desk).chain(channel).chain(statement) {
             let (stream, is_dead) = (inbox.stream(), dead.contains(&(inbox.stream(), sequence)));
             match read {
                 Err(_) if is_dead => {}

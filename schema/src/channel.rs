@@ -47,6 +47,17 @@ pub enum ChannelFact {
         /// What had been accepted.
         amount: Money,
     },
+    /// An older system was paid this before we were there: it pays its order there, and nothing here is due for it.
+    Imported {
+        /// The order's id here, which follows from what it was called there.
+        order: Id,
+        /// The number under which the channel was asked (`out_trade_no`).
+        number: Arc<str>,
+        /// The channel's transaction.
+        transaction: Arc<str>,
+        /// What was captured.
+        amount: Money,
+    },
     /// The answer to a refund call, or to a question how it stands.
     RefundAnswered {
         /// Our id of the refund (`out_refund_no`).
@@ -170,7 +181,7 @@ impl ChannelEvent {
             | ChannelFact::Accepted { attempt, .. }
             | ChannelFact::Failed { attempt, .. }
             | ChannelFact::CallAnswered { attempt, .. } => id::order_of(attempt.as_str()),
-            ChannelFact::RefundAnswered { order, .. } => id::place(order.as_str()).map(|_| *order),
+            ChannelFact::RefundAnswered { order, .. } | ChannelFact::Imported { order, .. } => id::place(order.as_str()).map(|_| *order),
             ChannelFact::Parked { .. } => None,
         }
     }
@@ -195,6 +206,7 @@ impl ChannelEvent {
             ChannelFact::Accepted { .. } => "accepted",
             ChannelFact::Failed { .. } => "failed",
             ChannelFact::RefundAnswered { .. } => "refund_answered",
+            ChannelFact::Imported { .. } => "imported",
             ChannelFact::CallAnswered { .. } => "call_answered",
             ChannelFact::Parked { .. } => "parked",
         }
@@ -213,6 +225,10 @@ impl ChannelEvent {
             | ChannelFact::Accepted { attempt, transaction, amount }
             | ChannelFact::Failed { attempt, transaction, amount } => {
                 let parts = [self.kind(), &self.channel, attempt.as_str(), transaction, &amount.minor.to_string(), &format!("{:?}", amount.currency)];
+                id::digest(&parts, 20)
+            }
+            ChannelFact::Imported { order, transaction, amount, .. } => {
+                let parts = [self.kind(), &self.channel, order.as_str(), transaction, &amount.minor.to_string(), &format!("{:?}", amount.currency)];
                 id::digest(&parts, 20)
             }
             ChannelFact::RefundAnswered { refund, succeeded, tries, standing, .. } => {

@@ -5,7 +5,7 @@
 //! Not here: who may say it (the server's permissions, the operator API), what becomes of it (`rules`).
 
 use crate::{
-    Credential, EventId, GateKind, Id, LaneId, LotId, Moment, Money, Partition, Token,
+    Credential, EventId, GateKind, Id, Journal, LaneId, LotId, Moment, Money, Partition, Token,
     fact::{self, PartId, What},
     id,
     rate::{Validation, ValidationKind},
@@ -159,6 +159,13 @@ pub enum Says {
         /// The car.
         who: Credential,
     },
+    /// Something is done about an exception of a reconciliation, at the desk of its partition ([`crate::exception::desk_of`]).
+    Exception {
+        /// The exception.
+        exception: Id,
+        /// What.
+        step: ExceptionStep,
+    },
 }
 
 /// The name of a shift.
@@ -183,6 +190,24 @@ pub enum ShiftStep {
     Counted(Money),
     /// It ends. Its difference is what was counted less what should be there.
     Closed,
+}
+
+/// What is done about an exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExceptionStep {
+    /// This person looks after it.
+    Assign(AuthorId),
+    /// Its channel is asked how the payment stands.
+    Requery,
+    /// What we lack goes in as if the channel had said it.
+    Repair,
+    /// What the channel has too much is booked, and goes back.
+    Refund,
+    /// It is let be. Past a limit another person must agree.
+    WriteOff,
+    /// Another person agrees to that, by the id of what the first one said.
+    Approve(EventId),
 }
 
 /// Who said something, when and why: what an event carries of it.
@@ -213,13 +238,14 @@ impl Says {
             Self::Pay { .. } => "pay",
             Self::Cash { .. } => "cash",
             Self::Shift { .. } => "shift",
+            Self::Exception { .. } => "exception",
         }
     }
 }
 
 impl Says {
-    /// Whether it is about money: then `payment` decides it, and otherwise `entry`.
-    pub const fn is_of_money(&self) -> bool {
+    /// The journal in which it is decided.
+    pub const fn decided_in(&self) -> Journal {
         match self {
             Self::Refund { .. }
             | Self::RefundShared { .. }
@@ -227,14 +253,20 @@ impl Says {
             | Self::RefundSettled { .. }
             | Self::Pay { .. }
             | Self::Cash { .. }
-            | Self::Shift { .. } => true,
+            | Self::Shift { .. } => Journal::Payment,
+            Self::Exception { .. } => Journal::Recon,
             Self::Stated { .. }
             | Self::Validated { .. }
             | Self::LetThrough { .. }
             | Self::Corrected { .. }
             | Self::Stock { .. }
-            | Self::Lost { .. } => false,
+            | Self::Lost { .. } => Journal::Session,
         }
+    }
+
+    /// Whether it is about money that a channel or a drawer has.
+    pub const fn is_of_money(&self) -> bool {
+        matches!(self.decided_in(), Journal::Payment)
     }
 
     /// The order that it is about, where it is about one.
@@ -252,7 +284,8 @@ impl Says {
             | Self::Corrected { .. }
             | Self::Stock { .. }
             | Self::Lost { .. }
-            | Self::Shift { .. } => None,
+            | Self::Shift { .. }
+            | Self::Exception { .. } => None,
         }
     }
 }
@@ -329,6 +362,7 @@ impl DeskEvent {
                 return Err(format!("{amount} in a drawer: zero or more"));
             }
             Says::Shift { .. } => {}
+            Says::Exception { exception, .. } => of_this_desk(self.lot, "exception", exception)?,
             Says::Pay { order, tenders } => {
                 of_this_desk(self.lot, "order", order)?;
                 tendered(tenders)?;

@@ -1,7 +1,7 @@
 //! What goes out after an append: it may go out twice, and its id makes twice harmless.
 
 use crate::{
-    EventId, Id, LaneId, LotId, Moment, Money,
+    ChannelEvent, EventId, Id, LaneId, LotId, Moment, Money,
     channel::Act,
     gate::{Colour, Credential},
 };
@@ -20,6 +20,8 @@ pub enum Effect {
     Call(ChannelCall),
     /// To a payment channel, on `notice.<channel>`.
     Notice(EntryNotice),
+    /// To our own inbox of channels, stored like what a channel says: what it would have told us, had it reached us.
+    Channel(ChannelEvent),
 }
 
 impl Effect {
@@ -30,6 +32,8 @@ impl Effect {
             Self::Refund(call) => format!("refund.{}", call.channel),
             Self::Call(call) => format!("call.{}", call.channel),
             Self::Notice(notice) => format!("notice.{}", notice.channel),
+            // Nothing goes out about an order that is none of ours.
+            Self::Channel(event) => event.subject().unwrap_or_default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     Credential, Effect, EventId, Id, LotId, Moment, Money, Partition, Token,
     desk::{Said, ShiftName, Tender},
     effect::Deducted,
+    exception::{Exception, Piece},
     fact::{OperatorId, PartId, Stated},
     id::{self, Province},
     journal::{AttemptState, Deduction, Departure, Journal, Question, Quote, RefundReason, RefundState, RightUsed, Source, Stay, Terms},
@@ -41,6 +42,10 @@ pub enum Table {
     Statements,
     /// What was taken off stays, as it is in the books.
     Discounts,
+    /// Parts of channels' statements that were compared.
+    Pieces,
+    /// What does not match.
+    Exceptions,
     /// Answers of `entry`.
     SessionAnswers,
     /// Answers of `pricing`.
@@ -49,11 +54,13 @@ pub enum Table {
     PaymentAnswers,
     /// Answers of `settlement`.
     LedgerAnswers,
+    /// Answers of `reconciliation`.
+    ReconAnswers,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Lots,
         Self::Sessions,
         Self::Waiting,
@@ -65,10 +72,13 @@ impl Table {
         Self::Windows,
         Self::Statements,
         Self::Discounts,
+        Self::Pieces,
+        Self::Exceptions,
         Self::SessionAnswers,
         Self::OrderAnswers,
         Self::PaymentAnswers,
         Self::LedgerAnswers,
+        Self::ReconAnswers,
     ];
 
     /// Its name in the store.
@@ -85,10 +95,13 @@ impl Table {
             Self::Windows => "windows",
             Self::Statements => "statements",
             Self::Discounts => "discounts",
+            Self::Pieces => "pieces",
+            Self::Exceptions => "exceptions",
             Self::SessionAnswers => "session_answers",
             Self::OrderAnswers => "order_answers",
             Self::PaymentAnswers => "payment_answers",
             Self::LedgerAnswers => "ledger_answers",
+            Self::ReconAnswers => "recon_answers",
         }
     }
 
@@ -99,6 +112,7 @@ impl Table {
             Self::Orders | Self::OrderAnswers => Journal::Order,
             Self::Payments | Self::Shifts | Self::PaymentAnswers => Journal::Payment,
             Self::Ledger | Self::Windows | Self::Statements | Self::Discounts | Self::LedgerAnswers => Journal::Ledger,
+            Self::Pieces | Self::Exceptions | Self::ReconAnswers => Journal::Recon,
         }
     }
 
@@ -109,6 +123,7 @@ impl Table {
             Journal::Order => Self::OrderAnswers,
             Journal::Payment => Self::PaymentAnswers,
             Journal::Ledger => Self::LedgerAnswers,
+            Journal::Recon => Self::ReconAnswers,
         }
     }
 }
@@ -159,12 +174,12 @@ impl Key {
 
     /// The key of an answer: it follows from the input alone.
     ///
-    /// `inbox` is the stream's name (at most 7 characters), `event` the input's key there (at most 20), `time` the input's own time. Its hour and
+    /// `inbox` is the stream's name and `event` the input's key there, together of at most 27 characters, `time` the input's own time. Its hour and
     /// minute stand first, so that the answers of a moment lie together in a table.
     pub fn answer(journal: Journal, bucket: Partition, inbox: &str, event: &str, time: Moment) -> Self {
         let minute = time.0.rem_euclid(DAY).div_euclid(MINUTE);
         let (hour, minute) = (minute.div_euclid(60), minute.rem_euclid(60));
-        let id = format!("{hour:02}{minute:02}{inbox}-{event}").parse().expect("4 digits, a stream's name and 20 characters are a token");
+        let id = format!("{hour:02}{minute:02}{inbox}-{event}").parse().expect("4 digits, a stream's name and its key are a token");
         Self { table: Table::answers(journal), province: Province(0), day: time.utc_day(), bucket, id }
     }
 }
@@ -206,6 +221,10 @@ pub enum Entity {
     Statement(Box<Statement>),
     /// What was taken off a stay, as it is in the books.
     Discounted(Box<Discounts>),
+    /// A part of a statement that was compared.
+    Piece(Box<Piece>),
+    /// Something that does not match.
+    Exception(Box<Exception>),
     /// An answer.
     Answer(Answer),
 }
@@ -222,7 +241,10 @@ impl Entity {
             Self::Shift(shift) => shift.closed.is_none(),
             Self::Settling(window) => window.closes_at.is_some(),
             // What was stated never changes by itself, and its key follows from whoever changes it.
-            Self::Stated(_) | Self::Posting(_) | Self::Window(_) | Self::Statement(_) | Self::Discounted(_) | Self::Answer(_) => false,
+            Self::Exception(exception) => exception.closed.is_none(),
+            Self::Stated(_) | Self::Posting(_) | Self::Window(_) | Self::Statement(_) | Self::Discounted(_) | Self::Piece(_) | Self::Answer(_) => {
+                false
+            }
         }
     }
 
@@ -250,6 +272,7 @@ impl Entity {
         match self {
             Self::Payment(payment) => payment.due_at(),
             Self::Settling(window) => window.closes_at,
+            Self::Exception(exception) => exception.due_at(),
             Self::Session(session) if session.stage == Stage::Open => session.passes_by,
             _ => None,
         }
@@ -455,6 +478,9 @@ pub struct Payment {
     /// Whether it takes no money any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
+    /// The number under which an older system asked its channel, where the order is one of its.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Arc<str>>,
     /// What persons want to go back, until another person agrees, by what they said.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub wanted: BTreeMap<EventId, RefundWish>,
@@ -683,6 +709,9 @@ pub struct Refund {
     /// When it is asked for, or about, again; none once it has ended or waits for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Moment>,
+    /// When it was heard that the money went back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at: Option<Moment>,
 }
 
 /// What became of money.

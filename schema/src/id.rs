@@ -69,6 +69,8 @@ pub enum Kind {
     Command = b'C',
     /// A settlement statement.
     Statement = b'T',
+    /// An exception of a reconciliation.
+    Exception = b'X',
 }
 
 /// Where the row of an id lies.

@@ -7,6 +7,7 @@ use crate::{
     channel::Act,
     desk::{Said, ShiftName, Tender},
     effect::Deducted,
+    exception::ReconEvent,
     fact::{self, OperatorId, PartId, Stated, TimeBand},
     id::{self, Province},
     ledger::{Discounts, LedgerEvent},
@@ -29,11 +30,13 @@ pub enum Journal {
     Payment,
     /// Double-entry postings, by `settlement`.
     Ledger,
+    /// What matches channels' statements and what does not, by `reconciliation`.
+    Recon,
 }
 
 impl Journal {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Session, Self::Order, Self::Payment, Self::Ledger];
+    pub const ALL: [Self; 5] = [Self::Session, Self::Order, Self::Payment, Self::Ledger, Self::Recon];
 
     /// The stream's name, which is the first token of its subjects.
     pub const fn stream(self) -> &'static str {
@@ -42,6 +45,7 @@ impl Journal {
             Self::Order => "ORDER",
             Self::Payment => "PAYMENT",
             Self::Ledger => "LEDGER",
+            Self::Recon => "RECON",
         }
     }
 }
@@ -62,6 +66,8 @@ pub enum Inbox {
     Channel,
     /// People at desks.
     Desk,
+    /// Workers that compare channels' statements.
+    Statement,
     /// The journal of `entry`.
     Session,
     /// The journal of `pricing`.
@@ -79,6 +85,7 @@ impl Inbox {
             Self::Gate => "GATE",
             Self::Channel => "CHANNEL",
             Self::Desk => "DESK",
+            Self::Statement => "STATEMENT",
             Self::Session => "SESSION",
             Self::Order => "ORDER",
             Self::Payment => "PAYMENT",
@@ -125,6 +132,8 @@ pub enum Event {
     Payment(PaymentEvent),
     /// Of LEDGER.
     Ledger(LedgerEvent),
+    /// Of RECON.
+    Recon(ReconEvent),
 }
 
 impl Event {
@@ -179,6 +188,7 @@ impl Event {
                 PaymentEvent::PassedOver { .. } => "passed_over",
                 PaymentEvent::Reversed { .. } => "reversed",
                 PaymentEvent::RefundWanted { .. } => "refund_wanted",
+                PaymentEvent::Imported { .. } => "imported",
                 PaymentEvent::RefundStood { .. } => "refund_stood",
                 PaymentEvent::RefundRequested { .. } => "refund_requested",
                 PaymentEvent::Refunded { .. } => "refunded",
@@ -198,6 +208,7 @@ impl Event {
                 LedgerEvent::WindowStopped { .. } => "window_stopped",
                 LedgerEvent::Noted { .. } => "noted",
             },
+            Self::Recon(event) => event.kind(),
         }
     }
 }
@@ -233,6 +244,7 @@ impl Event {
                 (None, None) => Province::default(),
             },
             Self::Ledger(event) => event.province(),
+            Self::Recon(event) => event.province(),
         }
     }
 }
@@ -1246,6 +1258,19 @@ pub enum PaymentEvent {
         /// The order.
         bill: Bill,
     },
+    /// This money paid an order of an older system: it is known here, and its books, refunds included, are there.
+    Imported {
+        /// The order.
+        bill: Bill,
+        /// The money.
+        source: Source,
+        /// How much.
+        amount: Money,
+        /// The number under which the channel was asked.
+        number: Arc<str>,
+        /// When it was paid, by the channel.
+        paid_at: Moment,
+    },
     /// This money is to go back.
     RefundRequested {
         /// The order.
@@ -1445,6 +1470,7 @@ impl PaymentEvent {
             | Self::Reversed { bill, .. }
             | Self::RefundWanted { bill, .. }
             | Self::Withdrawn { bill }
+            | Self::Imported { bill, .. }
             | Self::RefundRequested { bill, .. }
             | Self::RefundStood { bill, .. }
             | Self::Refunded { bill, .. }

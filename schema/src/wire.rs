@@ -113,6 +113,7 @@ pub fn decode_recorded(journal: crate::Journal, content_type: Option<&str>, byte
         Journal::Order => read(content_type, bytes, Event::Order),
         Journal::Payment => read(content_type, bytes, Event::Payment),
         Journal::Ledger => read(content_type, bytes, Event::Ledger),
+        Journal::Recon => read(content_type, bytes, Event::Recon),
     }
 }
 

@@ -10,7 +10,7 @@ pub(crate) fn publishable(message: &Message) -> Result<(&'static table::Stream, 
     if stream.role == table::Role::Journal {
         return Err(Error::caused(Kind::Malformed, doing(), "a journal is appended to"));
     }
-    if stream.role == table::Role::Inbox && subject::partition_of_subject(stream.name, &stored).is_none() {
+    if matches!(stream.role, table::Role::Inbox | table::Role::Work) && subject::partition_of_subject(stream.name, &stored).is_none() {
         return Err(Error::caused(Kind::Malformed, doing(), "the subject tells no partition"));
     }
     fits(stream, message)?;

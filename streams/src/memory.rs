@@ -121,7 +121,13 @@ impl Bus for Memory {
     }
 
     fn ack<'a>(&'a self, delivery: &'a Delivery) -> Answer<'a, ()> {
-        soon(move || self.settle(delivery, |consumer, sequence, _, _| consumer.ack(sequence)))
+        soon(move || {
+            self.settle(delivery, |consumer, sequence, _, _| consumer.ack(sequence))?;
+            self.on(&delivery.stream, |log, _| {
+                log.done(delivery.stored.sequence);
+                Ok(())
+            })
+        })
     }
 
     fn nak<'a>(&'a self, delivery: &'a Delivery, delay: Duration) -> Answer<'a, ()> {

@@ -62,7 +62,12 @@ impl fmt::Display for Difference {
 pub async fn plan(bus: &JetStream, declared: &Declared) -> Result<Vec<Difference>, Error> {
     let mut all = Vec::new();
     let streams = table::STREAMS.iter().map(|stream| stream.settings(declared));
-    for settings in streams.chain([table::members_settings(declared), table::reference_settings(declared), table::keys_settings(declared)]) {
+    for settings in streams.chain([
+        table::members_settings(declared),
+        table::reference_settings(declared),
+        table::keys_settings(declared),
+        table::reconcile_settings(declared),
+    ]) {
         all.extend(stream_differences(bus, &settings).await?);
     }
     let readers = table::all_readers(declared.groups);

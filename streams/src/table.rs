@@ -21,6 +21,8 @@ pub enum Role {
     Journal,
     /// What could not be handled; kept until a person has looked at it.
     Dead,
+    /// What is to be done once, by whichever worker takes it; gone once it is acked.
+    Work,
 }
 
 /// One stream.
@@ -62,6 +64,12 @@ pub const STORAGE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 pub const MEMBERS: &str = "members";
 /// The bucket of the operator's reference data.
 pub const REFERENCE: &str = "reference";
+/// The bucket of reconciliations: which day of a channel was asked for last, and how far each is.
+pub const RECONCILE: &str = "reconcile";
+/// The least room of that bucket, in bytes.
+pub const RECONCILE_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// How many pieces of work may be handed out and not done.
+pub const WORK_PENDING_MAX: usize = 256;
 /// The bucket of idempotency keys: what the operator API was asked for, and what it answered.
 pub const KEYS: &str = "keys";
 /// The least room of the bucket of idempotency keys, in bytes.
@@ -74,7 +82,7 @@ pub const VALUE_BYTES_MAX: usize = 512 * 1024;
 pub(crate) const EXPECTED_REVISION: &str = "Nats-Expected-Last-Subject-Sequence";
 
 /// Every stream.
-pub const STREAMS: [Stream; 8] = [
+pub const STREAMS: [Stream; 11] = [
     Stream {
         name: "GATE",
         role: Role::Inbox,
@@ -82,7 +90,7 @@ pub const STREAMS: [Stream; 8] = [
         transform: Some("GATE.{{partition(64,1)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}"),
         partition_token: 1,
         message_bytes_max: wire::INBOX_BYTES_MAX,
-        share_percent: 15,
+        share_percent: 14,
     },
     Stream {
         name: "CHANNEL",
@@ -102,10 +110,29 @@ pub const STREAMS: [Stream; 8] = [
         message_bytes_max: wire::INBOX_BYTES_MAX,
         share_percent: 2,
     },
-    journal("SESSION", "SESSION.*.*.*", 20),
+    Stream {
+        name: "STATEMENT",
+        role: Role::Inbox,
+        listens: "STATEMENT.*.*.*",
+        transform: None,
+        partition_token: 1,
+        message_bytes_max: wire::INBOX_BYTES_MAX,
+        share_percent: 1,
+    },
+    Stream {
+        name: "WORK",
+        role: Role::Work,
+        listens: "WORK.*.*.*",
+        transform: None,
+        partition_token: 1,
+        message_bytes_max: wire::INBOX_BYTES_MAX,
+        share_percent: 1,
+    },
+    journal("SESSION", "SESSION.*.*.*", 18),
     journal("ORDER", "ORDER.*.*.*", 15),
     journal("PAYMENT", "PAYMENT.*.*.*", 15),
     journal("LEDGER", "LEDGER.*.*.*", 15),
+    journal("RECON", "RECON.*.*.*", 2),
     Stream {
         name: "DEAD",
         role: Role::Dead,
@@ -113,7 +140,7 @@ pub const STREAMS: [Stream; 8] = [
         transform: None,
         partition_token: 2,
         message_bytes_max: DEAD_BYTES_MAX,
-        share_percent: 8,
+        share_percent: 7,
     },
 ];
 
@@ -142,7 +169,7 @@ pub struct Processor {
 }
 
 /// Every processor, in the order of the flow.
-pub const PROCESSORS: [Processor; 4] = [
+pub const PROCESSORS: [Processor; 5] = [
     Processor {
         name: "entry",
         journal: Journal::Session,
@@ -180,6 +207,11 @@ pub const PROCESSORS: [Processor; 4] = [
             },
             Source { stream: "ORDER", kinds: &["waived", "owed", "cleared"] },
         ],
+    },
+    Processor {
+        name: "reconciliation",
+        journal: Journal::Recon,
+        sources: &[Source { stream: "STATEMENT", kinds: &[] }, Source { stream: "DESK", kinds: &["exception"] }],
     },
 ];
 
@@ -228,7 +260,7 @@ impl Stream {
         let mut settings = json!({
             "name": self.name,
             "subjects": [self.listens],
-            "retention": "limits",
+            "retention": if self.role == Role::Work { "workqueue" } else { "limits" },
             "discard": "new",
             "storage": "file",
             "num_replicas": declared.replicas,
@@ -268,6 +300,16 @@ pub fn reference_settings(declared: &Declared) -> Value {
 /// The settings of the bucket of idempotency keys: the same, for a key counts as long as the ledger lives.
 pub fn keys_settings(declared: &Declared) -> Value {
     lasting(KEYS, keys_bytes_max(declared), declared)
+}
+
+/// The most bytes of the bucket of reconciliations, beside the storage of the streams.
+pub fn reconcile_bytes_max(declared: &Declared) -> u64 {
+    RECONCILE_BYTES_MIN.max(declared.storage_bytes / 256)
+}
+
+/// The settings of the bucket of reconciliations.
+pub fn reconcile_settings(declared: &Declared) -> Value {
+    lasting(RECONCILE, reconcile_bytes_max(declared), declared)
 }
 
 /// A bucket that keeps the newest revision of each key for ever, and refuses when it is full.
@@ -361,9 +403,16 @@ pub fn readers(processor: &str, groups: u8, group: u8) -> Vec<Reader> {
     sources.iter().map(|source| reader(processor, source, groups, group)).collect()
 }
 
-/// The durable consumers of all processors and groups.
+/// The durable consumers of all processors and groups, and of the workers.
 pub fn all_readers(groups: u8) -> Vec<Reader> {
-    PROCESSORS.iter().flat_map(|processor| (0..groups).flat_map(|group| readers(processor.name, groups, group))).collect()
+    let processors = PROCESSORS.iter().flat_map(|processor| (0..groups).flat_map(|group| readers(processor.name, groups, group)));
+    processors.chain([worker()]).collect()
+}
+
+/// The one durable consumer of the queue of work, which all workers share.
+pub fn worker() -> Reader {
+    let (stream, durable, filters) = ("WORK".to_owned(), "reconciler-WORK".to_owned(), vec!["WORK.>".to_owned()]);
+    Reader { stream, durable, filters, ack_wait: ACK_WAIT, ack_pending_max: WORK_PENDING_MAX }
 }
 
 fn reader(processor: &str, source: &Source, groups: u8, group: u8) -> Reader {

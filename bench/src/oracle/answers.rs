@@ -6,7 +6,7 @@
 
 use super::Findings;
 use crate::logs::{Line, Logs, partition_token};
-use schema::{ChannelEvent, Credential, DeskEvent, Event, GateEvent, Inbox, Journal, Moment, Partition, wire};
+use schema::{ChannelEvent, Credential, DeskEvent, Event, GateEvent, Inbox, Journal, Moment, Partition, StatementEvent, wire};
 use std::collections::{BTreeMap, BTreeSet};
 use streams::Stored;
 
@@ -129,6 +129,16 @@ pub fn read_channel(stored: &Stored) -> Read<ChannelEvent> {
     Ok((partition, key, ChannelEvent { happened_at: event.happened_at.min(stored.time), ..event }))
 }
 
+/// Reads a message of STATEMENT as the contract of that inbox says.
+pub fn read_statement(stored: &Stored) -> Read<StatementEvent> {
+    let event: StatementEvent = wire::decode(content_type(stored), &stored.payload).map_err(|error| error.to_string())?;
+    let event = event.checked()?;
+    if event.subject() != stored.subject {
+        return Err(format!("the payload contradicts its subject {}", stored.subject));
+    }
+    Ok((event.piece.partition, event.key(), event))
+}
+
 /// Everything that can be an input, by sequence.
 pub struct Inputs<'a> {
     /// GATE: when it was stored, and what it says.
@@ -137,6 +147,8 @@ pub struct Inputs<'a> {
     pub desk: BTreeMap<u64, (Moment, Read<DeskEvent>)>,
     /// CHANNEL.
     pub channel: BTreeMap<u64, Read<ChannelEvent>>,
+    /// STATEMENT: when it was stored, and what it says.
+    pub statement: BTreeMap<u64, (Moment, Read<StatementEvent>)>,
     /// The journals.
     pub lines: BTreeMap<(Inbox, u64), &'a Line>,
     last: BTreeMap<Inbox, u64>,
@@ -145,8 +157,8 @@ pub struct Inputs<'a> {
 impl<'a> Inputs<'a> {
     /// All inputs of these logs.
     pub fn of(logs: &'a Logs) -> Self {
-        let mut inputs =
-            Self { gate: BTreeMap::new(), desk: BTreeMap::new(), channel: BTreeMap::new(), lines: BTreeMap::new(), last: BTreeMap::new() };
+        let (gate, desk, channel, statement) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut inputs = Self { gate, desk, channel, statement, lines: BTreeMap::new(), last: BTreeMap::new() };
         for stored in &logs.gate {
             inputs.gate.insert(stored.sequence, (stored.time, read_gate(stored)));
             inputs.last.insert(Inbox::Gate, stored.sequence);
@@ -158,6 +170,10 @@ impl<'a> Inputs<'a> {
         for stored in &logs.channel {
             inputs.channel.insert(stored.sequence, read_channel(stored));
             inputs.last.insert(Inbox::Channel, stored.sequence);
+        }
+        for stored in &logs.statement {
+            inputs.statement.insert(stored.sequence, (stored.time, read_statement(stored)));
+            inputs.last.insert(Inbox::Statement, stored.sequence);
         }
         for (journal, inbox) in [(Journal::Session, Inbox::Session), (Journal::Order, Inbox::Order), (Journal::Payment, Inbox::Payment)] {
             for line in logs.journal(journal) {

@@ -7,6 +7,7 @@ use super::identity::Sums;
 use crate::logs::Logs;
 use schema::{
     Currency, Event, Journal, LotId, Money,
+    exception::ReconEvent,
     id::{self, Province},
     journal::{Note, OrderEvent, PaymentEvent, Refusal, SessionEvent},
     ledger::LedgerEvent,
@@ -105,6 +106,10 @@ pub struct Counts {
     pub windows_closed: u64,
     /// Adjustments of their statements.
     pub adjustments: u64,
+    /// What did not match channels' statements.
+    pub exceptions_opened: u64,
+    /// Of those, closed for a reason.
+    pub exceptions_closed: u64,
     /// Revenue in minor units, by `province currency`.
     pub revenue_by_province: BTreeMap<String, i64>,
     /// What was stated of vehicles.
@@ -138,6 +143,9 @@ impl Counts {
                 Event::Ledger(LedgerEvent::WindowClosed { statement }) if statement.number == 0 => counts.windows_closed += 1,
                 Event::Ledger(LedgerEvent::WindowClosed { .. }) => counts.adjustments += 1,
                 Event::Ledger(LedgerEvent::WindowStopped { .. } | LedgerEvent::Noted { .. }) => {}
+                Event::Recon(ReconEvent::ExceptionOpened { .. }) => counts.exceptions_opened += 1,
+                Event::Recon(ReconEvent::ExceptionClosed { .. }) => counts.exceptions_closed += 1,
+                Event::Recon(_) => {}
             }
         }
         counts.takings = takings.into_iter().map(|((lot, day, currency), minor)| Taking { lot, day, money: Money::new(minor, currency) }).collect();
@@ -216,6 +224,7 @@ impl Counts {
             | PaymentEvent::PassedOver { .. }
             | PaymentEvent::Reversed { .. }
             | PaymentEvent::RefundWanted { .. }
+            | PaymentEvent::Imported { .. }
             | PaymentEvent::RefundStood { .. }
             | PaymentEvent::Chosen { .. }
             | PaymentEvent::Attempted { .. }

@@ -158,6 +158,7 @@ fn spent(lines: &[Line], orders: &mut BySum, findings: &mut Findings) {
             | PaymentEvent::PassedOver { .. }
             | PaymentEvent::Reversed { .. }
             | PaymentEvent::Withdrawn { .. }
+            | PaymentEvent::Imported { .. }
             | PaymentEvent::RefundWanted { .. }
             | PaymentEvent::RefundRequested { .. }
             | PaymentEvent::RefundStood { .. }

@@ -80,6 +80,8 @@ struct Purse {
     dead: BTreeSet<u16>,
     /// Which choice an attempt belongs to, at which channel, and whether it may still be paid.
     attempts: BTreeMap<Id, (u16, std::sync::Arc<str>, bool)>,
+    /// What an older system was paid for it: nothing is due for that here, and nothing goes back of it.
+    imported: Vec<(Source, Money)>,
 }
 
 /// One partition: a purse for each order.
@@ -159,6 +161,16 @@ impl Purse {
         Bill { order, lot: self.lot, day: day(order) }
     }
 
+    /// What an older system was paid is known once.
+    fn imported(&mut self, order: Id, source: Source, amount: Money, (number, paid_at): (&std::sync::Arc<str>, Moment)) -> PaymentEvent {
+        if let Some((_, known)) = self.imported.iter().find(|(known, _)| *known == source) {
+            let note = if *known == amount { Note::AlreadyKnown } else { Note::AmountDiffers };
+            return PaymentEvent::Noted { note, order };
+        }
+        self.imported.push((source.clone(), amount));
+        PaymentEvent::Imported { bill: self.bill(order), source, amount, number: number.clone(), paid_at }
+    }
+
     fn payer(&self) -> Option<usize> {
         self.receipts.iter().position(|receipt| receipt.fate == Fate::Pays)
     }
@@ -222,7 +234,9 @@ impl Purse {
 
     /// The receipt of which so much can go back, or why not.
     fn returnable(&self, source: &Source, amount: Money) -> Result<usize, Note> {
-        let at = self.receipts.iter().position(|receipt| receipt.source == *source).ok_or(Note::Unknown)?;
+        let is_imported = self.imported.iter().any(|(known, _)| known == source);
+        let missing = if is_imported { Note::MoreThanPaid } else { Note::Unknown };
+        let at = self.receipts.iter().position(|receipt| receipt.source == *source).ok_or(missing)?;
         let receipt = &self.receipts[at];
         let returning: i64 = receipt.refunds.iter().map(|refund| refund.amount.minor).sum();
         let pays = receipt.fate == Fate::Pays && receipt.captured && receipt.amount.currency == amount.currency;
@@ -326,6 +340,7 @@ impl Purses {
         if is_answer && !self.purses.contains_key(&order) {
             return vec![PaymentEvent::Noted { note: Note::Unknown, order }];
         }
+        let paid_at = event.happened_at.min(now);
         let purse = self.purses.entry(order).or_default();
         let source = |transaction: &std::sync::Arc<str>| Source { channel: event.channel.clone(), transaction: transaction.clone() };
         match &event.fact {
@@ -343,6 +358,7 @@ impl Purses {
             ChannelFact::CallAnswered { .. } if has_given => Vec::new(),
             ChannelFact::CallAnswered { .. } => vec![PaymentEvent::Noted { note: Note::AlreadyKnown, order }],
             ChannelFact::Failed { transaction, amount, .. } => vec![purse.failed(order, source(transaction), *amount)],
+            ChannelFact::Imported { transaction, amount, number, .. } => vec![purse.imported(order, source(transaction), *amount, (number, paid_at))],
             ChannelFact::RefundAnswered { refund, succeeded, tries, standing, .. } => {
                 vec![purse.refund_answered(order, (*refund, *tries), (*succeeded, *standing))]
             }

@@ -446,7 +446,8 @@ impl<'a> Stays<'a> {
             | Says::RefundSettled { .. }
             | Says::Pay { .. }
             | Says::Cash { .. }
-            | Says::Shift { .. } => return Vec::new(),
+            | Says::Shift { .. }
+            | Says::Exception { .. } => return Vec::new(),
             Says::Validated { who, validation } => Some(self.validated(event, who, validation)),
             // The city puts no stay right that is over.
             Says::Corrected { stay: Some(_), .. } => Some(Err(Note::Unknown)),

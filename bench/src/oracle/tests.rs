@@ -74,7 +74,7 @@ impl Scribe {
         let own = match journal {
             Journal::Session => Inbox::Session,
             Journal::Order => Inbox::Order,
-            Journal::Payment | Journal::Ledger => Inbox::Payment,
+            Journal::Payment | Journal::Ledger | Journal::Recon => Inbox::Payment,
         };
         let lines = self.logs.journals.entry(journal).or_default();
         let mut cited = Vec::new();

@@ -111,7 +111,7 @@ impl Both {
             Body::Channel(event) => Told::Channel(event),
             Body::Desk(event) => Told::Desk(event, Province(0)),
             Body::Tick(_) => Told::Tick,
-            Body::Gate(_) => Told::Nothing,
+            Body::Gate(_) | Body::Statement(_) => Told::Nothing,
         };
         self.oracle.judge(told, at, &actual)
     }

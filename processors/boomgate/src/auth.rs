@@ -27,7 +27,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
-use streams::table::{self, KEYS, MEMBERS, REFERENCE, Role};
+use streams::table::{self, KEYS, MEMBERS, RECONCILE, REFERENCE, Role};
 
 /// The part of nats-server's configuration, in the folder.
 const CONFIG: &str = "nats-server.conf";
@@ -45,6 +45,10 @@ const DESKS: &str = "DESK";
 const CALLS: [&str; 3] = ::gateway::calls::HEARS;
 /// What channels say.
 const CHANNELS: &str = "CHANNEL";
+/// What is found in channels' statements.
+const STATEMENTS: &str = "STATEMENT";
+/// The queue of work.
+const WORK: &str = "WORK";
 
 /// A part of ourselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,13 +63,15 @@ pub enum User {
     Caller,
     /// The front doors: writes the inboxes, the desks' too, and the bucket of idempotency keys, hears what lanes are told, reads everything.
     Gateway,
+    /// Who compares channels' statements: takes work, says what it found, and reads the journals' rows elsewhere.
+    Reconciler,
     /// Whoever plays devices and channels: writes the inboxes except the desks', hears what goes out, reads everything.
     World,
 }
 
 impl User {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Processors, Self::Operator, Self::Auditor, Self::Caller, Self::Gateway, Self::World];
+    pub const ALL: [Self; 7] = [Self::Processors, Self::Operator, Self::Auditor, Self::Caller, Self::Gateway, Self::Reconciler, Self::World];
 
     /// Its name, in files and inboxes.
     pub const fn name(self) -> &'static str {
@@ -75,6 +81,7 @@ impl User {
             Self::Auditor => "auditor",
             Self::Caller => "caller",
             Self::Gateway => "gateway",
+            Self::Reconciler => "reconciler",
             Self::World => "world",
         }
     }
@@ -93,21 +100,28 @@ impl User {
     fn publishes(self) -> Vec<String> {
         let streams = table::STREAMS.iter();
         let inboxes = |without: &'static str| {
-            let inboxes = table::STREAMS.iter().filter(move |stream| stream.role == Role::Inbox && stream.name != without);
+            // What is found in statements is said by nobody else.
+            let is_open = move |stream: &&table::Stream| stream.role == Role::Inbox && ![without, STATEMENTS].contains(&stream.name);
+            let inboxes = table::STREAMS.iter().filter(is_open);
             inboxes.map(|stream| stream.listens.to_owned())
         };
         match self {
             Self::Processors => streams
                 .flat_map(|stream| {
-                    let listens = (stream.role != Role::Inbox).then(|| stream.listens.to_owned());
-                    let trims = (stream.role != Role::Dead).then(|| format!("$JS.API.STREAM.PURGE.{}", stream.name));
+                    // What a repair says goes in by the inbox of channels.
+                    let listens = (matches!(stream.role, Role::Journal | Role::Dead) || stream.name == CHANNELS).then(|| stream.listens.to_owned());
+                    let trims = matches!(stream.role, Role::Inbox | Role::Journal).then(|| format!("$JS.API.STREAM.PURGE.{}", stream.name));
                     let consumes = table::readers_of(stream.name).next().map(|_| consumes(stream.name)).into_iter().flatten();
                     reads(stream.name).into_iter().chain(listens).chain(trims).chain(consumes)
                 })
                 .chain([MEMBERS, REFERENCE].into_iter().flat_map(keeps))
                 .chain([COMMANDS, TOTALS].into_iter().chain(CALLS).map(str::to_owned))
                 .collect(),
-            Self::Operator => ["$JS.API.>".to_owned()].into_iter().chain(keeps(REFERENCE)).chain(inboxes("")).collect(),
+            Self::Operator => {
+                let work = table::stream(WORK).map(|stream| stream.listens.to_owned());
+                let all = ["$JS.API.>".to_owned()].into_iter().chain(keeps(REFERENCE)).chain(inboxes(""));
+                all.chain(work).collect()
+            }
             Self::Auditor => reads_all().collect(),
             Self::Caller => {
                 let says = table::stream(CHANNELS).map(|stream| stream.listens.to_owned());
@@ -115,6 +129,11 @@ impl User {
                 says.into_iter().chain(lives).chain([format!("$KV.{MEMBERS}.{}.>", ::gateway::calls::ROOM)]).collect()
             }
             Self::Gateway => reads_all().chain(inboxes("")).chain([format!("$KV.{KEYS}.>"), ALIVE.to_owned()]).collect(),
+            Self::Reconciler => {
+                let says = [STATEMENTS, WORK].into_iter().filter_map(|name| Some(table::stream(name)?.listens.to_owned()));
+                let dead = table::STREAMS.iter().filter(|stream| stream.role == Role::Dead).map(|stream| stream.listens.to_owned());
+                reads(WORK).into_iter().chain(consumes(WORK)).chain(keeps(RECONCILE)).chain(says).chain(dead).collect()
+            }
             Self::World => reads_all().chain(inboxes(DESKS)).collect(),
         }
     }
@@ -126,6 +145,7 @@ impl User {
             Self::Processors => vec![answers, format!("$KV.{REFERENCE}.>"), ALIVE.to_owned()],
             Self::Operator => vec![answers, format!("$KV.{REFERENCE}.>")],
             Self::Auditor => vec![answers, TOTALS.to_owned()],
+            Self::Reconciler => vec![answers],
             Self::Caller => [answers].into_iter().chain(CALLS.map(str::to_owned)).collect(),
             Self::Gateway => vec![answers, format!("$KV.{REFERENCE}.>"), COMMANDS.to_owned(), TOTALS.to_owned()],
             Self::World => [answers, COMMANDS.to_owned()].into_iter().chain(CALLS.map(str::to_owned)).collect(),
@@ -143,7 +163,7 @@ fn reads(stream: &str) -> Vec<String> {
 }
 
 fn reads_all() -> impl Iterator<Item = String> {
-    let buckets = [MEMBERS, REFERENCE, KEYS].map(|bucket| format!("KV_{bucket}"));
+    let buckets = [MEMBERS, REFERENCE, KEYS, RECONCILE].map(|bucket| format!("KV_{bucket}"));
     table::STREAMS.iter().map(|stream| stream.name.to_owned()).chain(buckets).flat_map(|stream| reads(&stream))
 }
 

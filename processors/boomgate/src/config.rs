@@ -52,6 +52,9 @@ pub struct Config {
     /// The payment channels, by their names.
     #[serde(default)]
     pub channels: BTreeMap<String, ChannelAt>,
+    /// Comparing channels' statements with what we booked.
+    #[serde(default)]
+    pub reconcile: Reconcile,
     /// The numbers that bound decisions.
     #[serde(default)]
     pub limits: Limits,
@@ -228,6 +231,41 @@ pub struct ChannelAt {
     pub ca_file: PathBuf,
 }
 
+/// Comparing channels' statements with what we booked.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reconcile {
+    /// Where statements lie, those of each channel in a folder of its name, each with its day in its name (2026-11-23, 20261123 or 261123); of several of one day the last
+    /// by name counts. Empty: `boomgate run all` compares nothing.
+    pub folder: PathBuf,
+    /// Where the lines of a verified statement lie by pieces. Where reconcilers do not share it, each splits a statement for itself.
+    pub spool: PathBuf,
+    /// How many minutes after midnight in China the statement of the day before is due.
+    pub due_min: u32,
+    /// How many days before its statement's an order may be born.
+    pub days_back: u32,
+    /// The province of payments whose numbers are none of ours, as the first two digits of GB/T 2260, where their merchant has none.
+    pub province: u8,
+    /// The same by merchant: our numbers at channels.
+    pub provinces: BTreeMap<String, u8>,
+    /// How many pieces a process compares at once.
+    pub workers: usize,
+}
+
+impl Default for Reconcile {
+    fn default() -> Self {
+        Self {
+            folder: PathBuf::new(),
+            spool: "data/spool".into(),
+            due_min: 10 * 60,
+            days_back: 7,
+            province: 0,
+            provinces: BTreeMap::new(),
+            workers: 1,
+        }
+    }
+}
+
 /// The numbers that bound decisions.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -363,6 +401,10 @@ impl Config {
         if ![connect_wait_ms, answer_wait_ms].iter().all(|wait| (1..=60_000).contains(wait)) || under_way_max == 0 || queue_max == 0 {
             bail!("calls: connect_wait_ms and answer_wait_ms are 1 to 60000, under_way_max and queue_max at least 1");
         }
+        let Reconcile { due_min, days_back, province, workers, ref provinces, .. } = config.reconcile;
+        if due_min >= 24 * 60 || days_back > 62 || province > 99 || provinces.values().any(|province| *province > 99) || workers == 0 {
+            bail!("reconcile: due_min is below 1440, days_back at most 62, province at most 99, workers at least 1");
+        }
         if !config.nats.auth.as_os_str().is_empty() && !config.nats.credentials_file.as_os_str().is_empty() {
             bail!("nats: auth and credentials_file are two ways to the same; name one");
         }
@@ -376,6 +418,11 @@ impl Config {
             bail!("limits: each is at least 1");
         }
         Ok(config)
+    }
+
+    /// The province of a merchant's payments whose numbers are none of ours.
+    pub fn province(&self, merchant: &str) -> schema::id::Province {
+        schema::id::Province(self.reconcile.provinces.get(merchant).copied().unwrap_or(self.reconcile.province))
     }
 
     /// The numbers of the loop.

@@ -38,6 +38,7 @@ struct Town {
     simulators: Simulators,
     channels: BTreeMap<&'static str, Arc<dyn Channel>>,
     bus: Arc<dyn Bus>,
+    memory: Memory,
     client: Client<HttpConnector, Body>,
     _open: watch::Sender<bool>,
 }
@@ -61,12 +62,13 @@ impl Town {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = Config::parse(&simulators.configure(folder.path()).expect("a writable folder")).expect("valid");
         let channels = channels(&config).expect("the keys are sound");
-        let bus: Arc<dyn Bus> = Arc::new(Memory::new(clock()));
+        let memory = Memory::new(clock());
+        let bus: Arc<dyn Bus> = Arc::new(memory.clone());
         let router = Webhooks::new(bus.clone(), channels.clone(), clock, Limits::default()).router();
         let (open, shutdown) = watch::channel(false);
         tokio::spawn(gateway::serve(listener, router, Limits::default(), shutdown));
         let channels = channels.into_iter().map(|channel| (channel.name(), channel)).collect();
-        Self { simulators, channels, bus, client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()), _open: open }
+        Self { simulators, channels, bus, memory, client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()), _open: open }
     }
 
     /// What a channel answers to a call of ours.
@@ -395,4 +397,60 @@ async fn each_channels_statement_is_read_and_agrees_with_what_was_paid() {
         let report: serde_json::Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).expect("it was written")).expect("JSON");
         assert!(all && report["lines"] == lines && report["theirs_minor"] == 1_300, "{channel}: {report:#}");
     }
+}
+
+/// A day of payments at channels that are simulated, some of whose notifications never come, compared with the channels' own statements.
+#[tokio::test]
+async fn what_was_lost_on_the_way_is_found_in_the_statement_and_nothing_else() {
+    use crate::{
+        reconciler::{self, Shared, ask},
+        replica::Readiness,
+        run::{With, run},
+    };
+    use schema::{exception::Term, statement::Difference};
+    let town = Town::open(Faults { never: 300, ..Faults::default() }).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bus = town.memory.clone();
+    let store: Arc<dyn store::Store> = Arc::new(store::Sqlite::in_memory());
+    let with = With {
+        bus: town.bus.clone(),
+        store: store.clone(),
+        cache: Arc::new(store::cache::Memory::new(1_000)),
+        reference: Arc::new(schema::Reference::resolve(crate::trial::declared()).expect("valid reference data")).into(),
+        limits: rules::Limits::default(),
+        settings: crate::settings::Settings { keep_inputs: true, ..crate::settings::Settings::default() },
+        json: vec![],
+        replica: "one".into(),
+    };
+    let (stop, stopped) = watch::channel(false);
+    let processors = vec![&rules::payment::RULES, &rules::exceptions::RULES];
+    let running = tokio::spawn(run(processors, with, Arc::new(Readiness::default()), stopped));
+    let day = clock();
+    let channels = ["wechat", "alipay", "points"];
+    let mut lost = BTreeMap::new();
+    for channel in channels {
+        (1..=12).for_each(|number| drop(town.pay(channel, number)));
+        lost.insert(channel, 12 - u64::try_from(town.stored(channel).await.len()).expect("a few"));
+    }
+    assert!(lost.values().any(|lost| *lost > 0), "the seed loses some");
+    crate::clock::wait(Duration::from_secs(2)).await;
+    let local = jiff::tz::Offset::constant(8).to_datetime(jiff::Timestamp::from_microsecond(day.0).expect("now")).date();
+    town.simulators.statements(&local.to_string(), folder.path()).expect("a writable folder");
+    let shared = Shared { bus: town.bus.clone(), buckets: Arc::new(bus), store };
+    let settings = reconciler::Settings { spool: folder.path().join("spool"), ..reconciler::Settings::of(&Config::parse("").expect("valid")) };
+    let worker = tokio::spawn(reconciler::run(shared.clone(), settings, "one".into(), stop.subscribe()));
+    for channel in channels {
+        let files = std::fs::read_dir(folder.path().join(channel)).expect("a statement").map(|file| file.expect("a file").path());
+        let file = files.into_iter().find(|file| !file.to_string_lossy().contains("汇总")).expect("a statement");
+        let merchant = town.simulators.access(channel).merchant;
+        let file = Some(file.display().to_string());
+        let wanted = ask::Wanted { channel: channel.into(), merchant, day: local, term: Term::Next, file, wait: SOON };
+        let report = ask::ask(&shared, &wanted).await.unwrap_or_else(|refused| panic!("{channel}: {refused:#}"));
+        let count = |difference| report.sums.iter().filter(|sum| sum.difference == difference).map(|sum| sum.count).sum::<u64>();
+        assert_eq!((count(Difference::Matched), count(Difference::Surplus)), (12 - lost[channel], lost[channel]), "{channel}: {report:#?}");
+        assert_eq!(u64::try_from(report.exceptions.len()).expect("a few"), lost[channel], "{channel}: nothing else differs");
+    }
+    stop.send_replace(true);
+    worker.await.expect("it ends well");
+    running.await.expect("it ends well");
 }

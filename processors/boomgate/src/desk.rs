@@ -9,7 +9,8 @@
 use anyhow::{Context, bail};
 use gateway::{Desks, Journals, Outcome};
 use schema::{
-    DeskEvent, Event, Recorded,
+    DeskEvent, Event, Journal, Recorded,
+    exception::ReconEvent,
     journal::{PaymentEvent, SessionEvent},
 };
 use std::{sync::Arc, time::Duration};
@@ -37,8 +38,7 @@ pub async fn say(bus: Arc<dyn Bus>, events: &[DeskEvent]) -> anyhow::Result<bool
         match desks.say(event, None).await? {
             Outcome::Decided(recorded) => println!("{}: {}", event.subject(), recorded.iter().map(words).collect::<Vec<_>>().join("; ")),
             Outcome::Stored => {
-                let decides = if event.says.is_of_money() { "payment" } else { "entry" };
-                println!("{}: stored, and not decided yet: is `boomgate run {decides}` running?", event.subject());
+                println!("{}: stored, and not decided yet: is `boomgate run {}` running?", event.subject(), decides(event));
                 all = false;
             }
         }
@@ -46,11 +46,21 @@ pub async fn say(bus: Arc<dyn Bus>, events: &[DeskEvent]) -> anyhow::Result<bool
     Ok(all)
 }
 
-fn words(recorded: &Recorded) -> String {
+/// The processor that decides what is said.
+pub(crate) const fn decides(event: &DeskEvent) -> &'static str {
+    match event.says.decided_in() {
+        Journal::Payment => "payment",
+        Journal::Recon => "reconciliation",
+        Journal::Session | Journal::Order | Journal::Ledger => "entry",
+    }
+}
+
+pub(crate) fn words(recorded: &Recorded) -> String {
     match &recorded.event {
         Event::Session(SessionEvent::Stated { stated, dropped, .. }) => {
             format!("{} {} is in force for {} vehicles, and no more for {}", stated.what.kind().as_str(), stated.part, stated.of.len(), dropped.len())
         }
+        Event::Recon(ReconEvent::Noted { note, .. }) => format!("nothing was to be done: {note:?}"),
         Event::Session(SessionEvent::Noted { note, .. })
         | Event::Payment(PaymentEvent::Noted { note, .. } | PaymentEvent::ShiftNoted { note, .. }) => format!("nothing was to be done: {note:?}"),
         event => event.kind().to_owned(),

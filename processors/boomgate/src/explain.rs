@@ -10,7 +10,9 @@ mod words;
 use crate::input;
 use anyhow::{Context, Result, bail};
 use schema::{
-    Credential, Effect, Event, Id, Journal, LotId, Moment, Partition, Recorded, Reference, Zone, id,
+    Credential, Effect, Event, Id, Journal, LotId, Moment, Partition, Recorded, Reference, Zone,
+    exception::ReconEvent,
+    id,
     journal::{OrderEvent, PaymentEvent, SessionEvent},
     ledger::LedgerEvent,
     plate, wire,
@@ -201,6 +203,17 @@ fn ids(event: &Event) -> Vec<Id> {
             LedgerEvent::WindowStopped { .. } => Vec::new(),
             LedgerEvent::Noted { order, .. } => vec![*order],
         },
+        Event::Recon(event) => {
+            // An exception belongs to the story of the order whose payment it is about.
+            let order = match event {
+                ReconEvent::ExceptionOpened { line, payment, .. } => {
+                    let of_line = line.as_ref().and_then(|line| id::order_of(&line.number));
+                    of_line.or_else(|| payment.as_ref().and_then(|payment| payment.order.parse().ok()))
+                }
+                _ => None,
+            };
+            event.exception().into_iter().chain(order).collect()
+        }
     }
 }
 

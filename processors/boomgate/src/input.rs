@@ -8,7 +8,7 @@
 
 use crate::facts::Asked;
 use rules::{Body, Input};
-use schema::{ChannelEvent, ChannelFact, DeskEvent, GateEvent, Inbox, Journal, Moment, Partition, wire};
+use schema::{ChannelEvent, ChannelFact, DeskEvent, GateEvent, Inbox, Journal, Moment, Partition, StatementEvent, wire};
 use std::sync::Arc;
 use streams::{Delivery, Stored};
 
@@ -90,7 +90,8 @@ fn recorded(journal: Journal, stored: &Stored) -> Result<Input, wire::Error> {
     let inbox = match journal {
         Journal::Session => Inbox::Session,
         Journal::Order => Inbox::Order,
-        Journal::Payment | Journal::Ledger => Inbox::Payment,
+        // Nobody reads the last two.
+        Journal::Payment | Journal::Ledger | Journal::Recon => Inbox::Payment,
     };
     let (key, time) = (recorded.at.0.to_string().into(), recorded.at);
     Ok(Input { inbox, sequence: stored.sequence, key, time, received_at: stored.time, body: Body::Journal(Box::new(recorded)) })
@@ -122,6 +123,14 @@ fn inbox(delivery: &Delivery, partition: Partition) -> Result<Input, String> {
             channel(&event, &stored.subject, partition)?;
             (Inbox::Channel, event.key(), event.happened_at, Body::Channel(event))
         }
+        "STATEMENT" => {
+            let event: StatementEvent = wire::decode(content_type(stored), &stored.payload).map_err(|error| error.to_string())?;
+            let event = event.checked()?;
+            if event.piece.partition != partition || event.subject() != stored.subject {
+                return Err(format!("the subject {:?} contradicts the payload, which belongs to {:?}", stored.subject, event.subject()));
+            }
+            (Inbox::Statement, event.key(), event.time(), Body::Statement(Box::new(event)))
+        }
         other => return Err(format!("no processor reads the stream {other}")),
     };
     Ok(Input { inbox, sequence: stored.sequence, key: key.into(), time, received_at: stored.time, body })
@@ -150,7 +159,11 @@ fn channel(event: &ChannelEvent, subject: &str, partition: Partition) -> Result<
         return Err(format!("the subject {subject:?} contradicts the payload, which belongs to {:?}", event.subject()));
     }
     match &event.fact {
+        ChannelFact::Imported { number, .. } if number.is_empty() || number.len() > 64 => {
+            Err(format!("the number has {} bytes: it needs 1 to 64", number.len()))
+        }
         ChannelFact::Succeeded { amount, transaction, .. }
+        | ChannelFact::Imported { amount, transaction, .. }
         | ChannelFact::Accepted { amount, transaction, .. }
         | ChannelFact::Failed { amount, transaction, .. } => {
             if amount.minor <= 0 {

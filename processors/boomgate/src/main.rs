@@ -6,16 +6,18 @@ use boomgate::{
     caller, candidates,
     config::Config,
     connect::{self, Parts},
-    deadletter, demo, desk, explain, gateway, http, rates, reconcile, reference, replay,
+    deadletter, demo, desk, exceptions, explain, gateway, http, import, rates, reconcile, reconciler, reference, replay,
     replica::Readiness,
     run, settle, stock, verify,
 };
 use clap::{Parser, Subcommand};
+use schema::exception::Term;
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 use tokio::sync::watch;
 
@@ -33,8 +35,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs processors until a signal: some of entry, pricing, payment, settlement, gateway (the front doors), caller (of payment
-    /// channels), or all.
+    /// Runs processors until a signal: some of entry, pricing, payment, settlement, reconciliation, gateway (the front doors), caller (of payment
+    /// channels), reconciler (of their statements), or all.
     Run {
         /// Which.
         #[arg(required = true)]
@@ -134,7 +136,7 @@ enum Command {
     },
     /// Compares a channel's statement of a day with our payments, two files alone. The exit status is 0 where all matched, 1 where something differs, and 2 where a
     /// file was refused.
-    Reconcile(reconcile::Wanted),
+    Reconcile(Reconciled),
     /// Audits a system: inboxes, journals and rows against each other.
     Verify {
         /// The configuration.
@@ -159,6 +161,24 @@ enum Command {
         file: PathBuf,
         /// The configuration.
         #[arg(long, default_value = "boomgate.toml")]
+        config: PathBuf,
+    },
+    /// Payments of an older system.
+    Payments {
+        /// What to do.
+        #[command(subcommand)]
+        what: Payments,
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml", global = true)]
+        config: PathBuf,
+    },
+    /// What does not match channels' statements: shows it, and does something about it.
+    Exceptions {
+        /// What to do.
+        #[command(subcommand)]
+        what: exceptions::What,
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml", global = true)]
         config: PathBuf,
     },
     /// Tells the whole story of a session, order, refund or plate from the log, in plain words.
@@ -245,6 +265,45 @@ enum Command {
     },
 }
 
+/// What is compared with what: two files alone, or a statement with what a running system has booked.
+#[derive(clap::Args)]
+struct Reconciled {
+    /// Whose statement: wechat, alipay, etc or points.
+    #[arg(long)]
+    channel: String,
+    /// The channel's day, in China, as 2026-11-23.
+    #[arg(long)]
+    day: jiff::civil::Date,
+    /// The statement, as the channel gave it: plain, gzip or zip. Without it a running system takes the one in its folder.
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// Our payments as a CSV, for two files alone; `processors/channels/src/statement/payments.rs` says its columns. Without it a running system compares
+    /// the statement with what it has booked, piece by piece.
+    #[arg(long, requires = "file")]
+    against: Option<PathBuf>,
+    /// Our number at the channel. Without it that of the configuration; of two files, payments and statement must be of one merchant.
+    #[arg(long)]
+    merchant: Option<String>,
+    /// The SHA-1 of the plain file, as the channel told it; with `--against`.
+    #[arg(long, requires = "against")]
+    sha1: Option<String>,
+    /// The day on which exceptions are looked at, for their age; without it the day after the statement's. With `--against`.
+    #[arg(long, requires = "against")]
+    as_of: Option<jiff::civil::Date>,
+    /// Writes the summary here, too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Where exceptions.csv and report.html go, with `--against`.
+    #[arg(long, default_value = "target/reconcile")]
+    out: PathBuf,
+    /// Compares again at T+2, with the statement of the day after.
+    #[arg(long, conflicts_with = "against")]
+    after: bool,
+    /// The configuration of the running system.
+    #[arg(long, default_value = "boomgate.toml")]
+    config: PathBuf,
+}
+
 #[derive(Subcommand)]
 enum Rates {
     /// Refuses what is not sound, and shows what stays of 15 minutes to 3 days cost.
@@ -284,6 +343,19 @@ enum Settle {
     Show(settle::Asked),
     /// Writes them for a machine to standard output, all of each.
     Export(settle::Asked),
+}
+
+#[derive(Subcommand)]
+enum Payments {
+    /// Brings them in by the inbox of channels, so that the first day can be compared; again changes nothing. The provinces of their merchants are in
+    /// `[reconcile]`.
+    Import {
+        /// A CSV as `reconcile --against` takes it.
+        file: PathBuf,
+        /// Writes what came of it here, too.
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -370,7 +442,10 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
         }
         Command::Rates { what: Rates::Check { file, svg, zone } } => rates::check(&file, svg.as_deref(), &zone).map(|()| true),
         Command::Rates { what: Rates::Compare(compared) } => rates::compare(&compared).map(|()| true),
-        Command::Reconcile(wanted) => reconcile::run(&wanted),
+        Command::Reconcile(Reconciled { channel, day, file: Some(file), against: Some(against), merchant, sha1, as_of, json, out, .. }) => {
+            reconcile::run(&reconcile::Wanted { channel, day, file, against, merchant, sha1, as_of, json, out })
+        }
+        Command::Reconcile(reconciled) => compare(&reconciled).await,
         Command::Verify { config, json } => audit(&config, json.as_deref()).await,
         Command::Deadletter { what, config } => {
             let parts = connect::connect(&Config::read(&config)?, User::Operator, "boomgate deadletter").await?;
@@ -390,6 +465,26 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
                 server.stop().await;
             }
             all
+        }
+        Command::Payments { what: Payments::Import { file, json }, config } => {
+            let config = Config::read(&config)?;
+            let (bus, server) = Parts::broker(&config, User::Operator, "boomgate payments", true).await?;
+            let counts = import::import(bus, &file, |merchant| Some(config.province(merchant)).filter(|province| province.0 > 0)).await;
+            if let Some(mut server) = server {
+                server.stop().await;
+            }
+            let counts = counts?;
+            import::print(&counts);
+            if let Some(path) = json {
+                std::fs::write(&path, serde_json::to_vec_pretty(&counts)?).with_context(|| format!("cannot write {}", path.display()))?;
+            }
+            Ok(counts.left.is_empty())
+        }
+        Command::Exceptions { what, config } => {
+            let parts = connect::connect(&Config::read(&config)?, User::Operator, "boomgate exceptions").await?;
+            let done = exceptions::run(&what, parts.bus.clone(), parts.store.clone()).await;
+            parts.stop().await;
+            done
         }
         Command::Candidates { lot, plate, most, config } => {
             let parts = connect::connect(&Config::read(&config)?, User::Auditor, "boomgate candidates").await?;
@@ -470,12 +565,15 @@ fn print_config(path: &Path) -> anyhow::Result<()> {
 
 async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     let config = Config::read(path)?;
-    let (parts, names): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| [gateway::NAME, caller::NAME].contains(&name.as_str()));
+    let (parts, names): (Vec<&String>, Vec<&String>) =
+        names.iter().partition(|name| [gateway::NAME, caller::NAME, reconciler::NAME].contains(&name.as_str()));
     let is_named = |part: &str| parts.iter().any(|name| *name == part);
     let is_all = names.iter().any(|name| *name == "all");
     let has_doors = is_named(gateway::NAME) || (is_all && !config.gateway.listen.is_empty());
     // Without a channel of our own somebody else plays them: the harness does.
     let calls = is_named(caller::NAME) || (is_all && !config.channels.is_empty());
+    let reconciles = is_named(reconciler::NAME) || (is_all && !config.reconcile.folder.as_os_str().is_empty());
+    anyhow::ensure!(!reconciles || !config.reconcile.folder.as_os_str().is_empty(), "statements lie nowhere: set reconcile.folder");
     anyhow::ensure!(!has_doors || !config.gateway.listen.is_empty(), "the front doors have no address: set gateway.listen");
     let processors = run::named(&names)?;
     let declared = config.reference_files().map(reference::files::read).transpose()?;
@@ -497,6 +595,7 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
             let with = gateway::With { bus: parts.jetstream.clone(), store: parts.store.clone(), cache };
             let doors = gateway::open(&config, with, shutdown.clone()).await?;
             readiness.opened(gateway::NAME);
+            let reconciler = reconcile_beside(reconciles, &parts, &config, shutdown.clone()).await?;
             if calls {
                 let bus = parts.beside(&config, User::Caller, "boomgate caller").await?;
                 let caller = caller::start(&config, bus, connect::replica(), shutdown)?;
@@ -504,6 +603,18 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
                 caller.await?;
             }
             doors.await?;
+            ended(reconciler).await?;
+            parts.stop().await;
+        } else if reconciles {
+            let parts = connect::connect(&config, User::Reconciler, "boomgate reconciler").await?;
+            let caller = if calls {
+                let bus = parts.beside(&config, User::Caller, "boomgate caller").await?;
+                Some(caller::start(&config, bus, connect::replica(), shutdown.clone())?)
+            } else {
+                None
+            };
+            reconciler::run(reconciler::Shared::of(&parts), reconciler::Settings::of(&config), connect::replica(), shutdown).await;
+            ended(caller).await?;
             parts.stop().await;
         } else {
             let (bus, server) = Parts::broker(&config, User::Caller, "boomgate caller", true).await?;
@@ -535,6 +646,7 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     } else {
         None
     };
+    let reconciler = reconcile_beside(reconciles, &parts, &config, shutdown.clone()).await?;
     let guard = parts.guard(shutdown.clone());
     if let Some(reference) = reference::begin(parts.jetstream.clone(), declared, shutdown.clone()).await? {
         run::run(processors, parts.with(reference, config.limits()), readiness, shutdown).await;
@@ -545,9 +657,53 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     if let Some(caller) = caller {
         caller.await?;
     }
+    ended(reconciler).await?;
     guard.abort();
     parts.stop().await;
     Ok(())
+}
+
+/// Waits until a part of the program has ended, if there is one.
+async fn ended(part: Option<tokio::task::JoinHandle<()>>) -> anyhow::Result<()> {
+    match part {
+        Some(part) => Ok(part.await?),
+        None => Ok(()),
+    }
+}
+
+/// Compares channels' statements beside the other parts, as a part of its own at the broker, where that is wanted.
+async fn reconcile_beside(
+    wanted: bool,
+    parts: &Parts,
+    config: &Config,
+    shutdown: watch::Receiver<bool>,
+) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
+    if !wanted {
+        return Ok(None);
+    }
+    let bus = parts.beside(config, User::Reconciler, "boomgate reconciler").await?;
+    let shared = reconciler::Shared { bus: bus.clone(), buckets: bus, store: parts.store.clone() };
+    Ok(Some(tokio::spawn(reconciler::run(shared, reconciler::Settings::of(config), connect::replica(), shutdown))))
+}
+
+/// Asks the reconcilers to compare a day, and shows what comes of it.
+async fn compare(wanted: &Reconciled) -> anyhow::Result<bool> {
+    let Reconciled { after, config: path, .. } = wanted;
+    let config = Config::read(path)?;
+    let (channel, _) = channels::form(&wanted.channel)?;
+    let of_channel = || config.channels.get(channel).map(|at| at.merchant.clone());
+    let merchant = wanted.merchant.clone().or_else(of_channel).unwrap_or_default();
+    let file = wanted.file.as_ref().map(|file| std::path::absolute(file).map(|file| file.display().to_string())).transpose()?;
+    let term = if *after { Term::After } else { Term::Next };
+    let asked = reconciler::ask::Wanted { channel: channel.to_owned(), merchant, day: wanted.day, term, file, wait: Duration::from_secs(60) };
+    let parts = connect::connect(&config, User::Operator, "boomgate reconcile").await?;
+    let report = reconciler::ask::ask(&reconciler::Shared::of(&parts), &asked).await;
+    parts.stop().await;
+    let report = report?;
+    if let Some(path) = &wanted.json {
+        reconciler::ask::write(&report, path)?;
+    }
+    Ok(reconciler::ask::print(&report))
 }
 
 async fn provision(path: &Path, dry_run: bool, allow_destructive: bool) -> anyhow::Result<()> {

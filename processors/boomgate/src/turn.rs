@@ -321,6 +321,11 @@ async fn answer(shared: &Shared, items: &[Item], effects: Vec<Effect>) -> Result
             Effect::Refund(call) => wire::encode(shared.format, call),
             Effect::Call(call) => wire::encode(shared.format, call),
             Effect::Notice(notice) => wire::encode(shared.format, notice),
+            Effect::Channel(event) => {
+                // An inbox takes it, so it is stored before its cause is acked.
+                shared.bus.publish(channel_message(event)).await?;
+                continue;
+            }
         };
         shared.bus.tell(Told { subject: effect.subject(), payload: payload.into() }).await?;
     }
@@ -334,6 +339,13 @@ async fn answer(shared: &Shared, items: &[Item], effects: Vec<Effect>) -> Result
         shared.metrics.answered(delivery);
     }
     Ok(())
+}
+
+/// A fact of a channel that we say ourselves. The same again within minutes costs nothing; later it is found by its key.
+fn channel_message(event: &schema::ChannelEvent) -> Message {
+    let json = wire::Format::Json;
+    let headers = BTreeMap::from([(wire::CONTENT_TYPE.to_owned(), json.content_type().to_owned()), (streams::MESSAGE_ID.to_owned(), event.key())]);
+    Message { subject: Effect::Channel(event.clone()).subject(), payload: wire::encode(json, event).into(), headers }
 }
 
 #[cfg(test)]

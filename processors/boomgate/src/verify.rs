@@ -18,6 +18,7 @@ use rules::Rules;
 use schema::{
     ChannelFact, Effect, Entity, Event, Journal, Key, Moment, Partition, Recorded, Table,
     entity::{Fate, Payment},
+    exception::ReconEvent,
     journal::Source,
     ledger::LedgerEvent,
     wire,
@@ -57,6 +58,8 @@ pub struct Report {
     pub rows_unsaved: u64,
     /// Money by currency, in minor units: captured, applied, refunded, open.
     pub money: BTreeMap<String, Money>,
+    /// What did not match channels' statements.
+    pub exceptions: Exceptions,
     /// Settlement windows that balance and equal the sum of their postings.
     pub windows: u64,
     /// Settlement statements that equal the fold of their rows.
@@ -80,6 +83,15 @@ pub struct Money {
     pub refunded: i64,
     /// What is held or on its way back.
     pub open: i64,
+}
+
+/// How many exceptions the journal tells of.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Exceptions {
+    /// Opened.
+    pub opened: u64,
+    /// Closed for a reason.
+    pub closed: u64,
 }
 
 /// How far a partition is saved.
@@ -128,7 +140,7 @@ pub async fn verify(bus: &dyn Bus, store: &dyn Store) -> anyhow::Result<Report> 
         }
     }
     let mut inboxes = Vec::new();
-    for stream in ["GATE", "DESK", "CHANNEL"] {
+    for stream in ["GATE", "DESK", "CHANNEL", "STATEMENT"] {
         let (read, trimmed) = whole(bus, stream).await?;
         inboxes.push((stream, read, trimmed));
     }
@@ -151,6 +163,11 @@ pub async fn verify(bus: &dyn Bus, store: &dyn Store) -> anyhow::Result<Report> 
         }
         if rules.journal == Journal::Ledger {
             ledger(&log, &mut report);
+        }
+        if rules.journal == Journal::Recon {
+            answered(&log, &inboxes, &dead, now, ("STATEMENT", true), &mut report);
+            answered(&log, &inboxes, &dead, now, ("DESK", false), &mut report);
+            exceptions(&log, &mut report);
         }
     }
     settled::check(&rows, &marks, &mut report);
@@ -393,6 +410,26 @@ fn ledger(log: &Log, report: &mut Report) {
     }
 }
 
+/// No exception is opened twice, or goes on after it was closed.
+fn exceptions(log: &Log, report: &mut Report) {
+    let mut open: BTreeMap<schema::Id, bool> = BTreeMap::new();
+    for (_, sequence, recorded) in &log.events {
+        let Event::Recon(event) = &recorded.event else { continue };
+        let Some(id) = event.exception() else { continue };
+        let is_right = match event {
+            ReconEvent::Matched { .. } | ReconEvent::Noted { .. } => true,
+            ReconEvent::ExceptionOpened { .. } => open.insert(id, true).is_none(),
+            ReconEvent::ExceptionClosed { .. } => open.insert(id, false).unwrap_or(log.trimmed),
+            _ => open.get(&id).copied().unwrap_or(log.trimmed),
+        };
+        if !is_right {
+            report.differs(format!("RECON {sequence}: {} of exception {id}, which is not open then", event.kind()));
+        }
+        report.exceptions.opened = report.exceptions.opened.saturating_add(u64::from(matches!(event, ReconEvent::ExceptionOpened { .. })));
+        report.exceptions.closed = report.exceptions.closed.saturating_add(u64::from(matches!(event, ReconEvent::ExceptionClosed { .. })));
+    }
+}
+
 /// Prints a report for a person.
 pub fn print(report: &Report) {
     for (inbox, count) in &report.inputs {
@@ -411,6 +448,8 @@ pub fn print(report: &Report) {
         println!("money    {currency}: captured {} = applied {} + refunded {} + open {}", money.captured, money.applied, money.refunded, money.open);
     }
     println!("windows  {:>18} balance, {} statements equal their rows", report.windows, report.statements);
+    let Exceptions { opened, closed } = report.exceptions;
+    println!("recon    {opened:>18} exceptions, {closed} of them closed");
     for difference in &report.differences {
         println!("differs  {difference}");
     }

@@ -41,6 +41,7 @@ use routes::{BASE, Does, ROUTES, Route, Write};
 use schema::{
     DeskEvent, Event, Moment, Recorded, Reference,
     desk::AuthorId,
+    exception::ReconEvent,
     journal::{PaymentEvent, SessionEvent},
     wire,
 };
@@ -290,6 +291,7 @@ fn decision(event: &DeskEvent, recorded: &[Recorded]) -> Answer {
     let refused = recorded.iter().find_map(|recorded| match &recorded.event {
         Event::Session(SessionEvent::Noted { note, .. })
         | Event::Payment(PaymentEvent::Noted { note, .. } | PaymentEvent::ShiftNoted { note, .. }) => Some(Problem::noted(*note)),
+        Event::Recon(ReconEvent::Noted { note, .. }) => Some(Problem::not_matched(*note)),
         Event::Session(SessionEvent::Refused { reason, .. }) => {
             Some(Problem::new(StatusCode::CONFLICT, "refused", format!("it was refused: {}", reason.as_str())))
         }

@@ -46,7 +46,7 @@ pub fn message(event: &DeskEvent) -> Message {
 
 /// The journal in which it is decided, and the partition.
 pub const fn decided_in(event: &DeskEvent) -> Journal {
-    if event.says.is_of_money() { Journal::Payment } else { Journal::Session }
+    event.says.decided_in()
 }
 
 impl Desks {

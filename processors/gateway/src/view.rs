@@ -20,6 +20,7 @@ use schema::{
     Entity, Id, Journal, Key, LotId, Table,
     desk::ShiftName,
     entity::{Order, Payment, Session, Shift},
+    exception::Exception,
 };
 use std::sync::Arc;
 use store::Store;
@@ -73,6 +74,14 @@ impl View {
     pub async fn session(&self, session: Id) -> Result<Option<Session>, Error> {
         match self.of(Table::Sessions, session).await? {
             Some(Entity::Session(session)) => Ok(Some(*session)),
+            _ => Ok(None),
+        }
+    }
+
+    /// What does not match a statement; none where there is no such exception.
+    pub async fn exception(&self, exception: Id) -> Result<Option<Exception>, Error> {
+        match self.of(Table::Exceptions, exception).await? {
+            Some(Entity::Exception(exception)) => Ok(Some(*exception)),
             _ => Ok(None),
         }
     }

@@ -43,13 +43,14 @@ pub const RULES: Rules =
 fn concerns(body: &Body) -> bool {
     match body {
         Body::Gate(_) | Body::Tick(_) => true,
-        Body::Desk(event) => !event.says.is_of_money(),
+        Body::Desk(event) => event.says.decided_in() == Journal::Session,
         Body::Journal(recorded) => match &recorded.event {
             Event::Order(OrderEvent::Priced { quote, inside, .. }) => quote.total.is_zero() && inside.is_none(),
             Event::Order(OrderEvent::Paid { .. } | OrderEvent::Owed { .. }) => true,
-            Event::Order(_) | Event::Session(_) | Event::Payment(_) | Event::Ledger(_) => false,
+            Event::Order(_) | Event::Session(_) | Event::Payment(_) | Event::Ledger(_) | Event::Recon(_) => false,
         },
         Body::Channel(event) => !event.is_of_money(),
+        Body::Statement(_) => false,
     }
 }
 
@@ -94,7 +95,7 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
         Body::Desk(event) => desk::decide(view, facts, input, event),
         Body::Tick(key) => never_crossed(view, input, key).into_iter().collect(),
         Body::Channel(event) => notice::answered(view, event).into_iter().collect(),
-        Body::Journal(_) => {
+        Body::Journal(_) | Body::Statement(_) => {
             let closed = settled(input)
                 .map(|settled| hand::paid_meanwhile(view, facts, &settled).unwrap_or_else(|| vec![close(view, facts, input, &settled)]));
             let one = closed.or_else(|| owed(view, facts, input).map(|event| vec![event]));
@@ -296,7 +297,7 @@ fn settled(input: &Input) -> Option<Settled> {
         Event::Order(OrderEvent::Paid { order, session, lot, province, amount, prepays: None, .. }) => {
             Some(Settled { order: *order, session: *session, lot: *lot, province: *province, paid: *amount })
         }
-        Event::Order(_) | Event::Session(_) | Event::Payment(_) | Event::Ledger(_) => None,
+        Event::Order(_) | Event::Session(_) | Event::Payment(_) | Event::Ledger(_) | Event::Recon(_) => None,
     }
 }
 

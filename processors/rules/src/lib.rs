@@ -13,6 +13,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
 pub mod entry;
+pub mod exceptions;
 pub mod payment;
 pub mod pricing;
 pub mod quote;
@@ -23,6 +24,7 @@ mod trial;
 
 use schema::{
     ChannelEvent, Credential, DeskEvent, Effect, Entity, Event, GateEvent, Handle, Id, Inbox, Journal, Key, Moment, Recorded, Reference,
+    StatementEvent,
     effect::LaneCommand,
     entity::Answer,
     fact::Kinds,
@@ -56,6 +58,8 @@ pub enum Body {
     Channel(ChannelEvent),
     /// A person at a desk.
     Desk(Box<DeskEvent>),
+    /// A worker that compares a channel's statement.
+    Statement(Box<StatementEvent>),
     /// Another processor's journal.
     Journal(Box<Recorded>),
     /// Something of this entity is due.
@@ -174,7 +178,7 @@ pub struct Rules {
 }
 
 /// All processors, in the order of the flow.
-pub const ALL: [&Rules; 4] = [&entry::RULES, &pricing::RULES, &payment::RULES, &settlement::RULES];
+pub const ALL: [&Rules; 5] = [&entry::RULES, &pricing::RULES, &payment::RULES, &settlement::RULES, &exceptions::RULES];
 
 /// Whoever decides by its own entities alone wants nothing else.
 fn nothing(_: &dyn View, _: &Facts, _: &Input) -> Option<Wanted> {

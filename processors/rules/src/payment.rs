@@ -49,7 +49,7 @@ fn concerns(body: &Body) -> bool {
             Event::Order(OrderEvent::Withdrawn { .. } | OrderEvent::Overpaid { .. }) => true,
             _ => false,
         },
-        Body::Gate(_) => false,
+        Body::Gate(_) | Body::Statement(_) => false,
     }
 }
 
@@ -67,7 +67,7 @@ fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
             Event::Order(OrderEvent::Withdrawn { order, .. } | OrderEvent::Overpaid { order, .. }) => Some(*order),
             _ => None,
         },
-        Body::Gate(_) => None,
+        Body::Gate(_) | Body::Statement(_) => None,
     };
     order.and_then(|order| Key::of(Table::Payments, order)).into_iter().collect()
 }
@@ -107,7 +107,7 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
             ordered(known, shift, facts, input, event)
         }
         Body::Tick(key) => known(key.id).map(|payment| due(payment, facts, input)).unwrap_or_default(),
-        Body::Gate(_) => Vec::new(),
+        Body::Gate(_) | Body::Statement(_) => Vec::new(),
     };
     let order = events.iter().find_map(|event| if event.shift().is_some() { None } else { event.order() });
     // A tick at which nothing was due of a refund may be the end of what a payment by several means waited for.
@@ -230,6 +230,10 @@ fn said(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, event:
         ChannelFact::Failed { transaction, amount, attempt } => {
             [fail(known, order, &money(transaction, *amount, true))].into_iter().chain(heard(attempt, AttemptState::Closed)).collect()
         }
+        ChannelFact::Imported { number, transaction, amount, .. } => {
+            let source = Source { channel: event.channel.clone(), transaction: transaction.clone() };
+            vec![import(known, order, source, *amount, (number, paid_at))]
+        }
         ChannelFact::RefundAnswered { refund, succeeded, tries, standing, .. } => {
             vec![refund::answer(known, facts, input, order, (*refund, *tries), (*succeeded, *standing))]
         }
@@ -311,6 +315,18 @@ fn succeed(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, (mo
     match known.and_then(|payment| Some((payment, stands(payment)?))) {
         None => vec![held(bill, money)],
         Some((payment, stands)) => arbitrate_among(payment, facts, input, bill, money, stands),
+    }
+}
+
+/// Money of an older system is taken as it is: what it paid was due there.
+fn import(known: Option<&Payment>, order: Id, source: Source, amount: Money, (number, paid_at): (&Arc<str>, Moment)) -> PaymentEvent {
+    let receipt = known.and_then(|payment| payment.receipts.get(&Payment::receipt_key(&source)));
+    match receipt {
+        Some(receipt) => {
+            let note = if receipt.amount == amount { Note::AlreadyKnown } else { Note::AmountDiffers };
+            PaymentEvent::Noted { note, order }
+        }
+        None => PaymentEvent::Imported { bill: bill(known, order), source, amount, number: number.clone(), paid_at },
     }
 }
 
@@ -421,7 +437,9 @@ fn touches(event: &Event) -> Vec<Touch> {
         return if noted { Vec::new() } else { vec![Touch { key: Key::shift(shift.lot, &shift.name), born }] };
     }
     let born = match event {
-        PaymentEvent::Expected { .. } | PaymentEvent::Held { .. } | PaymentEvent::Reversed { applied: false, .. } => true,
+        PaymentEvent::Expected { .. } | PaymentEvent::Held { .. } | PaymentEvent::Imported { .. } | PaymentEvent::Reversed { applied: false, .. } => {
+            true
+        }
         PaymentEvent::Applied { .. }
         | PaymentEvent::Settled { .. }
         | PaymentEvent::PassedOver { .. }
@@ -460,13 +478,17 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
 /// The money of an order of which nothing is known yet.
 fn blank(order: Id, day: Day) -> Payment {
     let (receipts, wanted, attempts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    Payment { order, lot: None, day, due: None, receipts, withdrawn: false, wanted, choice: None, attempts, discounts: None }
+    Payment { order, lot: None, day, due: None, receipts, withdrawn: false, imported: None, wanted, choice: None, attempts, discounts: None }
 }
 
 /// The fold of one payment.
 fn fold(payment: &mut Payment, at: Moment, event: &PaymentEvent) {
     match event {
         PaymentEvent::Withdrawn { .. } => payment.withdrawn = true,
+        PaymentEvent::Imported { source, amount, number, paid_at, .. } => {
+            receive(payment, at, (source, *amount, Some(*paid_at)), Fate::Applied);
+            payment.imported = Some(number.clone());
+        }
         PaymentEvent::Expected { bill, due, discounts } => {
             payment.discounts.clone_from(discounts);
             payment.lot = bill.lot;
@@ -503,6 +525,7 @@ fn fold(payment: &mut Payment, at: Moment, event: &PaymentEvent) {
         PaymentEvent::RefundStood { source, .. } | PaymentEvent::Refunded { source, .. } => {
             if let Some(receipt) = payment.receipts.get_mut(&Payment::receipt_key(source)) {
                 refund::evolve(receipt, event);
+                refund::done(receipt, event, at);
             }
         }
         // What concerns no payment is nothing to it.

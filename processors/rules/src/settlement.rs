@@ -65,7 +65,7 @@ fn concerns(body: &Body) -> bool {
     match body {
         Body::Journal(recorded) => movement::what(&recorded.event).is_some(),
         Body::Tick(_) => true,
-        Body::Gate(_) | Body::Channel(_) | Body::Desk(_) => false,
+        Body::Gate(_) | Body::Channel(_) | Body::Desk(_) | Body::Statement(_) => false,
     }
 }
 

@@ -14,7 +14,9 @@ use crate::Row;
 use schema::{
     Entity, Id, Table,
     entity::{Receipt, Stage},
+    exception::Closing,
     ledger::{Figures, Statement},
+    statement::Difference,
 };
 
 /// What a column holds.
@@ -102,7 +104,22 @@ pub(crate) const fn columns(table: Table) -> &'static [Column] {
             ("hash", Text),
         ],
         Table::Discounts => &[("asked_at", Number), ("discounts_minor", Number)],
-        Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers => &[("input_at", Number), ("events", Number)],
+        Table::Pieces => &[("channel", Text), ("merchant", Text), ("term", Text), ("matched", Number), ("differ", Number), ("hash", Text)],
+        Table::Exceptions => &[
+            ("channel", Text),
+            ("merchant", Text),
+            ("difference", Text),
+            ("number", Text),
+            ("channel_transaction", Text),
+            ("gap_minor", Number),
+            ("currency", Text),
+            ("age", Text),
+            ("owner", Text),
+            ("closed", Text),
+        ],
+        Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers | Table::ReconAnswers => {
+            &[("input_at", Number), ("events", Number)]
+        }
     }
 }
 
@@ -118,22 +135,24 @@ pub(crate) fn names(table: Table) -> Vec<&'static str> {
 /// Whether a table has rows that can be open. The others need no index of open rows.
 pub(crate) const fn opens(table: Table) -> bool {
     match table {
-        Table::Lots | Table::Sessions | Table::Waiting | Table::Orders | Table::Payments | Table::Shifts | Table::Windows => true,
+        Table::Lots | Table::Sessions | Table::Waiting | Table::Orders | Table::Payments | Table::Shifts | Table::Windows | Table::Exceptions => true,
         Table::Facts
         | Table::Ledger
         | Table::Statements
         | Table::Discounts
+        | Table::Pieces
         | Table::SessionAnswers
         | Table::OrderAnswers
         | Table::PaymentAnswers
-        | Table::LedgerAnswers => false,
+        | Table::LedgerAnswers
+        | Table::ReconAnswers => false,
     }
 }
 
 /// Whether a table's rows are forgotten once they are [`schema::entity::Answer::KEPT`] old: in CQL by the table's own time to live.
 pub(crate) const fn forgets(table: Table) -> bool {
     match table {
-        Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers => true,
+        Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers | Table::ReconAnswers => true,
         Table::Lots
         | Table::Sessions
         | Table::Waiting
@@ -143,6 +162,8 @@ pub(crate) const fn forgets(table: Table) -> bool {
         | Table::Shifts
         | Table::Ledger
         | Table::Windows
+        | Table::Pieces
+        | Table::Exceptions
         | Table::Statements
         | Table::Discounts => false,
     }
@@ -308,7 +329,28 @@ fn values(table: Table, entity: &Entity) -> Vec<Value> {
         (Table::Discounts, Entity::Discounted(discounts)) => {
             vec![Number(discounts.asked_at.0), sum(&mut discounts.borne.values().copied())]
         }
-        (Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers, Entity::Answer(answer)) => {
+        (Table::Pieces, Entity::Piece(piece)) => {
+            let (matched, all) = (piece.count(Difference::Matched), Difference::ALL.map(|difference| piece.count(difference)));
+            let differ = all.into_iter().fold(0_u64, u64::saturating_add).saturating_sub(matched);
+            let at = &piece.piece;
+            vec![text(&at.channel), text(&at.merchant), text(piece.term.as_str()), count(matched), count(differ), text(&piece.hash)]
+        }
+        (Table::Exceptions, Entity::Exception(exception)) => vec![
+            text(&exception.piece.channel),
+            text(&exception.piece.merchant),
+            text(exception.difference.as_str()),
+            text(exception.number()),
+            text(exception.transaction()),
+            Number(exception.gap()),
+            currency(Some(exception.money())),
+            text(exception.age.as_str()),
+            text(exception.owner.as_ref().map_or("", |owner| owner.as_str())),
+            text(exception.closed.map_or("", Closing::as_str)),
+        ],
+        (
+            Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers | Table::ReconAnswers,
+            Entity::Answer(answer),
+        ) => {
             vec![Number(answer.time.0), Number(answer.events.into())]
         }
         (table, entity) => panic!("a row of {} cannot hold {entity:?}", table.name()),

@@ -1,10 +1,11 @@
 use super::*;
 use crate::{
-    Cause, ChannelCall, ChannelEvent, ChannelFact, Currency, Day, Energy, EntryNotice, Event, GateEvent, GateKind, Id, Inbox, Journal, LaneCommand,
-    Moment, Money, Partition, Recorded, RefundCall, VehicleClass, Verdict,
+    Cause, ChannelCall, ChannelEvent, ChannelFact, Currency, Day, Effect, Energy, EntryNotice, Event, GateEvent, GateKind, Id, Inbox, Journal,
+    LaneCommand, Moment, Money, Partition, Recorded, RefundCall, StatementEvent, StatementFact, VehicleClass, Verdict,
     channel::{Act, Outcome},
-    desk::{DeskEvent, Said, Says, ShiftStep, Tender},
+    desk::{DeskEvent, ExceptionStep, Said, Says, ShiftStep, Tender},
     effect::Deducted,
+    exception::{self, Closing, DifferenceSum, PieceAt, ReconEvent, ReconNote, Term},
     fact::{Arrear, AssignedRight, Ban, Part, Presence, Reservation, Scope, Stated, TimeBand, Weekdays, What},
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
@@ -14,6 +15,7 @@ use crate::{
     },
     ledger::{Account, Discounts, Entry, Figures, LedgerEvent, Movement, Span, Statement, Tally, WindowAt},
     rate::{Prepaid, Validation, ValidationKind},
+    statement::{self, Age, BookedPayment, Difference, Standing, StatementLine},
 };
 use std::{collections::BTreeMap, fmt::Debug, fs, path::PathBuf};
 
@@ -218,6 +220,7 @@ fn payment_events() -> Vec<PaymentEvent> {
             discounts: None,
         },
         PaymentEvent::Withdrawn { bill: bill() },
+        PaymentEvent::Imported { bill: bill(), source: source(), amount: FEE, number: "20261122-7".into(), paid_at: AT },
         PaymentEvent::RefundRequested {
             bill: bill(),
             source: source(),
@@ -380,12 +383,91 @@ fn what_the_ledger_learns_of_money_reads_and_writes_its_golden_bytes() {
     });
 }
 
+fn piece() -> PieceAt {
+    PieceAt { channel: "wechat".into(), merchant: "1900000109".into(), day: Day(261_123), province: Province(44), partition: Partition(7) }
+}
+
+fn statement_line() -> StatementLine {
+    StatementLine {
+        line: 3,
+        kind: statement::LineKind::Trade,
+        standing: Standing::Done,
+        transaction: "4200001".into(),
+        number: id::attempt(id(Kind::Order, "o"), 1).as_str().into(),
+        refund: "".into(),
+        amount: FEE,
+        fee_milli: 6_000,
+        happened_at: AT,
+    }
+}
+
+fn booked_payment() -> BookedPayment {
+    let StatementLine { kind, transaction, number: attempt, refund, amount, happened_at, .. } = statement_line();
+    let order = id(Kind::Order, "o").as_str().into();
+    BookedPayment { line: 0, kind, standing: Standing::Pending, order, attempt, transaction, refund, amount, happened_at }
+}
+
+fn sums() -> Vec<DifferenceSum> {
+    vec![DifferenceSum { difference: Difference::Matched, count: 2, ours: 2_000, theirs: 2_000 }]
+}
+
+fn recon_events() -> Vec<ReconEvent> {
+    let exception = id(Kind::Exception, "x");
+    let fact = ChannelFact::Succeeded { attempt: id::attempt(id(Kind::Order, "o"), 1), transaction: "4200001".into(), amount: FEE };
+    let sends = Effect::Channel(ChannelEvent { channel: "wechat".into(), happened_at: AT, fact });
+    vec![
+        ReconEvent::Matched { piece: piece(), term: Term::Next, sums: sums(), hash: "0f".repeat(32).into() },
+        ReconEvent::ExceptionOpened {
+            exception,
+            piece: piece(),
+            difference: Difference::StatusDiffers,
+            line: Some(Box::new(statement_line())),
+            payment: Some(Box::new(booked_payment())),
+            age: Age::T1,
+        },
+        ReconEvent::ExceptionAssigned { exception, owner: name("lin"), by: said() },
+        ReconEvent::ExceptionActed { exception, act: exception::Act::Repaired, said: name("d1"), by: said(), sends: Some(Box::new(sends)) },
+        ReconEvent::ExceptionAged { exception, age: Age::T3 },
+        ReconEvent::ExceptionClosed { exception, why: Closing::WrittenOff, term: None, by: Some(said()), approved: Some(said()) },
+        ReconEvent::Noted { note: ReconNote::AlreadyKnown, province: Province(44), exception: Some(exception) },
+    ]
+}
+
+#[test]
+fn what_is_imported_reads_and_writes_its_golden_bytes() {
+    let (order, number, transaction) = (id(Kind::Order, "o"), "20261122-7".into(), "4200001".into());
+    let event = ChannelEvent { channel: "wechat".into(), happened_at: AT, fact: ChannelFact::Imported { order, number, transaction, amount: FEE } };
+    check("channel.imported", &event, |content_type, bytes| decode(Some(content_type), bytes));
+    assert_eq!(event.subject().as_deref(), Some("CHANNEL.7.wechat.imported"));
+}
+
+#[test]
+fn what_workers_find_reads_and_writes_its_golden_bytes() {
+    let differs = StatementFact::Differs {
+        difference: Difference::StatusDiffers,
+        line: Some(Box::new(statement_line())),
+        payment: Some(Box::new(booked_payment())),
+    };
+    for fact in [
+        StatementFact::Matched { term: Term::After, sums: sums(), hash: "0f".repeat(32).into() },
+        differs,
+        StatementFact::Explained { exception: id(Kind::Exception, "x"), term: Term::After },
+    ] {
+        let event = StatementEvent { piece: piece(), fact };
+        check(&format!("statement.{}", event.kind()), &event, |content_type, bytes| decode(Some(content_type), bytes));
+    }
+    let says = Says::Exception { exception: id(Kind::Exception, "x"), step: ExceptionStep::Approve(name("d1")) };
+    let event = DeskEvent { id: name("d2"), lot: exception::desk_of(Partition(7)), said_at: AT, author: name("zhou"), reason: "seen".into(), says };
+    check("desk.exception", &event, |content_type, bytes| decode(Some(content_type), bytes));
+}
+
 fn journal_events() -> Vec<(Journal, Event)> {
     let session = session_events().into_iter().map(|event| (Journal::Session, Event::Session(event)));
     let order = order_events().into_iter().map(|event| (Journal::Order, Event::Order(event)));
     let payment = payment_events().into_iter().map(|event| (Journal::Payment, Event::Payment(event)));
     let ledger = ledger_events().into_iter().map(|event| (Journal::Ledger, Event::Ledger(event)));
-    session.chain(order).chain(payment).chain(ledger).collect()
+    let recon = recon_events().into_iter().map(|event| (Journal::Recon, Event::Recon(event)));
+    session.chain(order).chain(payment).chain(ledger).chain(recon).collect()
 }
 
 /// Compares a value with its golden file in both formats. With `GOLDEN=write` a file that is missing is written; none is ever changed.

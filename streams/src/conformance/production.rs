@@ -37,7 +37,7 @@ impl Host {
         let one = self.connect().await;
         let mut tries = 0;
         loop {
-            for name in table::STREAMS.iter().map(|stream| stream.name).chain(["KV_members", "KV_reference", "KV_keys"]) {
+            for name in table::STREAMS.iter().map(|stream| stream.name).chain(["KV_members", "KV_reference", "KV_keys", "KV_reconcile"]) {
                 let _there = one.wire.api(&format!("STREAM.DELETE.{name}"), &Value::Null).await;
             }
             // Just started, the servers have to choose a leader first.

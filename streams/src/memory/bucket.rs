@@ -3,7 +3,7 @@
 use super::{Memory, instant, soon};
 use crate::{
     Answer, Buckets, Entry, Error, Kind, check,
-    table::{Declared, KEYS, REFERENCE, keys_bytes_max, reference_bytes_max},
+    table::{Declared, KEYS, RECONCILE, REFERENCE, keys_bytes_max, reconcile_bytes_max, reference_bytes_max},
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -20,7 +20,11 @@ pub(super) struct Shelf {
 /// The buckets that are declared.
 pub(super) fn shelves(declared: &Declared) -> BTreeMap<&'static str, Shelf> {
     let shelf = |bytes_max| Shelf { bytes_max, last: 0, entries: BTreeMap::new() };
-    BTreeMap::from([(REFERENCE, shelf(reference_bytes_max(declared))), (KEYS, shelf(keys_bytes_max(declared)))])
+    BTreeMap::from([
+        (REFERENCE, shelf(reference_bytes_max(declared))),
+        (KEYS, shelf(keys_bytes_max(declared))),
+        (RECONCILE, shelf(reconcile_bytes_max(declared))),
+    ])
 }
 
 impl Shelf {

@@ -86,6 +86,13 @@ impl Log {
         self.consumers.values_mut().for_each(|consumer| consumer.ack(sequence));
     }
 
+    /// What was acked: work is gone then.
+    pub fn done(&mut self, sequence: u64) {
+        if self.table.role == table::Role::Work {
+            self.remove(sequence);
+        }
+    }
+
     pub fn head(&self, partition: Partition) -> Option<&Stored> {
         self.messages.get(self.partitions.get(&partition)?.last()?)
     }

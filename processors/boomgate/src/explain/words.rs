@@ -5,6 +5,7 @@ use schema::{
     Credential, Effect, Event, LotId, Moment, Money, Verdict,
     channel::Act,
     desk::Said,
+    exception::{self, Closing, ReconEvent},
     journal::{Known, Made, Marks, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, SessionEvent, Source, Terms},
     ledger::{Entry, Figures, LedgerEvent, NO_CHANNEL},
     time::MINUTE,
@@ -39,6 +40,7 @@ pub fn lot(event: &Event) -> Option<LotId> {
         Event::Ledger(LedgerEvent::WindowClosed { statement }) => statement.lot,
         Event::Ledger(LedgerEvent::WindowStopped { window, .. }) => window.lot,
         Event::Ledger(LedgerEvent::Noted { .. }) => None,
+        Event::Recon(_) => None,
     }
 }
 
@@ -49,6 +51,7 @@ pub fn of(event: &Event, clock: Clock) -> Vec<String> {
         Event::Order(event) => order(event, clock),
         Event::Payment(event) => vec![payment(event, clock)],
         Event::Ledger(event) => ledger(event, clock),
+        Event::Recon(event) => vec![recon(event)],
     }
 }
 
@@ -99,6 +102,52 @@ fn ledger(event: &LedgerEvent, clock: Clock) -> Vec<String> {
             vec![head, format!("a person must look at it; it is tried again at {}", clock(*due_at))]
         }
         LedgerEvent::Noted { order, .. } => vec![format!("Of order {order} there was nothing to book")],
+    }
+}
+
+fn recon(event: &ReconEvent) -> String {
+    match event {
+        ReconEvent::Matched { piece, term, sums, .. } => {
+            let count = sums.iter().fold(0_u64, |count, sum| count.saturating_add(sum.count));
+            format!("{}'s statement of {} was compared, {}: {count} lines and payments of this part", piece.channel, piece.day, term.name())
+        }
+        ReconEvent::ExceptionOpened { exception, piece, difference, line, payment, age } => {
+            let theirs = line.as_ref().map_or_else(|| "nothing".to_owned(), |line| format!("{} ({})", line.amount, line.standing.as_str()));
+            let ours = payment.as_ref().map_or_else(|| "nothing".to_owned(), |payment| format!("{} ({})", payment.amount, payment.standing.as_str()));
+            let what = difference.english();
+            format!(
+                "{}'s statement of {} says {theirs}, and we booked {ours}: {what}, exception {exception}, {}",
+                piece.channel,
+                piece.day,
+                age.as_str()
+            )
+        }
+        ReconEvent::ExceptionAssigned { exception, owner, by: said } => format!("{owner} looks after exception {exception}; {}", by(said)),
+        ReconEvent::ExceptionActed { exception, act, by: said, .. } => {
+            let what = match act {
+                exception::Act::Requeried => "the channel is asked how its payment stands",
+                exception::Act::Repaired => "what we lacked is sent as if the channel had said it",
+                exception::Act::RefundAsked => "the surplus is booked, to go back",
+                exception::Act::WriteOffWanted => "it is to be written off, and another person must agree",
+            };
+            format!("Of exception {exception} {what}; {}", by(said))
+        }
+        ReconEvent::ExceptionAged { exception, age } => format!("Exception {exception} is {} old now", age.as_str()),
+        ReconEvent::ExceptionClosed { exception, why, term, by: said, approved } => {
+            let why = match (why, term) {
+                (Closing::Explained, Some(term)) => format!("the comparison at {} finds it no more", term.name()),
+                (Closing::Explained, None) => "a comparison finds it no more".to_owned(),
+                (Closing::Repaired, _) => "what we lacked is on its way".to_owned(),
+                (Closing::Refunded, _) => "the surplus goes back".to_owned(),
+                (Closing::WrittenOff, _) => "it is written off".to_owned(),
+            };
+            let persons = said.iter().chain(approved).map(by).collect::<Vec<_>>().join("; ");
+            format!("Exception {exception} is closed: {why}{}{persons}", if persons.is_empty() { "" } else { "; " })
+        }
+        ReconEvent::Noted { note, exception, .. } => {
+            let of = exception.map(|exception| format!(" of exception {exception}")).unwrap_or_default();
+            format!("Nothing was to be done{of}: {note:?}")
+        }
     }
 }
 
@@ -315,6 +364,9 @@ fn payment(event: &PaymentEvent, clock: Clock) -> String {
             )
         }
         PaymentEvent::RefundStood { refund, state, .. } => format!("Refund {refund} stands like this at its channel: {state:?}"),
+        PaymentEvent::Imported { bill, source: by, amount, number, paid_at } => {
+            format!("{}  An older system was paid {amount} by {}, as {number}; here it is order {}", clock(*paid_at), source(by), bill.order)
+        }
         PaymentEvent::Withdrawn { bill } => format!("Order {} takes no money any more", bill.order),
         PaymentEvent::RefundRequested { refund, tries, asks: true, .. } => {
             format!("Nobody knows whether refund {refund} was made: it is asked about, try {tries}")
@@ -364,6 +416,7 @@ pub fn effect(effect: &Effect, clock: Clock) -> String {
         }
         Effect::Call(call) => format!("{} was told: {} attempt {}", call.channel, call.act.as_str(), call.attempt),
         Effect::Notice(notice) => format!("{} was told that the car has come, of stay {}", notice.channel, notice.session),
+        Effect::Channel(event) => format!("the inbox of channels was told what {} would have: {}", event.channel, event.kind()),
         Effect::Refund(call) if call.asks => format!("{} was asked how refund {} stands", call.channel, call.refund),
         Effect::Refund(call) => format!("{} was told: give back {}, as refund {}", call.channel, call.amount, call.refund),
     }

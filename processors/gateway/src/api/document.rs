@@ -32,6 +32,9 @@ mod tests {
                     query("from", false, json!({ "type": "integer" })),
                 ]
             }
+            Does::Reads(Read::Exceptions) => {
+                vec![query("channel", false, text()), query("owner", false, text()), query("from", false, json!({ "type": "integer" }))]
+            }
             Does::Reads(_) => Vec::new(),
             Does::Says(_) => vec![json!({
                 "name": "Idempotency-Key", "in": "header", "required": true, "schema": { "type": "string", "minLength": 1, "maxLength": 128 },

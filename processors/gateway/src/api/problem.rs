@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use schema::journal::Note;
+use schema::{exception::ReconNote, journal::Note};
 use serde_json::{Value, json};
 
 /// A problem.
@@ -46,6 +46,22 @@ impl Problem {
     pub fn noted(note: Note) -> Self {
         let status = if note == Note::Unknown { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
         let (name, detail) = words(note);
+        Self::new(status, name, detail)
+    }
+
+    /// What was said of an exception was decided to change nothing.
+    pub fn not_matched(note: ReconNote) -> Self {
+        let status = if note == ReconNote::Unknown { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
+        let (name, detail) = match note {
+            ReconNote::Unknown => ("unknown", "there is no such exception; look at the list of those that are open"),
+            ReconNote::AlreadyKnown => ("already_known", "it stands so already"),
+            ReconNote::AlreadyClosed => ("already_closed", "it is closed; look at why"),
+            ReconNote::SamePerson => ("same_person", "who wants it written off cannot be who agrees to it; another person must"),
+            ReconNote::NotWanted => ("not_wanted", "nobody wants it written off under this event; look at what is wanted"),
+            ReconNote::NotOurs => ("not_ours", "its number is none of ours: ask the channel, give it back by hand there, or write it off"),
+            ReconNote::NothingLacking => ("nothing_lacking", "the channel has nothing that we lack here; see to it at the channel, or write it off"),
+            ReconNote::TooLate => ("too_late", "it was said too long ago to be decided; say it anew, with another key"),
+        };
         Self::new(status, name, detail)
     }
 

@@ -36,6 +36,11 @@ pub async fn read(api: &Api, read: Read, asked: &Asked) -> Result<Value, Problem
             shown["expected"] = json!(expected);
             Ok(shown)
         }
+        Read::Exception => {
+            let exception: Id = asked.parameter("exception")?;
+            shown(api.view().exception(exception).await?, || format!("there is no exception {exception}"))
+        }
+        Read::Exceptions => exceptions(api, asked).await,
         Read::Orders => orders(api, asked).await,
         Read::History => history(api, asked).await,
         Read::Refunds => refunds(api, asked).await,
@@ -112,6 +117,30 @@ async fn refunds(api: &Api, asked: &Asked) -> Result<Value, Problem> {
         }
     }
     Ok(json!({ "refunds": found, "next": next }))
+}
+
+/// What does not match statements and is open, partition by partition.
+async fn exceptions(api: &Api, asked: &Asked) -> Result<Value, Problem> {
+    let channel: Option<String> = asked.query("channel")?;
+    let owner: Option<schema::desk::AuthorId> = asked.query("owner")?;
+    let from: u8 = asked.query("from")?.unwrap_or(0);
+    let _room = api.scans()?;
+    let (mut found, mut next) = (Vec::new(), None);
+    for partition in Partition::all().skip(usize::from(from)) {
+        if found.len() >= PAGE_MAX {
+            next = Some(partition.0);
+            break;
+        }
+        for row in api.view().store().open(Journal::Recon, vec![partition]).await.map_err(crate::Error::from)? {
+            let Entity::Exception(exception) = row.entity else { continue };
+            let is_wanted = channel.as_deref().is_none_or(|channel| channel == &*exception.piece.channel);
+            if is_wanted && owner.is_none_or(|owner| exception.owner == Some(owner)) {
+                found.push(exception);
+            }
+        }
+    }
+    found.sort_by_key(|exception| (std::cmp::Reverse((exception.age, exception.gap().saturating_abs())), exception.exception));
+    Ok(json!({ "exceptions": found, "next": next }))
 }
 
 fn refunds_of(payment: &Payment, found: &mut Vec<Value>, picks: fn(&schema::entity::Refund) -> bool) {

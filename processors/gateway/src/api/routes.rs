@@ -50,6 +50,10 @@ pub enum Read {
     Refunds,
     /// A cashier's shift.
     Shift,
+    /// What does not match a statement.
+    Exception,
+    /// All of that which is open, or of a day.
+    Exceptions,
 }
 
 /// What is said.
@@ -81,6 +85,18 @@ pub enum Write {
     Stock,
     /// Something is known of vehicles.
     Statement,
+    /// Somebody looks after an exception.
+    ExceptionAssigned,
+    /// Its channel is asked.
+    ExceptionRequeried,
+    /// What is lacking goes in.
+    ExceptionRepaired,
+    /// What is too much goes back.
+    ExceptionRefunded,
+    /// It is let be.
+    ExceptionWrittenOff,
+    /// Another person agrees to that.
+    ExceptionApproved,
 }
 
 use Role::{Admin, Cashier, Finance, Viewer};
@@ -99,7 +115,7 @@ const fn says(path: &'static str, write: Write, roles: &'static [Role], summary:
 }
 
 /// All of them.
-pub const ROUTES: [Route; 20] = [
+pub const ROUTES: [Route; 28] = [
     reads("/orders/{order}", Read::Order, "Order", "A bill as it is now."),
     reads("/orders", Read::Orders, "Orders", "The bills of a lot that were born on a local day, by id; a second behind at most."),
     reads(
@@ -117,6 +133,13 @@ pub const ROUTES: [Route; 20] = [
     reads("/sessions/{session}", Read::Session, "Session", "A stay as it is now."),
     reads("/refunds", Read::Refunds, "Refunds", "Refunds that wait: for a person (`stuck`), for a second one (`wanted`), or for anything (`open`)."),
     reads("/shifts/{lot}/{shift}", Read::Shift, "Shift", "A cashier's shift as it is now."),
+    reads("/exceptions/{exception}", Read::Exception, "Exception", "What does not match a channel's statement, with all that happened to it."),
+    reads(
+        "/exceptions",
+        Read::Exceptions,
+        "Exceptions",
+        "What does not match channels' statements and is open, partition by partition, the oldest first; a second behind at most.",
+    ),
     says(
         "/orders/{order}/refunds",
         Write::Refund,
@@ -134,6 +157,22 @@ pub const ROUTES: [Route; 20] = [
     says("/lots/{lot}/let-through", Write::LetThrough, BOOTH, "A person let a car through, or saw that it passed."),
     says("/lots/{lot}/validations", Write::Validation, OFFICE, "A merchant takes something off a stay."),
     says("/lots/{lot}/stock", Write::Stock, OFFICE, "A car was found inside, or was not, when the lot was looked through."),
+    says("/exceptions/{exception}/owner", Write::ExceptionAssigned, MONEY, "Somebody looks after an exception from now on."),
+    says(
+        "/exceptions/{exception}/requery",
+        Write::ExceptionRequeried,
+        MONEY,
+        "The channel is asked how its payment stands; the answer comes in like every notification.",
+    ),
+    says("/exceptions/{exception}/repair", Write::ExceptionRepaired, MONEY, "What we lack goes in as if the channel had said it."),
+    says(
+        "/exceptions/{exception}/refund",
+        Write::ExceptionRefunded,
+        MONEY,
+        "What the channel has too much is booked. It goes back by itself where it pays no order; where it pays one, ask for a refund of that then.",
+    ),
+    says("/exceptions/{exception}/write-off", Write::ExceptionWrittenOff, MONEY, "It is let be; above a limit another person must agree."),
+    says("/exceptions/{exception}/approval", Write::ExceptionApproved, MONEY, "Another person agrees that it is written off."),
     says("/lots/{lot}/statements", Write::Statement, OFFICE, "A right, a ban or a reservation is in force from now on, or no more."),
 ];
 
@@ -172,6 +211,9 @@ impl Write {
             Self::Validation => "ValidationGiven",
             Self::Stock => "Stock",
             Self::Statement => "Statement",
+            Self::ExceptionAssigned => "Owner",
+            Self::ExceptionApproved => "WriteOffApproval",
+            Self::ExceptionRequeried | Self::ExceptionRepaired | Self::ExceptionRefunded | Self::ExceptionWrittenOff => "Reason",
         }
     }
 }

@@ -196,6 +196,9 @@ async fn what_means_nothing_is_refused_with_words() {
         ("/orders?lot=elsewhere&day=261123", 404),
         ("/refunds?state=lost", 422),
         ("/refunds", 200),
+        ("/exceptions", 200),
+        ("/exceptions?owner=not%20a%20name", 422),
+        ("/exceptions/X4426112307VZx3MdpKtIUVlfy7", 404),
         ("/sessions/S4426112307VZx3MdpKtIUVlfy7", 404),
         ("/shifts/small/s1", 404),
         (&format!("/payments/{order}/history"), 200),
@@ -203,6 +206,31 @@ async fn what_means_nothing_is_refused_with_words() {
     ] {
         assert_eq!(get(path).await, status, "{path}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_about_an_exception_is_said_at_its_partitions_desk() {
+    let site = site(|| START);
+    let (viewer, finance) = (&site.tokens[&Role::Viewer], &site.tokens[&Role::Finance]);
+    let reason = || json!({ "reason": "looked at" });
+    let steps = [
+        ("owner", json!({ "reason": "looked at", "owner": "zhou" })),
+        ("requery", reason()),
+        ("repair", reason()),
+        ("refund", reason()),
+        ("write-off", reason()),
+        ("approval", json!({ "reason": "looked at", "write_off": "key-1" })),
+    ];
+    for (step, body) in &steps {
+        let path = format!("/exceptions/X4426112307VZx3MdpKtIUVlfy7/{step}");
+        assert_eq!(site.ask(HOME, ("POST", &path, viewer, step, body.clone())).await.0, 403, "a viewer looks");
+        assert_eq!(site.ask(HOME, ("POST", &path, finance, step, body.clone())).await.0, 202, "nobody decides here");
+    }
+    assert_eq!(site.ask(HOME, ("POST", "/exceptions/nonsense/repair", finance, "k", reason())).await.0, 404);
+    let said = site.said().await;
+    let desk = schema::exception::desk_of(schema::Partition(7));
+    assert_eq!(said.len(), steps.len());
+    assert!(said.iter().all(|event| event.lot == desk && matches!(event.says, Says::Exception { .. })), "{said:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,8 +5,10 @@ use crate::tokens::Role;
 use axum::http::StatusCode;
 use schema::{
     Credential, EventId, GateKind, Id, LaneId, LotId, Moment, Money,
-    desk::{Says, ShiftName, ShiftStep},
+    desk::{AuthorId, ExceptionStep, Says, ShiftName, ShiftStep},
+    exception::desk_of,
     fact::{PartId, What},
+    id,
     rate::Validation,
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -132,6 +134,21 @@ struct Statement {
     of: Vec<Credential>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Owner {
+    reason: Arc<str>,
+    owner: AuthorId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WriteOffApproval {
+    reason: Arc<str>,
+    /// What the first person said, by its event.
+    write_off: EventId,
+}
+
 fn body<T: DeserializeOwned>(asked: &Asked) -> Result<T, Problem> {
     serde_json::from_slice(&asked.body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed", format!("the body cannot be read: {error}")))
@@ -195,6 +212,18 @@ pub async fn wish(api: &Api, write: Write, asked: &Asked) -> Result<Wish, Proble
             let Statement { reason, part, what, of } = body(asked)?;
             at_lot(api, asked, reason, Says::Stated { part, what, of })
         }
+        Write::ExceptionAssigned => {
+            let Owner { reason, owner } = body(asked)?;
+            exception(asked, reason, ExceptionStep::Assign(owner))
+        }
+        Write::ExceptionApproved => {
+            let WriteOffApproval { reason, write_off } = body(asked)?;
+            exception(asked, reason, ExceptionStep::Approve(write_off))
+        }
+        Write::ExceptionRequeried => plainly(asked, ExceptionStep::Requery),
+        Write::ExceptionRepaired => plainly(asked, ExceptionStep::Repair),
+        Write::ExceptionRefunded => plainly(asked, ExceptionStep::Refund),
+        Write::ExceptionWrittenOff => plainly(asked, ExceptionStep::WriteOff),
     }
 }
 
@@ -208,6 +237,18 @@ fn at_lot(api: &Api, asked: &Asked, reason: Arc<str>, says: Says) -> Result<Wish
     let lot: LotId = asked.parameter("lot")?;
     let known = api.reference().lot(&lot).is_some();
     if known { Ok(Wish { lot, reason, says }) } else { Err(Problem::not_found(format!("there is no lot {lot}"))) }
+}
+
+/// Exceptions are spoken of at the desk of their partition.
+fn exception(asked: &Asked, reason: Arc<str>, step: ExceptionStep) -> Result<Wish, Problem> {
+    let exception: Id = asked.parameter("exception")?;
+    let place = id::place(exception.as_str()).ok_or_else(|| Problem::not_found(format!("{exception} is no exception of ours")))?;
+    Ok(Wish { lot: desk_of(place.partition), reason, says: Says::Exception { exception, step } })
+}
+
+fn plainly(asked: &Asked, step: ExceptionStep) -> Result<Wish, Problem> {
+    let Reason { reason } = body(asked)?;
+    exception(asked, reason, step)
 }
 
 fn shift(api: &Api, asked: &Asked, reason: Arc<str>, step: ShiftStep) -> Result<Wish, Problem> {

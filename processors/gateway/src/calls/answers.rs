@@ -140,7 +140,8 @@ pub fn judge(job: &Job, came: &Came, facts: &[ChannelEvent]) -> (&'static str, H
             Some(Standing::NotFound) => "not_found",
             Some(Standing::Abnormal) => "abnormal",
         },
-        None => "nothing",
+        // Nobody is called for what an older system was paid.
+        Some(ChannelFact::Imported { .. }) | None => "nothing",
     };
     let health = match came {
         Came::Unknown | Came::NotSent | Came::Heard(Heard::Later) => Health::Silent,

@@ -42,7 +42,8 @@ pub(super) fn decide(view: &dyn View, facts: &Facts, input: &Input, event: &Desk
         | Says::RefundSettled { .. }
         | Says::Pay { .. }
         | Says::Cash { .. }
-        | Says::Shift { .. } => Err(Note::Unknown),
+        | Says::Shift { .. }
+        | Says::Exception { .. } => Err(Note::Unknown),
     };
     decided.unwrap_or_else(|note| vec![SessionEvent::Noted { note, concerns: None, lot: event.lot, province, ask: None }])
 }

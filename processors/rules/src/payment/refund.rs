@@ -81,7 +81,11 @@ fn part(payment: &Payment, receipt: &Receipt, facts: &Facts, input: &Input, amou
 /// What of a wish can be: the receipt, or why not.
 fn possible<'a>(payment: &'a Payment, source: &Source, amount: Money) -> Result<&'a Receipt, Note> {
     let receipt = payment.receipts.get(&Payment::receipt_key(source)).ok_or(Note::Unknown)?;
-    let fits = receipt.fate == Fate::Applied && receipt.amount.currency == amount.currency && amount.minor <= receipt.applied();
+    // What an older system was paid, that one gives back: the money is in its books.
+    let fits = payment.imported.is_none()
+        && receipt.fate == Fate::Applied
+        && receipt.amount.currency == amount.currency
+        && amount.minor <= receipt.applied();
     if fits { Ok(receipt) } else { Err(Note::MoreThanPaid) }
 }
 
@@ -228,12 +232,22 @@ pub fn due(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent>
     payment.receipts.values().flat_map(of).collect()
 }
 
+/// When it was heard that money went back.
+pub fn done(receipt: &mut Receipt, event: &PaymentEvent, at: Moment) {
+    if let PaymentEvent::Refunded { refund: done, .. } = event
+        && let Some(refund) = receipt.refunds.iter_mut().find(|refund| refund.refund == *done)
+    {
+        refund.done_at = refund.done_at.or(Some(at));
+    }
+}
+
 /// The fold of what concerns the refunds of a receipt.
 pub fn evolve(receipt: &mut Receipt, event: &PaymentEvent) {
     let (refund, state, due_at) = match event {
         PaymentEvent::RefundRequested { refund, amount, reason, tries, due_at, .. } => {
             let (amount, reason, tries) = (*amount, *reason, *tries);
-            let new = Refund { refund: *refund, amount, reason, state: RefundState::Requested, tries, due_at: Some(*due_at) };
+            let (state, due_at, done_at) = (RefundState::Requested, Some(*due_at), None);
+            let new = Refund { refund: *refund, amount, reason, state, tries, due_at, done_at };
             match receipt.refunds.iter_mut().find(|known| known.refund == *refund) {
                 Some(known) => *known = new,
                 None => receipt.refunds.push(new),

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use schema::{Currency, GateKind, Inbox, RefundCall, channel::Standing, journal::RefundState};
 
 const DUE: i64 = 1000;
+const PLACE: id::Place = id::Place { province: id::Province(44), day: Day(261_122), partition: schema::Partition(7) };
 
 pub(super) fn priced() -> Recorded {
     let mut entry = Trial::new(&crate::entry::RULES);
@@ -107,6 +108,28 @@ fn told(script: &str) -> String {
         other => panic!("no letter {other:?}"),
     });
     events.map(|events| kinds(&events)).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn money_of_an_older_system_pays_its_order_and_is_not_given_back_here() {
+    let mut trial = Trial::new(&RULES);
+    let order = id::derive(id::Kind::Order, PLACE, &["imported", "m", "A-1"]);
+    let fact = |amount| ChannelFact::Imported { order, number: "A-1".into(), transaction: "42".into(), amount: Money::new(amount, Currency::Cny) };
+    let mut comes = |amount| {
+        let event = ChannelEvent { channel: "wechat".into(), happened_at: at(-1), fact: fact(amount) };
+        let (key, time) = (event.key(), event.happened_at);
+        trial.input(Inbox::Channel, &key, time, Body::Channel(event)).iter().map(Event::kind).collect::<Vec<_>>()
+    };
+    assert_eq!((comes(500), comes(500), comes(600)), (vec!["imported"], vec!["noted"], vec!["noted"]));
+    let Some(Entity::Payment(payment)) = Key::of(Table::Payments, order).and_then(|key| trial.entities.get(&key)) else { panic!("it is there") };
+    assert_eq!((payment.is_paid(), payment.is_open(), payment.imported.as_deref()), (true, false, Some("A-1")));
+    let amount = Money::new(500, Currency::Cny);
+    let says = Says::Refund { order, channel: "wechat".into(), transaction: "42".into(), amount };
+    let lot = schema::exception::desk_of(PLACE.partition);
+    let event =
+        DeskEvent { id: "d1".parse().expect("a name"), lot, said_at: at(0), author: "lin".parse().expect("a name"), reason: "x".into(), says };
+    let events = trial.desk(event);
+    assert!(matches!(events[..], [Event::Payment(PaymentEvent::Noted { note: Note::MoreThanPaid, .. })]), "{events:?}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub fn what(event: &Event) -> Option<What> {
     match event {
         Event::Payment(event) => of_payment(event),
         Event::Order(event) => of_order(event),
-        Event::Session(_) | Event::Ledger(_) => None,
+        Event::Session(_) | Event::Ledger(_) | Event::Recon(_) => None,
     }
 }
 
@@ -69,6 +69,7 @@ const fn of_payment(event: &PaymentEvent) -> Option<What> {
         | PaymentEvent::PassedOver { .. }
         | PaymentEvent::Reversed { .. }
         | PaymentEvent::Withdrawn { .. }
+        | PaymentEvent::Imported { .. }
         | PaymentEvent::RefundWanted { .. }
         | PaymentEvent::RefundRequested { .. }
         | PaymentEvent::RefundStood { .. }
@@ -109,7 +110,7 @@ pub fn of<'a>(recorded: &'a Recorded, fees: &Fees) -> Option<Movement<'a>> {
     match &recorded.event {
         Event::Payment(event) => of_money(what, event, recorded.at, fees),
         Event::Order(event) => of_bill(what, event, recorded.at),
-        Event::Session(_) | Event::Ledger(_) => None,
+        Event::Session(_) | Event::Ledger(_) | Event::Recon(_) => None,
     }
 }
 

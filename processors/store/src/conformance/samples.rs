@@ -2,14 +2,17 @@
 
 use crate::Row;
 use schema::{
-    Credential, Currency, Day, Effect, Entity, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, RefundCall, Table, Verdict,
+    ChannelEvent, ChannelFact, Credential, Currency, Day, Effect, Entity, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, RefundCall,
+    Table, Verdict,
     desk::{Said, Tender},
     entity::{Answer, Attempt, Choice, Fate, Lot, Order, Payment, Posting, Receipt, Refund, Session, Settling, Shift, Stage, Waiting, Window},
+    exception::{Closing, DifferenceSum, Exception, Happened, Piece, PieceAt, Term},
     fact::{Reservation, Stated, What},
     gate::Colour,
     id::{self, Kind, Place, Province},
     journal::{AttemptState, Deduction, Departure, LineKind, Quote, QuoteLine, RefundReason, RefundState, Source, Stay},
     ledger::{Account, Discounts, Entry, Figures, Movement, Span, Statement, Tally, WindowAt},
+    statement::{Age, BookedPayment, Difference, Standing, StatementLine},
 };
 use std::collections::BTreeMap;
 
@@ -96,7 +99,7 @@ pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64
 }
 
 fn refunding(refund: Id) -> Refund {
-    Refund { refund, amount: FEN, reason: RefundReason::Duplicate, state: RefundState::Accepted, tries: 1, due_at: Some(Moment(9)) }
+    Refund { refund, amount: FEN, reason: RefundReason::Duplicate, state: RefundState::Accepted, tries: 1, due_at: Some(Moment(9)), done_at: None }
 }
 
 fn quote(total: i64) -> Quote {
@@ -179,6 +182,45 @@ fn posting(name: &str, order: Id, lot: Option<LotId>, at: i64) -> (Table, String
     (Table::Ledger, name.to_owned(), Entity::Posting(Box::new(posting)))
 }
 
+fn piece_at(province: Province, partition: Partition) -> PieceAt {
+    PieceAt { channel: "wechat".into(), merchant: "1900000109".into(), day: DAY, province, partition }
+}
+
+fn piece(province: Province, partition: Partition) -> Piece {
+    let sum = |difference, count, ours, theirs| DifferenceSum { difference, count, ours, theirs };
+    let sums = vec![sum(Difference::Matched, 7, 700, 700), sum(Difference::Surplus, 1, 0, 1_205), sum(Difference::RefundDiffers, 2, -5, 0)];
+    Piece { piece: piece_at(province, partition), term: Term::After, sums, hash: "0f".repeat(32).into() }
+}
+
+/// One that is open has nothing yet; one that is closed has everything.
+fn exception(name: &str, closed: Option<Closing>, (province, partition): (Province, Partition)) -> (Table, String, Entity) {
+    let said = Said { author: token("zhou"), reason: "a test payment".into(), at: Moment(1) };
+    let (kind, standing, happened_at, amount) = (schema::statement::LineKind::Trade, Standing::Done, Moment(1), FEN);
+    let (transaction, number, refund) = ("4200001".into(), "O44…".into(), "".into());
+    let line = StatementLine { line: 7, kind, standing, transaction, number, refund, amount, fee_milli: 7_230, happened_at };
+    let (order, attempt, transaction, refund) = ("order-1".into(), "".into(), "4200001".into(), "".into());
+    let payment = BookedPayment { line: 0, kind, standing: Standing::Pending, order, attempt, transaction, refund, amount, happened_at };
+    let exception = Exception {
+        exception: token(name),
+        piece: piece_at(province, partition),
+        difference: if closed.is_some() { Difference::StatusDiffers } else { Difference::Surplus },
+        line: Some(Box::new(line)),
+        payment: closed.map(|_| Box::new(payment)),
+        age: if closed.is_some() { Age::Older } else { Age::T1 },
+        owner: closed.map(|_| token("lin")),
+        wanted: closed.is_none().then(|| Box::new((token("said-1"), said.clone()))),
+        history: closed.map(|closed| Happened { at: Moment(2), what: closed.as_str().into(), by: Some(said) }).into_iter().collect(),
+        asked: 3,
+        closed,
+    };
+    (Table::Exceptions, name.to_owned(), Entity::Exception(Box::new(exception)))
+}
+
+fn repaired(order: Id) -> ChannelEvent {
+    let fact = ChannelFact::Succeeded { attempt: id::attempt(order, 1), transaction: "4200001".into(), amount: FEN };
+    ChannelEvent { channel: "wechat".into(), happened_at: Moment(1), fact }
+}
+
 /// One row of every table, and more.
 pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec<Row> {
     let place = Place { province, day: DAY, partition };
@@ -217,6 +259,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
             due: (!fates.is_empty()).then_some(FEN),
             receipts: fates.into_iter().enumerate().map(receipt).collect(),
             withdrawn: false,
+            imported: is_chosen.then(|| "20261123-7".into()),
             wanted: BTreeMap::new(),
             choice: is_chosen.then(|| Box::new(chosen(at))),
             attempts: is_chosen.then(|| (1, attempted(order, at))).into_iter().collect(),
@@ -243,6 +286,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
             Journal::Order => vec![Effect::Lane(LaneCommand { answers: None, due: None, order: None, ..command.clone() })],
             Journal::Payment => vec![Effect::Refund(call.clone())],
             Journal::Ledger => vec![],
+            Journal::Recon => vec![Effect::Channel(repaired(order))],
         };
         (Table::answers(journal), "GATE-0123456789".to_owned(), Entity::Answer(Answer { time: Moment(at), events: 2, effects }))
     });
@@ -273,6 +317,9 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         (Table::Statements, "statement-1".to_owned(), Entity::Statement(Box::new(statement(province, partition, 0)))),
         (Table::Statements, "statement-2".to_owned(), Entity::Statement(Box::new(statement(province, partition, 1)))),
         (Table::Discounts, "session-1".to_owned(), Entity::Discounted(Box::new(discounts(order)))),
+        (Table::Pieces, "piece-1".to_owned(), Entity::Piece(Box::new(piece(province, partition)))),
+        exception("exception-1", None, (province, partition)),
+        exception("exception-2", Some(Closing::WrittenOff), (province, partition)),
     ];
     let rows = entities.into_iter().chain(answers).map(|(table, name, entity)| {
         let key = Key { table, province, day: DAY, bucket: partition, id: token(&name) };

@@ -64,10 +64,10 @@ async fn an_older_file_gets_what_it_lacks() {
     store.save(vec![row(1, 1)]).await.expect("it is there");
     drop(store);
     let older = Connection::open(folder.store()).expect("our store");
-    // The first layout: no table of facts, nor of shifts, statements and discounts; no window was ever open.
+    // The first layout: no table of facts, nor of shifts, statements, discounts and exceptions; no window was ever open.
     older
         .execute_batch(
-            "DROP TABLE facts; DROP TABLE shifts; DROP TABLE statements; DROP TABLE discounts; DROP INDEX windows_open; PRAGMA user_version = 1",
+            "DROP TABLE facts; DROP TABLE shifts; DROP TABLE statements; DROP TABLE discounts; DROP TABLE exceptions; DROP INDEX windows_open; PRAGMA user_version = 1",
         )
         .expect("it can be written");
     drop(older);

@@ -53,6 +53,7 @@ fn payment(choice: &[(&str, i64)], attempts: &[(&str, AttemptState)]) -> Payment
         due: Some(DUE),
         receipts,
         withdrawn: false,
+        imported: None,
         wanted,
         choice,
         attempts,

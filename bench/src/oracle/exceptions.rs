@@ -1,0 +1,158 @@
+//! What RECON should say: each finding answered, each exception open until it is closed for a reason.
+//!
+//! Invariants
+//! 1. A finding has one right answer, told from what was said before it alone   (`tests::each_wrong_answer_is_found`).
+//! 2. What a person does is of an open exception, and the second of two persons is another one   (`tests::each_wrong_answer_is_found`).
+//!
+//! Not here: whether a finding is right (`rules::reconcile`, and whoever planted what it finds).
+
+use schema::{
+    DeskEvent, Effect, Id, Moment, StatementEvent, StatementFact,
+    desk::{ExceptionStep, Says},
+    exception::{Act, Closing, ReconEvent, ReconNote, Term, days_after},
+    id,
+    statement::{Age, StatementLine},
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What is known of one exception.
+struct Case {
+    age: Age,
+    day: schema::Day,
+    line: Option<Box<StatementLine>>,
+    wanted: Option<schema::EventId>,
+    wanted_by: Option<schema::desk::AuthorId>,
+    is_closed: bool,
+}
+
+/// The exceptions and pieces of one partition.
+#[derive(Default)]
+pub struct Cases {
+    cases: BTreeMap<Id, Case>,
+    pieces: BTreeMap<(Arc<str>, Arc<str>, u32, u8, Term), Arc<str>>,
+}
+
+fn noted(exception: Id, note: ReconNote) -> ReconEvent {
+    let province = id::place(exception.as_str()).map(|place| place.province).unwrap_or_default();
+    ReconEvent::Noted { note, province, exception: Some(exception) }
+}
+
+impl Cases {
+    /// What a worker's finding should become, stored at that moment.
+    pub fn found(&mut self, event: &StatementEvent, stored_at: Moment) -> Vec<ReconEvent> {
+        let piece = &event.piece;
+        vec![match &event.fact {
+            StatementFact::Matched { term, sums, hash } => {
+                let at = (piece.channel.clone(), piece.merchant.clone(), piece.day.0, piece.province.0, *term);
+                if self.pieces.insert(at, hash.clone()).as_ref() == Some(hash) {
+                    ReconEvent::Noted { note: ReconNote::AlreadyKnown, province: piece.province, exception: None }
+                } else {
+                    ReconEvent::Matched { piece: piece.clone(), term: *term, sums: sums.clone(), hash: hash.clone() }
+                }
+            }
+            StatementFact::Differs { difference, line, payment } => {
+                let exception = piece.exception(*difference, line.as_deref(), payment.as_deref());
+                match self.cases.get(&exception) {
+                    Some(case) if case.is_closed => noted(exception, ReconNote::AlreadyClosed),
+                    Some(_) => noted(exception, ReconNote::AlreadyKnown),
+                    None => {
+                        let age = Age::of_days(days_after(piece.day, stored_at));
+                        let (day, line, payment) = (piece.day, line.clone(), payment.clone());
+                        self.cases.insert(exception, Case { age, day, line: line.clone(), wanted: None, wanted_by: None, is_closed: false });
+                        ReconEvent::ExceptionOpened { exception, piece: piece.clone(), difference: *difference, line, payment, age }
+                    }
+                }
+            }
+            StatementFact::Explained { exception, term } => match self.cases.get_mut(exception) {
+                None => noted(*exception, ReconNote::Unknown),
+                Some(case) if case.is_closed => noted(*exception, ReconNote::AlreadyClosed),
+                Some(case) => {
+                    case.is_closed = true;
+                    let (why, term) = (Closing::Explained, Some(*term));
+                    ReconEvent::ExceptionClosed { exception: *exception, why, term, by: None, approved: None }
+                }
+            },
+        }]
+    }
+
+    /// What is wrong with what a person's word became.
+    pub fn said(&mut self, event: &DeskEvent, actual: &[&ReconEvent]) -> Vec<String> {
+        let Says::Exception { exception, step } = &event.says else { return vec!["it is about no exception".into()] };
+        let mut wrong = Vec::new();
+        if actual.iter().any(|event| event.exception() != Some(*exception)) {
+            wrong.push(format!("it was said of exception {exception}, and became {actual:?}"));
+        }
+        let Some(case) = self.cases.get_mut(exception).filter(|case| !case.is_closed) else {
+            if !matches!(actual, [ReconEvent::Noted { note: ReconNote::Unknown | ReconNote::AlreadyClosed, .. }]) {
+                wrong.push(format!("exception {exception} is not open, and it became {actual:?}"));
+            }
+            return wrong;
+        };
+        let said = event.said();
+        let is_right = match (step, actual) {
+            (ExceptionStep::Assign(to), [ReconEvent::ExceptionAssigned { owner, by, .. }]) => owner == to && *by == said,
+            (ExceptionStep::Requery, [ReconEvent::ExceptionActed { act: Act::Requeried, by, sends: Some(_), .. }]) => *by == said,
+            (ExceptionStep::Repair | ExceptionStep::Refund, [ReconEvent::ExceptionActed { act, sends: Some(sends), .. }, closed]) => {
+                let (wanted, why) =
+                    if *step == ExceptionStep::Repair { (Act::Repaired, Closing::Repaired) } else { (Act::RefundAsked, Closing::Refunded) };
+                let is_closed = matches!(closed, ReconEvent::ExceptionClosed { why: told, by: Some(by), .. } if *told == why && *by == said);
+                case.is_closed = true;
+                *act == wanted && is_closed && is_of(sends, case)
+            }
+            (ExceptionStep::WriteOff, [ReconEvent::ExceptionActed { act: Act::WriteOffWanted, said: id, by, sends: None, .. }]) => {
+                (case.wanted, case.wanted_by) = (Some(*id), Some(by.author));
+                *id == event.id && *by == said
+            }
+            (ExceptionStep::WriteOff, [ReconEvent::ExceptionClosed { why: Closing::WrittenOff, by: Some(by), approved: None, .. }]) => {
+                case.is_closed = true;
+                *by == said
+            }
+            (ExceptionStep::Approve(of), [ReconEvent::ExceptionClosed { why: Closing::WrittenOff, by: Some(by), approved: Some(other), .. }]) => {
+                case.is_closed = true;
+                case.wanted == Some(*of) && case.wanted_by == Some(by.author) && by.author != other.author && *other == said
+            }
+            (ExceptionStep::Approve(of), [ReconEvent::Noted { note: ReconNote::SamePerson, .. }]) => {
+                case.wanted == Some(*of) && case.wanted_by == Some(event.author)
+            }
+            (ExceptionStep::Approve(of), [ReconEvent::Noted { note: ReconNote::NotWanted, .. }]) => case.wanted != Some(*of),
+            (_, [ReconEvent::Noted { note, .. }]) => !matches!(note, ReconNote::Unknown | ReconNote::AlreadyClosed),
+            _ => false,
+        };
+        if !is_right {
+            wrong.push(format!("of {step:?} of exception {exception} became {actual:?}"));
+        }
+        wrong
+    }
+
+    /// What is wrong with what time brought.
+    pub fn grew(&mut self, now: Moment, actual: &[&ReconEvent]) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for event in actual {
+            let ReconEvent::ExceptionAged { exception, age } = event else {
+                wrong.push(format!("time does not bring {event:?}"));
+                continue;
+            };
+            match self.cases.get_mut(exception) {
+                Some(case) if !case.is_closed && *age > case.age && *age <= Age::of_days(days_after(case.day, now)) => case.age = *age,
+                _ => wrong.push(format!("exception {exception} is not {age:?}")),
+            }
+        }
+        wrong
+    }
+}
+
+/// Whether what goes out is about the money of the exception's own line.
+fn is_of(sends: &Effect, case: &Case) -> bool {
+    use schema::ChannelFact::{Failed, RefundAnswered, Succeeded};
+    let (Effect::Channel(event), Some(line)) = (sends, &case.line) else { return false };
+    match &event.fact {
+        Succeeded { attempt, transaction, amount } | Failed { attempt, transaction, amount } => {
+            (attempt.as_str(), transaction, amount) == (&*line.number, &line.transaction, &line.amount)
+        }
+        RefundAnswered { refund, succeeded: true, .. } => refund.as_str() == &*line.refund,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+use super::*;
+use schema::{
+    Currency, Day, Money, Partition,
+    desk::Said,
+    exception::{PieceAt, begins, desk_of},
+    id::{Kind, Province},
+    statement::{Difference, LineKind, Standing},
+    time::DAY,
+};
+
+fn piece() -> PieceAt {
+    PieceAt { channel: "wechat".into(), merchant: "m".into(), day: Day(261_123), province: Province(44), partition: Partition(7) }
+}
+
+fn differs() -> StatementEvent {
+    let order = id::derive(Kind::Order, piece().place(), &["o"]);
+    let line = StatementLine {
+        line: 2,
+        kind: LineKind::Trade,
+        standing: Standing::Done,
+        transaction: "42".into(),
+        number: id::attempt(order, 1).as_str().into(),
+        refund: "".into(),
+        amount: Money::new(500, Currency::Cny),
+        fee_milli: 0,
+        happened_at: Moment(1),
+    };
+    let fact = StatementFact::Differs { difference: Difference::Surplus, line: Some(Box::new(line)), payment: None };
+    StatementEvent { piece: piece(), fact }
+}
+
+fn said(author: &str, step: ExceptionStep) -> DeskEvent {
+    let exception = differs().exception().expect("it differs");
+    DeskEvent {
+        id: "1".parse().expect("a token"),
+        lot: desk_of(Partition(7)),
+        said_at: Moment(9),
+        author: author.parse().expect("a token"),
+        reason: "why".into(),
+        says: Says::Exception { exception, step },
+    }
+}
+
+fn closed(why: Closing, by: Option<Said>, approved: Option<Said>) -> ReconEvent {
+    ReconEvent::ExceptionClosed { exception: differs().exception().expect("it differs"), why, term: None, by, approved }
+}
+
+#[test]
+fn each_wrong_answer_is_found() {
+    let next = begins(Day(261_123)).expect("a day").plus(DAY);
+    let exception = differs().exception().expect("it differs");
+    let opened = |cases: &mut Cases| cases.found(&differs(), next);
+    let acted = |act, event: &DeskEvent| ReconEvent::ExceptionActed { exception, act, said: event.id, by: event.said(), sends: None };
+    let wish = said("lin", ExceptionStep::WriteOff);
+    let agree = |author| said(author, ExceptionStep::Approve("1".parse().expect("a token")));
+
+    let mut cases = Cases::default();
+    assert!(matches!(opened(&mut cases)[..], [ReconEvent::ExceptionOpened { age: Age::T1, .. }]));
+    assert_eq!(opened(&mut cases), [noted(exception, ReconNote::AlreadyKnown)]);
+    assert_eq!(cases.said(&wish, &[&acted(Act::WriteOffWanted, &wish)]), Vec::<String>::new());
+    let alone = closed(Closing::WrittenOff, Some(wish.said()), Some(agree("lin").said()));
+    assert_eq!(cases.said(&agree("lin"), &[&alone]).len(), 1, "one person is not two");
+
+    let mut cases = Cases::default();
+    opened(&mut cases);
+    cases.said(&wish, &[&acted(Act::WriteOffWanted, &wish)]);
+    let both = closed(Closing::WrittenOff, Some(wish.said()), Some(agree("zhou").said()));
+    assert_eq!(cases.said(&agree("zhou"), &[&both]), Vec::<String>::new());
+    assert_eq!(cases.said(&agree("zhou"), &[&both]).len(), 1, "it is closed once");
+    assert_eq!(opened(&mut cases), [noted(exception, ReconNote::AlreadyClosed)]);
+
+    let mut cases = Cases::default();
+    let aged = |age| ReconEvent::ExceptionAged { exception, age };
+    assert_eq!(cases.grew(next, &[&aged(Age::T2)]).len(), 1, "it is not there");
+    opened(&mut cases);
+    assert_eq!(cases.grew(next, &[&aged(Age::T2)]).len(), 1, "it is too early");
+    assert_eq!(cases.grew(next.plus(DAY), &[&aged(Age::T2)]), Vec::<String>::new());
+    let repair = said("lin", ExceptionStep::Repair);
+    assert_eq!(cases.said(&repair, &[&closed(Closing::Repaired, Some(repair.said()), None)]).len(), 1, "nothing was sent");
+}
+
+#[test]
+fn a_piece_that_comes_to_the_same_is_known() {
+    let matched = |hash: &str| StatementEvent { piece: piece(), fact: StatementFact::Matched { term: Term::Next, sums: vec![], hash: hash.into() } };
+    let mut cases = Cases::default();
+    let kinds: Vec<_> = ["a", "a", "b"].iter().flat_map(|hash| cases.found(&matched(hash), Moment(0))).map(|event| event.kind()).collect();
+    assert_eq!(kinds, ["matched", "noted", "matched"]);
+}

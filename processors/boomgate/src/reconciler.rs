@@ -1,0 +1,400 @@
+//! The workers of reconciliation: they take days and pieces from the queue, compare, and say what they found.
+//!
+//! A day is verified whole and split before anything of it is enqueued; a piece says its facts, the result last, before it is acked. Whoever dies in between leaves work
+//! that comes again to somebody, and says the same.
+//!
+//! Invariants
+//! 1. A piece whose worker died is done again, and says the same   (`tests::a_piece_whose_worker_died_is_done_again_and_says_the_same`).
+//! 2. Nothing is said of a statement that is refused   (`tests::nothing_is_said_of_a_statement_that_is_refused`).
+//! 3. A day whose statement is not there yet waits for it   (`tests::a_day_waits_for_its_statement`).
+//!
+//! Not here: what becomes of what is said (`rules::exceptions`), when a day is due (`schedule`), who asks by hand (`ask`).
+
+pub mod ask;
+mod compare;
+pub mod schedule;
+mod split;
+mod spool;
+
+use crate::{clock, config::Config, connect::Parts};
+use anyhow::{Context, Result};
+use compare::compare;
+use futures_util::FutureExt;
+use schema::{
+    Day, Entity, Id, Key, Partition, StatementEvent, Table,
+    entity::Payment,
+    exception::{Exception, begins, day_of},
+    id::{Province, order_of},
+    time::DAY,
+    wire::{self, Format},
+    work::{DayWork, PieceWork, Work},
+};
+use serde::{Deserialize, Serialize};
+use split::{Split, Why, split};
+use spool::Spooled;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use store::{Part, Store};
+use streams::{Buckets, Bus, Delivery, Message, table};
+use tokio::{sync::watch, task::JoinSet};
+
+/// The name by which `boomgate run` knows it.
+pub const NAME: &str = "reconciler";
+/// How long a fetch waits.
+const FETCH_WAIT: Duration = Duration::from_millis(500);
+/// How often it is said that something is still worked on.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+/// How long a day waits until it is looked again for its statement.
+const MISSING_WAIT: Duration = Duration::from_secs(60);
+/// How long work waits after the broker or the store was away.
+const AWAY: Duration = Duration::from_secs(2);
+/// How long lines of a statement are kept: longer than any piece waits.
+const SPOOL_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How many rows are read by key at once.
+const LOAD_MOST: usize = 500;
+
+/// A channel whose statements are compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Our number there; empty where it has none for us.
+    pub merchant: Arc<str>,
+}
+
+/// What a reconciler works by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where statements lie: a folder for each channel.
+    pub folder: PathBuf,
+    /// Where lines lie by pieces; all reconcilers share it, or each splits for itself.
+    pub spool: PathBuf,
+    /// The channels.
+    pub sites: BTreeMap<String, Site>,
+    /// The province of payments whose numbers are none of ours, by merchant.
+    pub provinces: BTreeMap<String, Province>,
+    /// That of all other merchants.
+    pub province: Province,
+    /// How many days before its statement's an order may be born.
+    pub days_back: u32,
+    /// When a statement is due: so long after midnight in China, in microseconds.
+    pub due_after: i64,
+    /// How many pieces this process compares at once.
+    pub workers: usize,
+}
+
+impl Settings {
+    /// Those of a configuration.
+    pub fn of(config: &Config) -> Self {
+        let at = &config.reconcile;
+        let has_statements = |name: &String| channels::form(name).is_ok();
+        let named = config.channels.iter().filter(|(name, _)| has_statements(name));
+        let sites = named.map(|(name, at)| (name.clone(), Site { merchant: at.merchant.as_str().into() })).collect();
+        let (folder, spool) = (at.folder.clone(), at.spool.clone());
+        let due_after = i64::from(at.due_min).saturating_mul(schema::time::MINUTE);
+        let provinces = at.provinces.iter().map(|(merchant, province)| (merchant.clone(), Province(*province))).collect();
+        let (province, days_back, workers) = (Province(at.province), at.days_back, at.workers.max(1));
+        Self { folder, spool, sites, provinces, province, days_back, due_after, workers }
+    }
+
+    /// The province of a merchant's payments whose numbers are none of ours.
+    fn province(&self, merchant: &str) -> Province {
+        self.provinces.get(merchant).copied().unwrap_or(self.province)
+    }
+}
+
+/// How far a day is, as the bucket tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Who asked for it.
+    pub asked: Arc<str>,
+    /// What it waits for, or why it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
+    /// Whether it is refused.
+    #[serde(default)]
+    pub refused: bool,
+    /// Its pieces, once it is split.
+    #[serde(default)]
+    pub pieces: Vec<(Province, Partition)>,
+    /// How many lines its statement has.
+    #[serde(default)]
+    pub lines: u64,
+}
+
+/// How work ended.
+enum Ended {
+    /// It is done.
+    Done,
+    /// It is to come again after a while.
+    Again(Duration),
+}
+
+/// What the workers share.
+pub struct Reconciler {
+    bus: Arc<dyn Bus>,
+    buckets: Arc<dyn Buckets>,
+    store: Arc<dyn Store>,
+    settings: Settings,
+    replica: String,
+}
+
+/// The message of some work.
+pub fn message(work: &Work) -> Message {
+    let headers =
+        BTreeMap::from([(wire::CONTENT_TYPE.to_owned(), Format::Json.content_type().to_owned()), (streams::MESSAGE_ID.to_owned(), work.key())]);
+    Message { subject: work.subject(), payload: wire::encode(Format::Json, work).into(), headers }
+}
+
+/// The message of a finding. The same again within minutes costs nothing; later it is found by its key.
+fn finding(event: &StatementEvent) -> Message {
+    let headers =
+        BTreeMap::from([(wire::CONTENT_TYPE.to_owned(), Format::Json.content_type().to_owned()), (streams::MESSAGE_ID.to_owned(), event.key())]);
+    Message { subject: event.subject(), payload: wire::encode(Format::Json, event).into(), headers }
+}
+
+/// Works as this replica until `shutdown`.
+pub async fn run(parts: Shared, settings: Settings, replica: String, shutdown: watch::Receiver<bool>) {
+    let Shared { bus, buckets, store } = parts;
+    let reconciler = Arc::new(Reconciler { bus, buckets, store, settings, replica });
+    spool::sweep(&reconciler.settings.spool, SPOOL_KEPT);
+    let mut tasks = JoinSet::new();
+    for worker in 0..reconciler.settings.workers {
+        tasks.spawn(reconciler.clone().work(worker, shutdown.clone()));
+    }
+    let (bus, buckets, settings) = (reconciler.bus.clone(), reconciler.buckets.clone(), reconciler.settings.clone());
+    tasks.spawn(schedule::watch(bus, buckets, settings, shutdown));
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a worker did not end well: its work comes again");
+        }
+    }
+}
+
+/// Whom the workers speak with.
+#[derive(Clone)]
+pub struct Shared {
+    /// The broker.
+    pub bus: Arc<dyn Bus>,
+    /// Its buckets.
+    pub buckets: Arc<dyn Buckets>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+}
+
+impl Shared {
+    /// Those of a process.
+    pub fn of(parts: &Parts) -> Self {
+        Self { bus: parts.bus.clone(), buckets: parts.jetstream.clone(), store: parts.store.clone() }
+    }
+}
+
+impl Reconciler {
+    /// One worker: one thing at a time.
+    async fn work(self: Arc<Self>, worker: usize, mut shutdown: watch::Receiver<bool>) {
+        let mut intake = None;
+        while !*shutdown.borrow() {
+            let Some(from) = &mut intake else {
+                match self.bus.consume(table::worker()).await {
+                    Ok(opened) => intake = Some(opened),
+                    Err(error) => {
+                        tracing::error!(%error, "cannot read the queue of work");
+                        clock::wait(AWAY).await;
+                    }
+                }
+                continue;
+            };
+            let fetched = tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stop| *stop) => break,
+                fetched = from.fetch(1, FETCH_WAIT) => fetched,
+            };
+            match fetched {
+                Ok(deliveries) => {
+                    for delivery in deliveries {
+                        self.handle(worker, &delivery).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot fetch work");
+                    intake = None;
+                    clock::wait(AWAY).await;
+                }
+            }
+        }
+        // What was handed out and not begun comes to somebody else at once.
+        if let Some(mut intake) = intake {
+            for delivery in intake.drain().await.unwrap_or_default() {
+                self.bus.nak(&delivery, Duration::ZERO).await.ok();
+            }
+        }
+    }
+
+    /// Does one thing, and says while it does that it is still worked on.
+    async fn handle(&self, worker: usize, delivery: &Delivery) {
+        let stored = &delivery.stored;
+        let content_type = stored.headers.get(wire::CONTENT_TYPE).map(String::as_str);
+        let work: Work = match wire::decode(content_type, &stored.payload) {
+            Ok(work) => work,
+            Err(error) => {
+                let (stream, reason) = (delivery.stream.clone(), error.to_string());
+                let letter = streams::DeadLetter { stream, partition: Partition(0), reason, stored: stored.clone() };
+                if self.bus.dead_letter(letter).await.is_ok() {
+                    self.bus.ack(delivery).await.ok();
+                }
+                return;
+            }
+        };
+        let mut doing = self.done(worker, &work).boxed();
+        let ended = loop {
+            tokio::select! {
+                ended = &mut doing => break ended,
+                () = clock::wait(PROGRESS_EVERY) => drop(self.bus.progress(delivery).await),
+            }
+        };
+        drop(doing);
+        let told = match ended {
+            Ok(Ended::Done) => self.bus.ack(delivery).await,
+            Ok(Ended::Again(after)) => self.bus.nak(delivery, after).await,
+            Err(error) => {
+                tracing::warn!(subject = stored.subject, error = format!("{error:#}"), "work is to come again");
+                self.bus.nak(delivery, AWAY).await
+            }
+        };
+        if let Err(error) = told {
+            tracing::warn!(subject = stored.subject, %error, "the queue was not told: the work comes again");
+        }
+    }
+
+    async fn done(&self, worker: usize, work: &Work) -> Result<Ended> {
+        match work {
+            Work::Day(day) => self.day(worker, day).await,
+            Work::Piece(piece) => self.piece(worker, piece).await,
+        }
+    }
+
+    /// Splits a day; it is told how it stands.
+    async fn split(&self, worker: usize, work: &DayWork) -> Result<Split, Why> {
+        let (work, folder, spool) = (work.clone(), self.settings.folder.clone(), self.settings.spool.clone());
+        let (province, writer) = (self.settings.province(&work.merchant), format!("{}-{worker}", self.replica));
+        let split = tokio::task::spawn_blocking(move || split(&work, &folder, &spool, province, &writer)).await;
+        split.map_err(|error| Why::Failed(anyhow::Error::from(error).context("a statement was not read to its end")))?
+    }
+
+    async fn tell(&self, work: &DayWork, standing: &Standing) -> Result<()> {
+        let value = serde_json::to_vec(standing)?;
+        self.buckets.put(table::RECONCILE, &work.key(), value.into(), None).await?;
+        Ok(())
+    }
+
+    async fn day(&self, worker: usize, work: &DayWork) -> Result<Ended> {
+        let standing = Standing { asked: work.asked.as_str().into(), waits: None, refused: false, pieces: Vec::new(), lines: 0 };
+        let split = match self.split(worker, work).await {
+            Ok(split) => split,
+            Err(Why::Missing(what)) => {
+                self.tell(work, &Standing { waits: Some(what), ..standing }).await?;
+                return Ok(Ended::Again(MISSING_WAIT));
+            }
+            Err(Why::Refused(why)) => {
+                tracing::error!(channel = &*work.channel, day = %work.day, why, "a statement is refused: nothing of it is compared");
+                metrics::counter!("boomgate_statements_refused_total", "channel" => work.channel.to_string()).increment(1);
+                self.tell(work, &Standing { waits: Some(why), refused: true, ..standing }).await?;
+                return Ok(Ended::Done);
+            }
+            Err(Why::Failed(error)) => return Err(error),
+        };
+        let mut pieces = split.pieces;
+        pieces.extend(self.parts(Table::Payments, work.day).await?.into_iter().map(|part| (part.province, part.bucket)));
+        for (province, partition) in &pieces {
+            let piece = PieceWork { of: work.clone(), run: split.run, province: *province, partition: *partition };
+            self.bus.publish(message(&Work::Piece(piece))).await?;
+        }
+        let pieces: Vec<_> = pieces.into_iter().collect();
+        tracing::info!(channel = &*work.channel, day = %work.day, term = work.term.name(), lines = split.lines, pieces = pieces.len(), "is compared");
+        self.tell(work, &Standing { pieces, lines: split.lines, ..standing }).await?;
+        Ok(Ended::Done)
+    }
+
+    /// The days whose orders a statement may tell of.
+    fn days(&self, day: Day) -> BTreeSet<Day> {
+        let Some(first) = begins(day) else { return BTreeSet::new() };
+        (-i64::from(self.settings.days_back)..=1).map(|days| day_of(first.plus(days.saturating_mul(DAY)))).collect()
+    }
+
+    async fn parts(&self, table: Table, day: Day) -> Result<Vec<Part>> {
+        let days = self.days(day);
+        let parts = self.store.parts(table).await?;
+        Ok(parts.into_iter().filter(|part| days.contains(&part.day)).collect())
+    }
+
+    async fn piece(&self, worker: usize, work: &PieceWork) -> Result<Ended> {
+        let lines = match self.lines(worker, work).await {
+            Ok(lines) => lines,
+            Err(Why::Missing(what) | Why::Refused(what)) => {
+                // The files were there and sound when the day was split.
+                tracing::warn!(channel = &*work.of.channel, day = %work.of.day, what, "the lines of a piece are gone");
+                return Ok(Ended::Again(MISSING_WAIT));
+            }
+            Err(Why::Failed(error)) => return Err(error),
+        };
+        let payments = self.payments(work, &lines).await?;
+        let open = self.open(work).await?;
+        let (at, term) = (work.at(), work.of.term);
+        let compared = tokio::task::spawn_blocking(move || compare(&at, term, &lines, &payments, &open)).await?;
+        for event in compared {
+            let event = event.checked().map_err(anyhow::Error::msg).context("what was found cannot be said")?;
+            self.bus.publish(finding(&event)).await?;
+        }
+        Ok(Ended::Done)
+    }
+
+    /// The lines of a piece; where they do not lie here, the day is split once more.
+    async fn lines(&self, worker: usize, work: &PieceWork) -> Result<Vec<Spooled>, Why> {
+        if !spool::is_there(&self.settings.spool, work.run.as_str()) {
+            let again = self.split(worker, &work.of).await?;
+            if again.run != work.run {
+                return Err(Why::Missing(format!("the statement of {} of {} is another one now", work.of.channel, work.of.day)));
+            }
+        }
+        let (spool, run, at) = (self.settings.spool.clone(), work.run, (work.province, work.partition));
+        let read = tokio::task::spawn_blocking(move || spool::read(&spool, run.as_str(), at.0, at.1)).await;
+        Ok(read.map_err(|error| Why::Failed(error.into()))??)
+    }
+
+    /// The payments of a piece: those of its days, and those that its lines name.
+    async fn payments(&self, work: &PieceWork, lines: &[Spooled]) -> Result<Vec<Payment>> {
+        let mut payments: BTreeMap<Id, Payment> = BTreeMap::new();
+        let mut keep = |entity: Entity| {
+            if let Entity::Payment(payment) = entity {
+                payments.insert(payment.order, *payment);
+            }
+        };
+        let days = self.days(work.of.day);
+        for day in &days {
+            let part = Part { table: Table::Payments, province: work.province, day: *day, bucket: work.partition };
+            self.store.scan(part).await?.into_iter().for_each(|row| keep(row.entity));
+        }
+        let named: BTreeSet<Key> = lines
+            .iter()
+            .filter_map(|spooled| Key::of(Table::Payments, order_of(&spooled.line.number)?))
+            .filter(|key| !days.contains(&key.day) && (key.province, key.bucket) == (work.province, work.partition))
+            .collect();
+        let named: Vec<Key> = named.into_iter().collect();
+        for keys in named.chunks(LOAD_MOST) {
+            self.store.load(keys.to_vec()).await?.into_iter().flatten().for_each(|row| keep(row.entity));
+        }
+        Ok(payments.into_values().collect())
+    }
+
+    /// The exceptions of a piece that are open, as far as they are saved.
+    async fn open(&self, work: &PieceWork) -> Result<Vec<Exception>> {
+        let part = Part { table: Table::Exceptions, province: work.province, day: work.of.day, bucket: work.partition };
+        let rows = self.store.scan(part).await?;
+        Ok(rows.into_iter().filter_map(|row| if let Entity::Exception(one) = row.entity { Some(*one) } else { None }).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

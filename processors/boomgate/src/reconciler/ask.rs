@@ -1,0 +1,221 @@
+//! Asking by hand that a day is compared, watching how far it is, and showing what came of it.
+//!
+//! Invariants
+//! 1. What is shown is the rows of all pieces of the day   (`super::tests::a_day_is_asked_for_and_shown`).
+//!
+//! Not here: two files alone (`reconcile`).
+
+use super::{Shared, Standing, message, split};
+use crate::clock;
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::civil::Date;
+use schema::{
+    Day, Entity, Partition, Table, Token,
+    entity::Stage,
+    exception::{DifferenceSum, Exception, PieceAt, Term},
+    id::{self, Province},
+    statement::Difference,
+    wire,
+    work::{DayWork, Work},
+};
+use serde::Serialize;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use store::{Part, Store};
+use streams::{Bus, table};
+
+/// How often it is looked how far a day is.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long rows may be behind what was decided.
+const SAVED_WAIT: Duration = Duration::from_secs(20);
+/// How many messages of the queue are read at once.
+const SCAN_MOST: usize = 1_000;
+/// How many stays are listed of each kind.
+const LISTED_MAX: usize = 100;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The channel.
+    pub channel: String,
+    /// Our number there.
+    pub merchant: String,
+    /// The channel's day.
+    pub day: Date,
+    /// When it is compared.
+    pub term: Term,
+    /// The statement, where it does not lie in its folder.
+    pub file: Option<String>,
+    /// How long a worker is waited for that takes it.
+    pub wait: Duration,
+}
+
+/// What came of a day.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// The channel.
+    pub channel: String,
+    /// The channel's day.
+    pub day: Day,
+    /// When it was compared.
+    pub term: String,
+    /// How many lines its statement has.
+    pub lines: u64,
+    /// How many pieces it was compared in.
+    pub pieces: usize,
+    /// What came of lines and payments, all pieces together.
+    pub sums: Vec<DifferenceSum>,
+    /// What does not match and is open.
+    pub exceptions: Vec<Exception>,
+    /// Stays that were paid and whose car has not left, by their sessions.
+    pub paid_and_inside: Vec<String>,
+    /// Stays whose car has left and that were not paid.
+    pub left_and_unpaid: Vec<String>,
+}
+
+/// Asks, waits until all pieces are compared, and tells what came of it.
+pub async fn ask(with: &Shared, wanted: &Wanted) -> Result<Report> {
+    let now = with.bus.look("WORK").await?.now;
+    let asked: Token<32> = id::digest(&["asked", &now.0.to_string(), &wanted.channel], 20).parse()?;
+    let work = DayWork {
+        channel: wanted.channel.as_str().into(),
+        merchant: wanted.merchant.as_str().into(),
+        day: split::day(wanted.day),
+        term: wanted.term,
+        asked,
+        file: wanted.file.as_deref().map(Arc::from),
+    };
+    with.bus.publish(message(&Work::Day(work.clone()))).await?;
+    let standing = followed(with, &work, wanted.wait).await?;
+    saved(with, &work, &standing.pieces).await?;
+    report(&*with.store, &work, &standing).await
+}
+
+/// Waits until a day is split and its pieces are compared.
+async fn followed(with: &Shared, work: &DayWork, wait: Duration) -> Result<Standing> {
+    let begun = clock::now();
+    let standing = loop {
+        let entry = with.buckets.entry(table::RECONCILE, &work.key()).await?;
+        let standing = entry.map(|entry| serde_json::from_slice::<Standing>(&entry.value)).transpose()?;
+        match standing.filter(|standing| *standing.asked == *work.asked.as_str()) {
+            Some(Standing { refused: true, waits, .. }) => bail!("the statement is refused: {}", waits.unwrap_or_default()),
+            Some(Standing { waits: Some(what), .. }) => bail!("it waits, and will be compared once it can be: {what}"),
+            Some(standing) => break standing,
+            None if begun.elapsed() > wait => bail!("nobody has taken it yet: is `boomgate run reconciler` running? it waits in the queue"),
+            None => clock::wait(LOOK_EVERY).await,
+        }
+    };
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} pieces")?;
+    let bar = ProgressBar::new(standing.pieces.len() as u64).with_style(style);
+    loop {
+        let left = left(&*with.bus, work).await?;
+        bar.set_position(standing.pieces.len().saturating_sub(left) as u64);
+        if left == 0 {
+            bar.finish_and_clear();
+            return Ok(standing);
+        }
+        clock::wait(LOOK_EVERY).await;
+    }
+}
+
+/// How many pieces of a day are not compared yet: what is done is no more in the queue.
+async fn left(bus: &dyn Bus, work: &DayWork) -> Result<usize> {
+    let (mut left, mut next) = (0_usize, bus.look("WORK").await?.first.max(1));
+    loop {
+        let page = bus.scan("WORK", next, SCAN_MOST).await?;
+        let Some(last) = page.last() else { return Ok(left) };
+        next = last.sequence.saturating_add(1);
+        let of_day = page.iter().filter(|stored| {
+            let content_type = stored.headers.get(wire::CONTENT_TYPE).map(String::as_str);
+            let read: Result<Work, _> = wire::decode(content_type, &stored.payload);
+            read.is_ok_and(|read| matches!(&read, Work::Piece(piece) if piece.of == *work))
+        });
+        left = left.saturating_add(of_day.count());
+    }
+}
+
+fn at(work: &DayWork, (province, partition): (Province, Partition)) -> PieceAt {
+    PieceAt { channel: work.channel.clone(), merchant: work.merchant.clone(), day: work.day, province, partition }
+}
+
+/// Waits until what was decided of the pieces is saved.
+async fn saved(with: &Shared, work: &DayWork, pieces: &[(Province, Partition)]) -> Result<()> {
+    let keys: Vec<_> = pieces.iter().map(|piece| at(work, *piece).key(work.term)).collect();
+    let begun = clock::now();
+    loop {
+        let rows = with.store.load(keys.clone()).await?;
+        if rows.iter().all(Option::is_some) {
+            // And what a second comparison changed.
+            clock::wait(Duration::from_secs(1)).await;
+            return Ok(());
+        }
+        if begun.elapsed() > SAVED_WAIT {
+            bail!("it is compared, and not decided yet: is `boomgate run reconciliation` running?");
+        }
+        clock::wait(LOOK_EVERY).await;
+    }
+}
+
+/// All pieces together.
+async fn report(store: &dyn Store, work: &DayWork, standing: &Standing) -> Result<Report> {
+    let mut sums: BTreeMap<Difference, DifferenceSum> = BTreeMap::new();
+    let (channel, term) = (work.channel.to_string(), work.term.name().to_owned());
+    let mut report = Report { channel, day: work.day, term, lines: standing.lines, pieces: standing.pieces.len(), ..Report::default() };
+    for piece in &standing.pieces {
+        let rows = store.load(vec![at(work, *piece).key(work.term)]).await?;
+        let Some(Entity::Piece(row)) = rows.into_iter().flatten().next().map(|row| row.entity) else { continue };
+        for sum in &row.sums {
+            let all = sums.entry(sum.difference).or_insert(DifferenceSum { count: 0, ours: 0, theirs: 0, ..*sum });
+            all.count = all.count.saturating_add(sum.count);
+            all.ours = all.ours.saturating_add(sum.ours);
+            all.theirs = all.theirs.saturating_add(sum.theirs);
+        }
+        let part = |table| Part { table, province: piece.0, day: work.day, bucket: piece.1 };
+        for row in store.scan(part(Table::Exceptions)).await? {
+            if let Entity::Exception(exception) = row.entity
+                && exception.closed.is_none()
+                && (&exception.piece.channel, &exception.piece.merchant) == (&work.channel, &work.merchant)
+            {
+                report.exceptions.push(*exception);
+            }
+        }
+        for row in store.scan(part(Table::Sessions)).await? {
+            let Entity::Session(session) = row.entity else { continue };
+            let is_paid = session.paid.is_some_and(|paid| paid.minor > 0) || session.prepaid.iter().any(|paid| paid.amount.minor > 0);
+            let list = match session.stage {
+                Stage::Open | Stage::Leaving if is_paid && !session.gone => &mut report.paid_and_inside,
+                _ if session.gone && session.owes.is_some() => &mut report.left_and_unpaid,
+                _ => continue,
+            };
+            if list.len() < LISTED_MAX {
+                list.push(session.stay.session.to_string());
+            }
+        }
+    }
+    report.sums = sums.into_values().collect();
+    Ok(report)
+}
+
+/// Prints it for a person; gives whether all matched.
+pub fn print(report: &Report) -> bool {
+    println!("{} of {}, {}: {} lines in {} pieces", report.channel, report.day, report.term, report.lines, report.pieces);
+    for DifferenceSum { difference, count, ours, theirs } in &report.sums {
+        let money = |minor: i64| schema::Money::new(minor, schema::Currency::Cny);
+        println!("  {:<16} {:<6} {count:>9}   ours {:>16}   theirs {:>16}", difference.english(), difference.chinese(), money(*ours), money(*theirs));
+    }
+    for exception in &report.exceptions {
+        println!("  {}  {} {}  {}", exception.exception, exception.difference.english(), exception.money(), exception.number());
+    }
+    for (what, sessions) in [("paid, and inside still", &report.paid_and_inside), ("left, and not paid", &report.left_and_unpaid)] {
+        println!("  {what}: {}{}", sessions.len(), if sessions.len() >= LISTED_MAX { " or more" } else { "" });
+        for session in sessions {
+            println!("    {session}");
+        }
+    }
+    report.exceptions.is_empty()
+}
+
+/// Writes it as JSON.
+pub fn write(report: &Report, path: &std::path::Path) -> Result<()> {
+    std::fs::write(path, serde_json::to_vec_pretty(report)?).with_context(|| format!("cannot write {}", path.display()))
+}

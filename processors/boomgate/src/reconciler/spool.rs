@@ -1,0 +1,193 @@
+//! Lines of a verified statement, laid down by the piece that they belong to.
+//!
+//! A folder is written under a name of its own and takes its true name, which is the hash of what it was made of, once all of it is there: so a folder with that name is
+//! whole, whoever wrote it, and one that a crash left behind is nobody's.
+//!
+//! Invariants
+//! 1. What was laid down for a piece comes back for it, in the order of the file   (`tests::what_was_laid_down_comes_back`).
+//! 2. What is not finished has no name that anybody looks for   (`tests::what_is_not_finished_is_not_there`).
+//!
+//! Not here: whether a statement may be believed (`channels::statement`).
+
+use anyhow::{Context, Result};
+use schema::{Partition, id::Province, statement::StatementLine};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io::{BufRead, BufReader, ErrorKind, Write},
+    path::{Path, PathBuf},
+};
+
+/// How many bytes wait in memory before they are written.
+const WAITING_MAX: usize = 32 * 1024 * 1024;
+
+/// A line, and of which of the statements it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spooled {
+    /// Whether it is of the day after.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub after: bool,
+    /// The line.
+    pub line: StatementLine,
+}
+
+/// A folder that is being written.
+pub struct Spool {
+    root: PathBuf,
+    folder: PathBuf,
+    waiting: BTreeMap<(Province, Partition), Vec<u8>>,
+    bytes: usize,
+    /// The pieces that have lines.
+    pub pieces: BTreeMap<(Province, Partition), u64>,
+}
+
+fn name(province: Province, partition: Partition) -> String {
+    format!("{province}-{partition}.lines")
+}
+
+impl Spool {
+    /// Begins a folder that nobody else writes: `writer` tells it from all others.
+    pub fn begin(root: &Path, writer: &str) -> Result<Self> {
+        let folder = root.join(format!("unfinished-{writer}"));
+        if let Err(error) = fs::remove_dir_all(&folder)
+            && error.kind() != ErrorKind::NotFound
+        {
+            return Err(error).with_context(|| format!("cannot empty {}", folder.display()));
+        }
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Self { root: root.to_owned(), folder, waiting: BTreeMap::new(), bytes: 0, pieces: BTreeMap::new() })
+    }
+
+    /// Lays a line down.
+    pub fn put(&mut self, at: (Province, Partition), line: &Spooled) -> Result<()> {
+        let waiting = self.waiting.entry(at).or_default();
+        let before = waiting.len();
+        serde_json::to_writer(&mut *waiting, line).context("a line cannot be written")?;
+        waiting.push(b'\n');
+        self.bytes = self.bytes.saturating_add(waiting.len()).saturating_sub(before);
+        let count = self.pieces.entry(at).or_default();
+        *count = count.saturating_add(1);
+        if self.bytes > WAITING_MAX { self.write() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> Result<()> {
+        self.bytes = 0;
+        for ((province, partition), bytes) in std::mem::take(&mut self.waiting) {
+            let path = self.folder.join(name(province, partition));
+            let file = OpenOptions::new().create(true).append(true).open(&path);
+            let written = file.and_then(|mut file| file.write_all(&bytes));
+            written.with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Gives it its name; where there is one of that name already, that is the same.
+    pub fn finish(mut self, run: &str) -> Result<BTreeMap<(Province, Partition), u64>> {
+        self.write()?;
+        let place = self.root.join(run);
+        if place.exists() {
+            fs::remove_dir_all(&self.folder).with_context(|| format!("cannot remove {}", self.folder.display()))?;
+        } else if let Err(error) = fs::rename(&self.folder, &place)
+            && !place.exists()
+        {
+            return Err(error).with_context(|| format!("cannot make {}", place.display()));
+        }
+        Ok(self.pieces)
+    }
+}
+
+/// Whether a run's folder is there.
+pub fn is_there(root: &Path, run: &str) -> bool {
+    root.join(run).is_dir()
+}
+
+/// The lines of a piece.
+pub fn read(root: &Path, run: &str, province: Province, partition: Partition) -> Result<Vec<Spooled>> {
+    let path = root.join(run).join(name(province, partition));
+    let file = match fs::File::open(&path) {
+        Ok(file) => file,
+        // A piece of payments alone has none.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let read = |line: std::io::Result<String>| -> Result<Spooled> { Ok(serde_json::from_str(&line?)?) };
+    BufReader::new(file).lines().map(read).collect::<Result<_>>().with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Removes the folders that were not touched for as long as anybody could need them.
+pub fn sweep(root: &Path, keep: std::time::Duration) {
+    let Ok(folders) = fs::read_dir(root) else { return };
+    for folder in folders.flatten() {
+        let age = folder.metadata().and_then(|about| about.modified()).ok().and_then(|at| at.elapsed().ok());
+        if age.is_some_and(|age| age > keep)
+            && let Err(error) = fs::remove_dir_all(folder.path())
+        {
+            tracing::warn!(folder = %folder.path().display(), %error, "old lines of a statement cannot be removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::{
+        Currency, Moment, Money,
+        statement::{LineKind, Standing},
+    };
+
+    fn line(number: u32) -> Spooled {
+        let line = StatementLine {
+            line: number,
+            kind: LineKind::Trade,
+            standing: Standing::Done,
+            transaction: format!("t{number}").into(),
+            number: "粤\"\n".into(),
+            refund: "".into(),
+            amount: Money::new(i64::from(number), Currency::Cny),
+            fee_milli: -1,
+            happened_at: Moment(7),
+        };
+        Spooled { after: number.is_multiple_of(2), line }
+    }
+
+    #[test]
+    fn what_was_laid_down_comes_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |number: u32| (Province(44), Partition(u8::try_from(number % 3).expect("small")));
+        let mut spool = Spool::begin(folder.path(), "one").expect("it can be made");
+        for number in 0..30 {
+            spool.put(at(number), &line(number)).expect("it can be written");
+            if number == 10 {
+                spool.write().expect("it can be written");
+            }
+        }
+        let pieces = spool.finish("run").expect("it can be named");
+        assert_eq!(pieces.values().collect::<Vec<_>>(), [&10, &10, &10]);
+        for partition in 0..3 {
+            let lines = read(folder.path(), "run", Province(44), Partition(partition)).expect("it is there");
+            assert_eq!(lines, (0..30).filter(|number| at(*number).1.0 == partition).map(line).collect::<Vec<_>>());
+        }
+        assert_eq!(read(folder.path(), "run", Province(11), Partition(0)).expect("it has none"), []);
+        let again = Spool::begin(folder.path(), "two").expect("it can be made");
+        again.finish("run").expect("it is there already");
+        assert_eq!(read(folder.path(), "run", Province(44), Partition(0)).expect("it is there").len(), 10, "the first one stays");
+    }
+
+    #[test]
+    fn what_is_not_finished_is_not_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut spool = Spool::begin(folder.path(), "one").expect("it can be made");
+        spool.put((Province(44), Partition(1)), &line(1)).expect("it can be written");
+        spool.write().expect("it can be written");
+        drop(spool);
+        assert!(!is_there(folder.path(), "run"));
+        let spool = Spool::begin(folder.path(), "one").expect("what was left is emptied");
+        assert!(spool.finish("run").expect("it can be named").is_empty() && is_there(folder.path(), "run"));
+        assert_eq!(read(folder.path(), "run", Province(44), Partition(1)).expect("it has none"), []);
+        sweep(folder.path(), std::time::Duration::from_secs(3600));
+        assert!(is_there(folder.path(), "run"));
+        sweep(folder.path(), std::time::Duration::ZERO);
+        assert!(!is_there(folder.path(), "run"));
+    }
+}

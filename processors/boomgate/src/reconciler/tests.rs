@@ -1,0 +1,231 @@
+use super::{ask::Wanted, *};
+use crate::{
+    exceptions,
+    replica::Readiness,
+    run::{With, run as run_processors},
+    trial::{START, declared},
+};
+use schema::{
+    ChannelEvent, ChannelFact, Currency, Journal, Money, Reference,
+    exception::Term,
+    id::{self, Kind, Place},
+    statement::Difference,
+};
+use std::path::Path;
+use store::Sqlite;
+use streams::Memory;
+
+const DAY_OF: Day = Day(261_122);
+const PLACE: Place = Place { province: Province(44), day: DAY_OF, partition: Partition(7) };
+
+/// Payment and reconciliation on a bus in memory, with one worker in front of them.
+struct Office {
+    shared: Shared,
+    reconciler: Arc<Reconciler>,
+    folder: tempfile::TempDir,
+    stop: watch::Sender<bool>,
+    running: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Office {
+    fn open() -> Self {
+        let memory = Memory::new(START);
+        let (bus, buckets): (Arc<dyn Bus>, Arc<dyn Buckets>) = (Arc::new(memory.clone()), Arc::new(memory));
+        let store: Arc<dyn Store> = Arc::new(Sqlite::in_memory());
+        let with = With {
+            bus: bus.clone(),
+            store: store.clone(),
+            cache: Arc::new(store::cache::Memory::new(1_000)),
+            reference: Arc::new(Reference::resolve(declared()).expect("valid reference data")).into(),
+            limits: rules::Limits::default(),
+            settings: crate::settings::Settings { keep_inputs: true, ..crate::settings::Settings::default() },
+            json: vec![],
+            replica: "one".into(),
+        };
+        let (stop, stopped) = watch::channel(false);
+        let processors = vec![&rules::payment::RULES, &rules::exceptions::RULES];
+        let running = vec![tokio::spawn(run_processors(processors, with, Arc::new(Readiness::default()), stopped))];
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = Settings {
+            folder: folder.path().join("statements"),
+            spool: folder.path().join("spool"),
+            sites: BTreeMap::new(),
+            provinces: BTreeMap::new(),
+            province: Province(11),
+            days_back: 2,
+            due_after: 0,
+            workers: 1,
+        };
+        std::fs::create_dir_all(settings.folder.join("points")).expect("a folder");
+        let reconciler = Arc::new(Reconciler { bus: bus.clone(), buckets: buckets.clone(), store: store.clone(), settings, replica: "one".into() });
+        Self { shared: Shared { bus, buckets, store }, reconciler, folder, stop, running }
+    }
+
+    /// Lets a worker run beside.
+    fn hire(&mut self) {
+        self.running.push(tokio::spawn(self.reconciler.clone().work(0, self.stop.subscribe())));
+    }
+
+    /// Money comes by the channel, at eight in the morning.
+    async fn pays(&self, name: &str, amount: i64) {
+        let happened_at = begins(DAY_OF).expect("a day").plus(DAY / 3);
+        let fact =
+            ChannelFact::Succeeded { attempt: attempt(name), transaction: format!("42-{name}").into(), amount: Money::new(amount, Currency::Cny) };
+        let event = ChannelEvent { channel: "points".into(), happened_at, fact };
+        let payload = wire::encode(Format::Json, &event).into();
+        let subject = event.subject().expect("an order of ours");
+        self.shared.bus.publish(Message { subject, payload, headers: BTreeMap::new() }).await.expect("the bus takes it");
+    }
+
+    /// The statement of a day has come.
+    fn comes(&self, date: &str, text: &str) {
+        let path = self.folder.path().join("statements/points").join(format!("clearing-{date}.csv"));
+        std::fs::write(path, text).expect("it can be written");
+    }
+
+    fn day(&self, term: Term) -> DayWork {
+        let asked = "by-hand".parse().expect("a token");
+        DayWork { channel: "points".into(), merchant: "m".into(), day: DAY_OF, term, asked, file: None }
+    }
+
+    /// How the day stands.
+    async fn standing(&self, term: Term) -> Option<Standing> {
+        let entry = self.shared.buckets.entry(table::RECONCILE, &self.day(term).key()).await.expect("the bus is in memory");
+        entry.map(|entry| serde_json::from_slice(&entry.value).expect("it is JSON"))
+    }
+
+    async fn said(&self) -> Vec<(String, Vec<u8>)> {
+        let stored = self.shared.bus.scan("STATEMENT", 1, 1_000).await.expect("the bus is in memory");
+        stored.into_iter().map(|stored| (stored.headers[streams::MESSAGE_ID].clone(), stored.payload.to_vec())).collect()
+    }
+
+    async fn journal(&self) -> usize {
+        self.shared.bus.scan(Journal::Recon.stream(), 1, 1_000).await.expect("the bus is in memory").len()
+    }
+
+    async fn close(self) {
+        self.stop.send_replace(true);
+        for running in self.running {
+            running.await.expect("it ends well");
+        }
+    }
+}
+
+fn attempt(name: &str) -> Id {
+    id::attempt(id::derive(Kind::Order, PLACE, &[name]), 1)
+}
+
+/// A clearing file of that date with these debits.
+fn statement(date: &str, debits: &[(&str, i64)]) -> String {
+    let yuan = |fen: i64| format!("{}.{:02}", fen / 100, fen % 100);
+    let mut text = format!("#clearing,1,{date},m\ntime,kind,transaction,number,amount,disposition,fee\n");
+    for (name, fen) in debits {
+        text += &format!("{date} 08:00:00,debit,42-{name},{},{},posted,0.00\n", attempt(name), yuan(*fen));
+    }
+    let sum: i64 = debits.iter().map(|(_, fen)| fen).sum();
+    text + &format!("#total,{},{},0.00\n", debits.len(), yuan(sum))
+}
+
+fn counts(report: &ask::Report) -> Vec<(Difference, u64)> {
+    report.sums.iter().map(|sum| (sum.difference, sum.count)).collect()
+}
+
+fn wanted(file: Option<&Path>, term: Term) -> Wanted {
+    let (day, file) = (jiff::civil::date(2026, 11, 22), file.map(|file| file.display().to_string()));
+    Wanted { channel: "points".into(), merchant: "m".into(), day, term, file, wait: Duration::from_secs(5) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_is_asked_for_and_shown() {
+    let mut office = Office::open();
+    for (name, amount) in [("a", 500), ("b", 500), ("c", 500), ("late", 500)] {
+        office.pays(name, amount).await;
+    }
+    clock::wait(Duration::from_secs(3)).await;
+    assert!(ask::ask(&office.shared, &wanted(None, Term::Next)).await.is_err(), "nobody works yet");
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 500), ("b", 400), ("lost", 700)]));
+    office.hire();
+    let report = ask::ask(&office.shared, &wanted(None, Term::Next)).await.expect("it is compared");
+    use Difference::{AmountDiffers, Matched, Shortage, Surplus};
+    assert_eq!(counts(&report), [(Matched, 1), (Surplus, 1), (Shortage, 2), (AmountDiffers, 1)]);
+    assert_eq!((report.lines, report.exceptions.len()), (3, 4));
+    assert!(!ask::print(&report));
+    let said = office.said().await.len();
+    // The lost notification is made up for, and the statement of the next day tells of what it had not told.
+    let lost = report.exceptions.iter().find(|one| one.difference == Surplus).expect("it is lost").exception;
+    let repair = exceptions::What::Repair(exceptions::Said::by(lost, "lin", "it was lost"));
+    assert!(exceptions::run(&repair, office.shared.bus.clone(), office.shared.store.clone()).await.expect("it is decided"));
+    clock::wait(Duration::from_secs(3)).await;
+    office.comes("2026-11-23", &statement("2026-11-23", &[("late", 500), ("of the day after", 900)]));
+    let report = ask::ask(&office.shared, &wanted(None, Term::After)).await.expect("it is compared");
+    assert_eq!(counts(&report), [(Matched, 3), (Shortage, 1), (AmountDiffers, 1)]);
+    let open: Vec<_> = report.exceptions.iter().map(|one| one.difference).collect();
+    assert_eq!(open.len(), 2, "{open:?}: what crossed midnight is explained");
+    assert!(office.said().await.len() > said);
+    // Comparing the same once more says nothing that was not said.
+    let before = (office.said().await.len(), office.journal().await);
+    ask::ask(&office.shared, &wanted(None, Term::After)).await.expect("it is compared");
+    assert_eq!((office.said().await.len(), office.journal().await), before);
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_piece_whose_worker_died_is_done_again_and_says_the_same() {
+    let office = Office::open();
+    office.pays("a", 500).await;
+    clock::wait(Duration::from_secs(3)).await;
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 400), ("b", 700)]));
+    let bus = &office.shared.bus;
+    bus.publish(message(&Work::Day(office.day(Term::Next)))).await.expect("the bus takes it");
+    let mut intake = bus.consume(table::worker()).await.expect("the bus is in memory");
+    let day = intake.fetch(1, FETCH_WAIT).await.expect("the bus is in memory");
+    office.reconciler.handle(0, &day[0]).await;
+    // One worker says everything and dies before it acks.
+    let piece = intake.fetch(1, FETCH_WAIT).await.expect("the bus is in memory");
+    let Ok(Work::Piece(work)) = wire::decode(Some("application/json"), &piece[0].stored.payload) else { panic!("it is a piece") };
+    assert!(matches!(office.reconciler.piece(0, &work).await, Ok(Ended::Done)));
+    clock::wait(Duration::from_secs(3)).await;
+    let (said, journal) = (office.said().await, office.journal().await);
+    assert_eq!(said.len(), 3, "two differences and the result");
+    // Its piece comes to another one, who has no lines of it, long after the broker has forgotten the messages' ids.
+    clock::wait(table::DEDUPE_WINDOW * 2).await;
+    std::fs::remove_dir_all(office.folder.path().join("spool")).expect("there are lines");
+    let again = intake.fetch(1, FETCH_WAIT).await.expect("the bus is in memory");
+    assert_eq!((again[0].stored.sequence, again[0].deliveries > 1), (piece[0].stored.sequence, true));
+    office.reconciler.handle(1, &again[0]).await;
+    clock::wait(Duration::from_secs(3)).await;
+    let twice = office.said().await;
+    assert_eq!((&twice[..3], &twice[3..]), (&said[..], &said[..]), "the same bytes under the same keys");
+    assert_eq!(office.journal().await, journal, "and nothing came of them");
+    assert_eq!(bus.look("WORK").await.expect("the bus is in memory").messages, 0, "what is done is gone");
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_said_of_a_statement_that_is_refused() {
+    let mut office = Office::open();
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 400), ("b", 700)]).replace("#total,2", "#total,3"));
+    office.hire();
+    let refused = ask::ask(&office.shared, &wanted(None, Term::Next)).await.expect_err("its count is wrong").to_string();
+    assert!(refused.contains("refused"), "{refused}");
+    assert!(office.said().await.is_empty());
+    let left = office.shared.bus.look("WORK").await.expect("the bus is in memory");
+    assert_eq!((left.messages, left.last), (0, 1), "no piece was ever enqueued");
+    assert!(std::fs::read_dir(office.folder.path().join("spool")).expect("a folder").flatten().all(|file| file.file_name() == "unfinished-one-0"));
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_waits_for_its_statement() {
+    let mut office = Office::open();
+    office.hire();
+    office.shared.bus.publish(message(&Work::Day(office.day(Term::Next)))).await.expect("the bus takes it");
+    clock::wait(Duration::from_secs(5)).await;
+    let standing = office.standing(Term::Next).await.expect("it is told");
+    assert!(standing.waits.is_some_and(|what| what.contains("2026-11-22")) && !standing.refused);
+    office.comes("2026-11-22", &statement("2026-11-22", &[]));
+    clock::wait(MISSING_WAIT * 2).await;
+    let standing = office.standing(Term::Next).await.expect("it is told");
+    assert_eq!((standing.waits, standing.pieces, standing.lines), (None, vec![], 0), "an empty day has no pieces");
+    office.close().await;
+}

@@ -1,0 +1,200 @@
+//! What becomes of a comparison with a channel's statement: pieces that match, and exceptions, each open until it is closed for a reason.
+//!
+//! Invariants
+//! 1. What is found again changes nothing, whoever found it   (`tests::a_piece_that_is_compared_again_changes_nothing`).
+//! 2. In any order, and with any of it twice, the same exceptions are open in the end   (`tests::any_order_ends_the_same`).
+//! 3. An exception is closed once, and for a reason   (`tests::laws`).
+//! 4. It grows older with the days until it is closed   (`tests::an_exception_grows_older_until_it_is_closed`).
+//!
+//! Not here: what differs (`reconcile`), what a person may do about it (`act`), which money counts (`payment`).
+
+mod act;
+
+use crate::{Body, Facts, Input, Rules, Touch, View, no_window, nothing};
+use schema::{
+    DeskEvent, Effect, Entity, Event, Id, Journal, Key, Recorded, Table,
+    desk::{Said, Says},
+    exception::{Act, Closing, Exception, Happened, Piece, ReconEvent, ReconNote, StatementEvent, StatementFact, days_after},
+    id,
+    statement::Age,
+};
+
+/// The processor `reconciliation`.
+pub const RULES: Rules =
+    Rules { name: "reconciliation", journal: Journal::Recon, concerns, needs, wants: nothing, audits: no_window, decide, touches, evolve, effects };
+
+fn concerns(body: &Body) -> bool {
+    match body {
+        Body::Statement(_) | Body::Tick(_) => true,
+        Body::Desk(event) => event.says.decided_in() == Journal::Recon,
+        Body::Gate(_) | Body::Channel(_) | Body::Journal(_) => false,
+    }
+}
+
+fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
+    let exception = match &input.body {
+        Body::Statement(event) => {
+            if let StatementFact::Matched { term, .. } = &event.fact {
+                return vec![event.piece.key(*term)];
+            }
+            event.exception()
+        }
+        Body::Desk(event) => spoken_of(event),
+        Body::Tick(key) => return vec![*key],
+        Body::Gate(_) | Body::Channel(_) | Body::Journal(_) => None,
+    };
+    exception.and_then(row).into_iter().collect()
+}
+
+/// The exception that a person speaks of.
+fn spoken_of(event: &DeskEvent) -> Option<Id> {
+    if let Says::Exception { exception, .. } = &event.says { Some(*exception) } else { None }
+}
+
+fn row(exception: Id) -> Option<Key> {
+    Key::of(Table::Exceptions, exception)
+}
+
+fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
+    let known = |exception: Id| match row(exception).and_then(|key| view.get(&key)) {
+        Some(Entity::Exception(exception)) => Some(&**exception),
+        _ => None,
+    };
+    let events = match &input.body {
+        Body::Statement(event) => found(view, known, input, event),
+        Body::Desk(event) => spoken_of(event).map(|exception| act::decide(known(exception), facts, input, event, exception)).unwrap_or_default(),
+        Body::Tick(key) => known(key.id).and_then(|exception| grown(exception, input)).into_iter().collect(),
+        Body::Gate(_) | Body::Channel(_) | Body::Journal(_) => Vec::new(),
+    };
+    events.into_iter().map(Event::Recon).collect()
+}
+
+fn noted(exception: Id, note: ReconNote) -> ReconEvent {
+    let province = id::place(exception.as_str()).map(|place| place.province).unwrap_or_default();
+    ReconEvent::Noted { note, province, exception: Some(exception) }
+}
+
+/// A worker has found something.
+fn found<'a>(view: &dyn View, known: impl Fn(Id) -> Option<&'a Exception>, input: &Input, event: &StatementEvent) -> Vec<ReconEvent> {
+    let piece = event.piece.clone();
+    match &event.fact {
+        StatementFact::Matched { term, sums, hash } => {
+            let before = view.get(&piece.key(*term)).and_then(|entity| if let Entity::Piece(piece) = entity { Some(piece) } else { None });
+            vec![match before {
+                // Another comparison came to the same, before one that came to something else was told of.
+                Some(before) if before.hash == *hash => {
+                    ReconEvent::Noted { note: ReconNote::AlreadyKnown, province: piece.province, exception: None }
+                }
+                _ => ReconEvent::Matched { piece, term: *term, sums: sums.clone(), hash: hash.clone() },
+            }]
+        }
+        StatementFact::Differs { difference, line, payment } => {
+            let exception = piece.exception(*difference, line.as_deref(), payment.as_deref());
+            vec![match known(exception) {
+                None => {
+                    let age = Age::of_days(days_after(piece.day, input.received_at));
+                    ReconEvent::ExceptionOpened { exception, piece, difference: *difference, line: line.clone(), payment: payment.clone(), age }
+                }
+                Some(Exception { closed: Some(_), .. }) => noted(exception, ReconNote::AlreadyClosed),
+                Some(_) => noted(exception, ReconNote::AlreadyKnown),
+            }]
+        }
+        StatementFact::Explained { exception, term } => vec![match known(*exception) {
+            None => noted(*exception, ReconNote::Unknown),
+            Some(Exception { closed: Some(_), .. }) => noted(*exception, ReconNote::AlreadyClosed),
+            Some(_) => {
+                let (why, term) = (Closing::Explained, Some(*term));
+                ReconEvent::ExceptionClosed { exception: *exception, why, term, by: None, approved: None }
+            }
+        }],
+    }
+}
+
+/// An exception is older than it was, if it is.
+fn grown(exception: &Exception, input: &Input) -> Option<ReconEvent> {
+    let age = Age::of_days(days_after(exception.piece.day, input.received_at));
+    let is_older = exception.closed.is_none() && age > exception.age;
+    is_older.then_some(ReconEvent::ExceptionAged { exception: exception.exception, age })
+}
+
+fn touches(event: &Event) -> Vec<Touch> {
+    let Event::Recon(event) = event else { return Vec::new() };
+    let touch = match event {
+        // It is written whole, whatever was there.
+        ReconEvent::Matched { piece, term, .. } => Some(Touch { key: piece.key(*term), born: true }),
+        ReconEvent::ExceptionOpened { exception, .. } => row(*exception).map(|key| Touch { key, born: true }),
+        ReconEvent::ExceptionAssigned { exception, .. }
+        | ReconEvent::ExceptionActed { exception, .. }
+        | ReconEvent::ExceptionAged { exception, .. }
+        | ReconEvent::ExceptionClosed { exception, .. } => row(*exception).map(|key| Touch { key, born: false }),
+        ReconEvent::Noted { .. } => None,
+    };
+    touch.into_iter().collect()
+}
+
+fn evolve(_: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
+    let Event::Recon(event) = &recorded.event else { unreachable!("RECON holds its own events alone") };
+    match (event, entity) {
+        (ReconEvent::Matched { piece, term, sums, hash }, _) => {
+            Entity::Piece(Box::new(Piece { piece: piece.clone(), term: *term, sums: sums.clone(), hash: hash.clone() }))
+        }
+        (ReconEvent::ExceptionOpened { exception, piece, difference, line, payment, age }, _) => {
+            let (piece, line, payment) = (piece.clone(), line.clone(), payment.clone());
+            let (exception, difference, age) = (*exception, *difference, *age);
+            let (owner, wanted, asked, closed) = (None, None, 0, None);
+            let mut opened = Exception { exception, piece, difference, line, payment, age, owner, wanted, history: Vec::new(), asked, closed };
+            happened(&mut opened, recorded, event.kind(), None);
+            Entity::Exception(Box::new(opened))
+        }
+        (event, Some(Entity::Exception(mut exception))) => {
+            fold(&mut exception, recorded, event);
+            Entity::Exception(exception)
+        }
+        _ => unreachable!("{} {} does not concern an exception that was not opened", recorded.at.0, event.kind()),
+    }
+}
+
+fn fold(exception: &mut Exception, recorded: &Recorded, event: &ReconEvent) {
+    match event {
+        ReconEvent::ExceptionAssigned { owner, by, .. } => {
+            exception.owner = Some(*owner);
+            happened(exception, recorded, event.kind(), Some(by));
+        }
+        ReconEvent::ExceptionActed { act, said, by, .. } => {
+            match act {
+                Act::Requeried => exception.asked = exception.asked.saturating_add(1),
+                Act::WriteOffWanted => exception.wanted = Some(Box::new((*said, by.clone()))),
+                Act::Repaired | Act::RefundAsked => {}
+            }
+            happened(exception, recorded, act.as_str(), Some(by));
+        }
+        ReconEvent::ExceptionAged { age, .. } => {
+            exception.age = *age;
+            happened(exception, recorded, age.as_str(), None);
+        }
+        ReconEvent::ExceptionClosed { why, by, approved, .. } => {
+            exception.closed = Some(*why);
+            exception.wanted = None;
+            happened(exception, recorded, why.as_str(), approved.as_ref().or(by.as_ref()));
+        }
+        // What opens one is no change of it, and what concerns none is nothing to it.
+        ReconEvent::Matched { .. } | ReconEvent::ExceptionOpened { .. } | ReconEvent::Noted { .. } => {}
+    }
+}
+
+fn happened(exception: &mut Exception, recorded: &Recorded, what: &str, by: Option<&Said>) {
+    if exception.history.len() >= Exception::HISTORY_MAX {
+        exception.history.remove(0);
+    }
+    exception.history.push(Happened { at: recorded.at, what: what.into(), by: by.cloned() });
+}
+
+fn effects(recorded: &Recorded) -> Vec<Effect> {
+    match &recorded.event {
+        Event::Recon(ReconEvent::ExceptionActed { sends: Some(sends), .. }) => vec![(**sends).clone()],
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,592 @@
+//! What workers say of a channel's day that they have compared with what we booked, and what RECON holds of it: pieces and exceptions.
+//!
+//! A day of a channel and merchant is compared in pieces, one for each province and partition, so that whatever a line and its payment are about has one home.
+//! Nothing in a fact tells who said it or when: a piece that is compared again, by whomever, says the same facts under the same keys.
+//!
+//! Invariants
+//! 1. What is found again is the same fact   (`tests::what_is_found_again_is_the_same_fact`).
+//! 2. A line and its payment have one home   (`tests::a_line_and_its_payment_have_one_home`).
+//! 3. Every partition has a desk at which its exceptions are spoken of   (`tests::every_partition_has_a_desk`).
+//!
+//! Not here: what differs (`rules::reconcile`), what becomes of it (`rules::exceptions`).
+
+use crate::{
+    Effect, EventId, Id, Key, LotId, Moment, Money, Partition, Table, Token,
+    desk::{AuthorId, Said},
+    id::{self, Kind, Place, Province},
+    money::Currency,
+    statement::{Age, BookedPayment, Difference, Standing, StatementLine},
+    time::{DAY, Day, SECOND},
+};
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// How far the clocks of channels are ahead of UTC, in microseconds: all of them count days in China.
+const CHINA: i64 = 8_i64.saturating_mul(3_600).saturating_mul(SECOND);
+
+/// When a day is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Term {
+    /// T+1: its statement has come.
+    Next,
+    /// T+2: the statement of the day after has come, too, and with it what crossed midnight.
+    After,
+}
+
+impl Term {
+    /// Both, in their order.
+    pub const ALL: [Self; 2] = [Self::Next, Self::After];
+
+    /// Its word, a token of subjects and names.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::After => "after",
+        }
+    }
+
+    /// How finance calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Next => "T+1",
+            Self::After => "T+2",
+        }
+    }
+}
+
+/// Of which part of which statement something is said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PieceAt {
+    /// The channel's name.
+    pub channel: Arc<str>,
+    /// Our number at the channel; empty where it has none for us.
+    pub merchant: Arc<str>,
+    /// The channel's day.
+    pub day: Day,
+    /// The province of its payments.
+    pub province: Province,
+    /// The partition of its payments.
+    pub partition: Partition,
+}
+
+/// One thing that was found: the payload of `STATEMENT.<partition>.<channel>.<kind>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatementEvent {
+    /// Of which piece.
+    pub piece: PieceAt,
+    /// What.
+    #[serde(flatten)]
+    pub fact: StatementFact,
+}
+
+/// The kinds of finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum StatementFact {
+    /// The piece is compared, with this result.
+    Matched {
+        /// When.
+        term: Term,
+        /// What came of its lines and payments, in the order of [`Difference::ALL`]; what there is none of is left out.
+        sums: Vec<DifferenceSum>,
+        /// SHA-256 of its result, as 64 hexadecimal digits: the sums and every finding.
+        hash: Arc<str>,
+    },
+    /// A line and a payment differ, or one has no other.
+    Differs {
+        /// How.
+        difference: Difference,
+        /// What the statement says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line: Option<Box<StatementLine>>,
+        /// What we booked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payment: Option<Box<BookedPayment>>,
+    },
+    /// An exception of the piece is found no more.
+    Explained {
+        /// The exception.
+        exception: Id,
+        /// By which comparison.
+        term: Term,
+    },
+}
+
+/// How many lines and payments of a piece compare so, and what they add to each side's total, in minor units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DifferenceSum {
+    /// How they compare.
+    pub difference: Difference,
+    /// How many.
+    pub count: u64,
+    /// What we booked.
+    pub ours: i64,
+    /// What the channel says.
+    pub theirs: i64,
+}
+
+/// The first moment of a channel's day; none where there is no such day.
+pub fn begins(day: Day) -> Option<Moment> {
+    let part = |number: u32| i8::try_from(number % 100).ok();
+    let year = i16::try_from(day.0.checked_div(10_000)?).ok()?.checked_add(2_000)?;
+    let date = Date::new(year, part(day.0.checked_div(100)?)?, part(day.0)?).ok()?;
+    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_microsecond();
+    midnight.checked_sub(CHINA).map(Moment)
+}
+
+/// How many days after a channel's day a moment is, by the channels' clocks.
+pub fn days_after(day: Day, moment: Moment) -> i64 {
+    begins(day).map_or(0, |first| moment.since(first).div_euclid(DAY))
+}
+
+/// The channel's day of a moment.
+pub fn day_of(moment: Moment) -> Day {
+    moment.plus(CHINA).utc_day()
+}
+
+/// Where a line or payment is at home by the numbers that it has: that of the first which is ours; else by the first which is not empty, in the province
+/// of its merchant.
+pub fn home(numbers: &[&str], province: Province) -> (Province, Partition) {
+    let ours = numbers.iter().find_map(|number| id::place(number));
+    let strange = || numbers.iter().find(|number| !number.is_empty()).map_or(Partition(0), |number| Partition::of_lot(number));
+    ours.map_or_else(|| (province, strange()), |place| (place.province, place.partition))
+}
+
+/// The home of a line.
+pub fn home_of_line(line: &StatementLine, province: Province) -> (Province, Partition) {
+    home(&[&line.number, &line.refund, &line.transaction], province)
+}
+
+/// The desk at which the exceptions of a partition are spoken of: the first of `exceptions-0`, `exceptions-1` … that lies in it.
+pub fn desk_of(partition: Partition) -> LotId {
+    let mut names = (0_u16..).map(|number| format!("exceptions-{number}"));
+    let name = names.find(|name| Partition::of_lot(name) == partition).unwrap_or_default();
+    name.parse().expect("65,536 names lie in all of 64 partitions, and are tokens")
+}
+
+impl StatementEvent {
+    /// The longest number, name or transaction, in bytes.
+    pub const NAME_MAX: usize = 64;
+
+    /// The kind's token of the subject.
+    pub const fn kind(&self) -> &'static str {
+        match self.fact {
+            StatementFact::Matched { .. } => "matched",
+            StatementFact::Differs { .. } => "differs",
+            StatementFact::Explained { .. } => "explained",
+        }
+    }
+
+    /// The subject of this fact.
+    pub fn subject(&self) -> String {
+        format!("STATEMENT.{}.{}.{}", self.piece.partition, self.piece.channel, self.kind())
+    }
+
+    /// What tells this fact from all others of the inbox, in 18 characters.
+    pub fn key(&self) -> String {
+        match &self.fact {
+            StatementFact::Matched { term, hash, .. } => {
+                let PieceAt { channel, merchant, day, province, partition } = &self.piece;
+                id::digest(&["matched", channel, merchant, &day.to_string(), &province.to_string(), &partition.to_string(), term.as_str(), hash], 18)
+            }
+            StatementFact::Differs { .. } => id::digest(&["differs", self.exception().as_ref().map_or("", |id| id.as_str())], 18),
+            StatementFact::Explained { exception, .. } => id::digest(&["explained", exception.as_str()], 18),
+        }
+    }
+
+    /// Its own time: the end of the statement's day. A fact is the same whenever it is said.
+    pub fn time(&self) -> Moment {
+        begins(self.piece.day).unwrap_or_default().plus(DAY)
+    }
+
+    /// The exception that it opens or explains.
+    pub fn exception(&self) -> Option<Id> {
+        match &self.fact {
+            StatementFact::Matched { .. } => None,
+            StatementFact::Differs { difference, line, payment } => Some(self.piece.exception(*difference, line.as_deref(), payment.as_deref())),
+            StatementFact::Explained { exception, .. } => Some(*exception),
+        }
+    }
+
+    /// Itself, or what is wrong with it.
+    pub fn checked(self) -> Result<Self, String> {
+        self.check().map(|()| self)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let PieceAt { channel, merchant, day, partition, .. } = &self.piece;
+        if begins(*day).is_none() {
+            return Err(format!("there is no day {day}: it is yymmdd"));
+        }
+        if channel.parse::<Token<32>>().is_err() || merchant.len() > Self::NAME_MAX || partition.0 >= Partition::COUNT {
+            return Err(format!(
+                "channel {channel:?}, merchant {merchant:?}, partition {partition}: a word, at most {} bytes, 0 to 63",
+                Self::NAME_MAX
+            ));
+        }
+        match &self.fact {
+            StatementFact::Matched { hash, .. } if hash.len() != 64 => Err(format!("a hash of {} characters: 64", hash.len())),
+            StatementFact::Differs { difference: Difference::Matched, .. } => Err("what matches does not differ".into()),
+            StatementFact::Differs { line: None, payment: None, .. } => Err("neither a line nor a payment: nothing differs".into()),
+            StatementFact::Differs { line, payment, .. } => {
+                let of_line = line.iter().flat_map(|line| [&line.transaction, &line.number, &line.refund]);
+                let of_payment = payment.iter().flat_map(|payment| [&payment.order, &payment.attempt, &payment.transaction, &payment.refund]);
+                let long = of_line.chain(of_payment).find(|text| text.len() > Self::NAME_MAX);
+                long.map_or(Ok(()), |long| Err(format!("a number of {} bytes: at most {}", long.len(), Self::NAME_MAX)))
+            }
+            StatementFact::Explained { exception, .. } if id::place(exception.as_str()) != Some(self.piece.place()) => {
+                Err(format!("exception {exception} is of another piece"))
+            }
+            StatementFact::Matched { .. } | StatementFact::Explained { .. } => Ok(()),
+        }
+    }
+}
+
+impl PieceAt {
+    /// Where its rows lie.
+    pub const fn place(&self) -> Place {
+        Place { province: self.province, day: self.day, partition: self.partition }
+    }
+
+    /// The key of its row.
+    pub fn key(&self, term: Term) -> Key {
+        let id = id::digest(&["piece", &self.channel, &self.merchant, term.as_str()], 20).parse().expect("20 letters and digits are a token");
+        Key { table: Table::Pieces, province: self.province, day: self.day, bucket: self.partition, id }
+    }
+
+    /// The id of the exception that these make: what is compared of them, and not where they stand in their files.
+    pub fn exception(&self, difference: Difference, line: Option<&StatementLine>, payment: Option<&BookedPayment>) -> Id {
+        let line = line.map_or_else(String::new, |line| {
+            let StatementLine { kind, standing, transaction, number, refund, amount, .. } = line;
+            format!("{} {} {transaction} {number} {refund} {} {:?}", kind.as_str(), standing.as_str(), amount.minor, amount.currency)
+        });
+        let payment = payment.map_or_else(String::new, |payment| {
+            let BookedPayment { kind, standing, order, attempt, transaction, refund, amount, .. } = payment;
+            format!("{} {} {order} {attempt} {transaction} {refund} {} {:?}", kind.as_str(), standing.as_str(), amount.minor, amount.currency)
+        });
+        id::derive(Kind::Exception, self.place(), &[&self.channel, &self.merchant, difference.as_str(), &line, &payment])
+    }
+}
+
+/// A piece that was compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// Which.
+    pub piece: PieceAt,
+    /// When it was.
+    pub term: Term,
+    /// What came of it.
+    pub sums: Vec<DifferenceSum>,
+    /// The hash of that.
+    pub hash: Arc<str>,
+}
+
+impl Piece {
+    /// How many lines and payments compare so.
+    pub fn count(&self, difference: Difference) -> u64 {
+        self.sums.iter().filter(|sum| sum.difference == difference).fold(0, |count, sum| count.saturating_add(sum.count))
+    }
+}
+
+/// Something that does not match, until it is closed for a reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exception {
+    /// Its id.
+    pub exception: Id,
+    /// Of which piece.
+    pub piece: PieceAt,
+    /// How it differs.
+    pub difference: Difference,
+    /// What the statement says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<Box<StatementLine>>,
+    /// What we booked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<Box<BookedPayment>>,
+    /// How old it is.
+    pub age: Age,
+    /// Who looks after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<AuthorId>,
+    /// What a person said who wants it written off, and waits for another one to agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Box<(EventId, Said)>>,
+    /// What happened to it, the newest [`Exception::HISTORY_MAX`] in their order.
+    pub history: Vec<Happened>,
+    /// How often its channel was asked.
+    #[serde(default)]
+    pub asked: u32,
+    /// Why it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closing>,
+}
+
+/// One thing that happened to an exception.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happened {
+    /// When it was recorded.
+    pub at: Moment,
+    /// What, as the event's type.
+    pub what: Arc<str>,
+    /// Who did it, where a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Said>,
+}
+
+impl Exception {
+    /// The longest history.
+    pub const HISTORY_MAX: usize = 32;
+
+    /// What the channel has more than we do, in minor units.
+    pub fn gap(&self) -> i64 {
+        let line = self.line.as_ref().map_or(0, |line| moved(line.standing, line.kind.signed(line.amount.minor)));
+        let payment = self.payment.as_ref().map_or(0, |payment| moved(payment.standing, payment.kind.signed(payment.amount.minor)));
+        line.saturating_sub(payment)
+    }
+
+    /// The same as money.
+    pub fn money(&self) -> Money {
+        let of_payment = || self.payment.as_ref().map(|payment| payment.amount.currency);
+        let currency = self.line.as_ref().map(|line| line.amount.currency).or_else(of_payment);
+        Money::new(self.gap(), currency.unwrap_or(Currency::Cny))
+    }
+
+    /// The number under which the channel knows it.
+    pub fn number(&self) -> &str {
+        let of_line = self.line.as_ref().map(|line| &*line.number).filter(|number| !number.is_empty());
+        let of_payment = || self.payment.as_ref().map(|payment| if payment.attempt.is_empty() { &*payment.order } else { &*payment.attempt });
+        of_line.or_else(of_payment).unwrap_or_default()
+    }
+
+    /// The channel's transaction.
+    pub fn transaction(&self) -> &str {
+        let of_line = self.line.as_ref().map(|line| &*line.transaction).filter(|transaction| !transaction.is_empty());
+        of_line.or_else(|| self.payment.as_ref().map(|payment| &*payment.transaction)).unwrap_or_default()
+    }
+
+    /// When it is of the next age; none once it is closed, or as old as can be.
+    pub fn due_at(&self) -> Option<Moment> {
+        let days = match self.age {
+            Age::T1 => 2,
+            Age::T2 => 3,
+            Age::T3 => 4,
+            Age::Week => 8,
+            Age::Older => return None,
+        };
+        begins(self.piece.day).filter(|_| self.closed.is_none()).map(|first| first.plus(DAY.saturating_mul(days)))
+    }
+}
+
+/// What an amount is that moved, if it did.
+const fn moved(standing: Standing, amount: i64) -> i64 {
+    match standing {
+        Standing::Done => amount,
+        Standing::Pending | Standing::Failed => 0,
+    }
+}
+
+/// What a person did about an exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// Its channel is asked how the payment stands.
+    Requeried,
+    /// What we lack is sent through the ordinary inbox of channels.
+    Repaired,
+    /// The surplus is booked, so that it can go back by the ordinary rule of refunds.
+    RefundAsked,
+    /// It is to be written off, and another person must agree.
+    WriteOffWanted,
+}
+
+impl Act {
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requeried => "requeried",
+            Self::Repaired => "repaired",
+            Self::RefundAsked => "refund_asked",
+            Self::WriteOffWanted => "write_off_wanted",
+        }
+    }
+}
+
+/// Why an exception is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closing {
+    /// A comparison of this or the next day finds it no more.
+    Explained,
+    /// What we lacked was sent through the ordinary inbox.
+    Repaired,
+    /// The surplus goes back.
+    Refunded,
+    /// It was written off.
+    WrittenOff,
+}
+
+impl Closing {
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Explained => "explained",
+            Self::Repaired => "repaired",
+            Self::Refunded => "refunded",
+            Self::WrittenOff => "written_off",
+        }
+    }
+}
+
+/// Why nothing was to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReconNote {
+    /// There is no such exception.
+    Unknown,
+    /// It is known already.
+    AlreadyKnown,
+    /// It is closed.
+    AlreadyClosed,
+    /// Who wants it cannot be who agrees to it.
+    SamePerson,
+    /// Nobody wants what is agreed to.
+    NotWanted,
+    /// Its number is none of ours: its channel, or a person, must see to it.
+    NotOurs,
+    /// No fact is lacking here that the channel has.
+    NothingLacking,
+    /// It was said too long ago to be believed.
+    TooLate,
+}
+
+/// Events of RECON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ReconEvent {
+    /// A piece of a day is compared.
+    Matched {
+        /// Which.
+        piece: PieceAt,
+        /// When.
+        term: Term,
+        /// What came of it.
+        sums: Vec<DifferenceSum>,
+        /// The hash of that.
+        hash: Arc<str>,
+    },
+    /// Something does not match.
+    ExceptionOpened {
+        /// Its id.
+        exception: Id,
+        /// Of which piece.
+        piece: PieceAt,
+        /// How it differs.
+        difference: Difference,
+        /// What the statement says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line: Option<Box<StatementLine>>,
+        /// What we booked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payment: Option<Box<BookedPayment>>,
+        /// How old it is.
+        age: Age,
+    },
+    /// Somebody looks after it from now on.
+    ExceptionAssigned {
+        /// The exception.
+        exception: Id,
+        /// Who.
+        owner: AuthorId,
+        /// Who said so.
+        by: Said,
+    },
+    /// A person does something about it.
+    ExceptionActed {
+        /// The exception.
+        exception: Id,
+        /// What.
+        act: Act,
+        /// What was said, by its id.
+        said: EventId,
+        /// Who.
+        by: Said,
+        /// What goes out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sends: Option<Box<Effect>>,
+    },
+    /// It is so old now: more people are to look at it.
+    ExceptionAged {
+        /// The exception.
+        exception: Id,
+        /// How old.
+        age: Age,
+    },
+    /// It is settled.
+    ExceptionClosed {
+        /// The exception.
+        exception: Id,
+        /// Why.
+        why: Closing,
+        /// By which comparison, where one explains it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        term: Option<Term>,
+        /// Who, where a person did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Said>,
+        /// Who agreed, where two must.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approved: Option<Said>,
+    },
+    /// Nothing was to be done.
+    Noted {
+        /// Why.
+        note: ReconNote,
+        /// Its province.
+        province: Province,
+        /// The exception, where it is about one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exception: Option<Id>,
+    },
+}
+
+impl ReconEvent {
+    /// The last token of its subject.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Matched { .. } => "matched",
+            Self::ExceptionOpened { .. } => "exception_opened",
+            Self::ExceptionAssigned { .. } => "exception_assigned",
+            Self::ExceptionActed { .. } => "exception_acted",
+            Self::ExceptionAged { .. } => "exception_aged",
+            Self::ExceptionClosed { .. } => "exception_closed",
+            Self::Noted { .. } => "noted",
+        }
+    }
+
+    /// The exception that it is about.
+    pub const fn exception(&self) -> Option<Id> {
+        match self {
+            Self::Matched { .. } => None,
+            Self::ExceptionOpened { exception, .. }
+            | Self::ExceptionAssigned { exception, .. }
+            | Self::ExceptionActed { exception, .. }
+            | Self::ExceptionAged { exception, .. }
+            | Self::ExceptionClosed { exception, .. } => Some(*exception),
+            Self::Noted { exception, .. } => *exception,
+        }
+    }
+
+    /// The province under which it travels.
+    pub fn province(&self) -> Province {
+        match self {
+            Self::Matched { piece, .. } | Self::ExceptionOpened { piece, .. } => piece.province,
+            Self::Noted { province, .. } => *province,
+            event => event.exception().and_then(|id| id::place(id.as_str())).map(|place| place.province).unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
