@@ -25,11 +25,14 @@ struct Case {
     is_closed: bool,
 }
 
+/// A piece: its channel, merchant, day and province, and when it was compared.
+type PieceKey = (Arc<str>, Arc<str>, u32, u8, Term);
+
 /// The exceptions and pieces of one partition.
 #[derive(Default)]
 pub struct Cases {
     cases: BTreeMap<Id, Case>,
-    pieces: BTreeMap<(Arc<str>, Arc<str>, u32, u8, Term), Arc<str>>,
+    pieces: BTreeMap<PieceKey, Arc<str>>,
 }
 
 fn noted(exception: Id, note: ReconNote) -> ReconEvent {

@@ -226,7 +226,7 @@ fn print(found: &[Exception], json: bool) -> Result<()> {
         return Ok(());
     }
     for one in found {
-        let owner = one.owner.map(|owner| owner.to_string()).unwrap_or_else(|| "nobody".into());
+        let owner = one.owner.map_or_else(|| "nobody".into(), |owner| owner.to_string());
         let state = one.closed.map_or_else(|| one.age.as_str().to_owned(), |closed| closed.as_str().replace('_', " "));
         let (what, number) = (one.difference.english(), one.number());
         println!(

@@ -417,6 +417,7 @@ fn telemetry(default: &str) {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each command")]
 async fn execute(command: Command) -> anyhow::Result<bool> {
     match command {
         Command::Run { processors, config } => run_processors(&processors, &config).await.map(|()| true),
@@ -572,8 +573,8 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     let has_doors = is_named(gateway::NAME) || (is_all && !config.gateway.listen.is_empty());
     // Without a channel of our own somebody else plays them: the harness does.
     let calls = is_named(caller::NAME) || (is_all && !config.channels.is_empty());
-    let reconciles = is_named(reconciler::NAME) || (is_all && !config.reconcile.folder.as_os_str().is_empty());
-    anyhow::ensure!(!reconciles || !config.reconcile.folder.as_os_str().is_empty(), "statements lie nowhere: set reconcile.folder");
+    let compares = is_named(reconciler::NAME) || (is_all && !config.reconcile.folder.as_os_str().is_empty());
+    anyhow::ensure!(!compares || !config.reconcile.folder.as_os_str().is_empty(), "statements lie nowhere: set reconcile.folder");
     anyhow::ensure!(!has_doors || !config.gateway.listen.is_empty(), "the front doors have no address: set gateway.listen");
     let processors = run::named(&names)?;
     let declared = config.reference_files().map(reference::files::read).transpose()?;
@@ -595,7 +596,7 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
             let with = gateway::With { bus: parts.jetstream.clone(), store: parts.store.clone(), cache };
             let doors = gateway::open(&config, with, shutdown.clone()).await?;
             readiness.opened(gateway::NAME);
-            let reconciler = reconcile_beside(reconciles, &parts, &config, shutdown.clone()).await?;
+            let reconciler = reconcile_beside(compares, &parts, &config, shutdown.clone()).await?;
             if calls {
                 let bus = parts.beside(&config, User::Caller, "boomgate caller").await?;
                 let caller = caller::start(&config, bus, connect::replica(), shutdown)?;
@@ -605,7 +606,7 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
             doors.await?;
             ended(reconciler).await?;
             parts.stop().await;
-        } else if reconciles {
+        } else if compares {
             let parts = connect::connect(&config, User::Reconciler, "boomgate reconciler").await?;
             let caller = if calls {
                 let bus = parts.beside(&config, User::Caller, "boomgate caller").await?;
@@ -646,7 +647,7 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     } else {
         None
     };
-    let reconciler = reconcile_beside(reconciles, &parts, &config, shutdown.clone()).await?;
+    let reconciler = reconcile_beside(compares, &parts, &config, shutdown.clone()).await?;
     let guard = parts.guard(shutdown.clone());
     if let Some(reference) = reference::begin(parts.jetstream.clone(), declared, shutdown.clone()).await? {
         run::run(processors, parts.with(reference, config.limits()), readiness, shutdown).await;

@@ -125,7 +125,7 @@ fn an_exception_says_what_it_is_about() {
     let due = |age, closed| exception(None, None, age, closed).due_at().map(|due| days_after(DAY_OF, due));
     for (age, days) in [(Age::T1, Some(2)), (Age::T2, Some(3)), (Age::T3, Some(4)), (Age::Week, Some(8)), (Age::Older, None)] {
         assert_eq!(due(age, None), days);
-        assert_eq!(days.is_none_or(|days| Age::of_days(days) > age && Age::of_days(days - 1) == age), true, "{age:?} ends then");
+        assert!(days.is_none_or(|days| Age::of_days(days) > age && Age::of_days(days - 1) == age), "{age:?} ends then");
         assert_eq!(due(age, Some(Closing::Explained)), None);
     }
 }

@@ -109,7 +109,7 @@ async fn what_is_provisioned_does_not_differ() {
     let missing = provision::plan(&bus, &DECLARED).await.expect("it is compared");
     assert!(missing.iter().all(|difference| difference.remedy == Remedy::Create));
     let readers = crate::table::all_readers(DECLARED.groups).len();
-    assert_eq!(missing.len(), crate::table::STREAMS.len() + 3 + readers, "streams, the buckets, consumers");
+    assert_eq!(missing.len(), crate::table::STREAMS.len() + 3 + readers + 1, "streams, the buckets, consumers, and who works");
     assert_eq!(missing[0].to_string(), "stream GATE is missing: create it");
     provision::apply(&bus, &DECLARED, false).await.expect("it is made");
     assert_eq!(provision::plan(&bus, &DECLARED).await.expect("it is compared"), []);

@@ -410,7 +410,8 @@ async fn each_part_of_ourselves_may_do_its_own() {
         (User::Auditor, &[&writes_inboxes, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &speaks, &keeps]),
         (User::World, &[&speaks, &keeps, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers]),
         (User::Caller, &[&speaks, &keeps, &writes_gate, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &reads]),
-        (User::Processors, &[&speaks, &writes_inboxes, &makes_streams, &["$JS.API.STREAM.PURGE.DEAD", "$JS.API.STREAM.MSG.DELETE.SESSION"]]),
+        // What a person repairs is stored in CHANNEL by whoever decided so.
+        (User::Processors, &[&speaks, &writes_gate, &makes_streams, &["$JS.API.STREAM.PURGE.DEAD", "$JS.API.STREAM.MSG.DELETE.SESSION"]]),
         (User::Operator, &[&writes_journals, &tells]),
     ];
     for (user, lists) in may_not {

@@ -39,8 +39,7 @@ pub fn lot(event: &Event) -> Option<LotId> {
         Event::Ledger(LedgerEvent::Posted { lot, .. }) => *lot,
         Event::Ledger(LedgerEvent::WindowClosed { statement }) => statement.lot,
         Event::Ledger(LedgerEvent::WindowStopped { window, .. }) => window.lot,
-        Event::Ledger(LedgerEvent::Noted { .. }) => None,
-        Event::Recon(_) => None,
+        Event::Ledger(LedgerEvent::Noted { .. }) | Event::Recon(_) => None,
     }
 }
 

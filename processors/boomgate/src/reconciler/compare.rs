@@ -105,7 +105,7 @@ fn booked(payment: &Payment, channel: &str, day: Day) -> Vec<Booked> {
 
 /// Compares a piece and gives what to say of it, the result last: whoever hears that has heard all. `open` are its exceptions as far as they are saved.
 pub fn compare(piece: &PieceAt, term: Term, spooled: &[Spooled], payments: &[Payment], open: &[Exception]) -> Vec<StatementEvent> {
-    let mut names = Names::default();
+    let mut keys = Names::default();
     let mut ours: Vec<Booked> = payments.iter().flat_map(|payment| booked(payment, &piece.channel, piece.day)).collect();
     ours.sort_by(|one, other| order_of(&one.payment).cmp(&order_of(&other.payment)));
     let mut lines: Vec<&Spooled> = spooled.iter().collect();
@@ -113,7 +113,7 @@ pub fn compare(piece: &PieceAt, term: Term, spooled: &[Spooled], payments: &[Pay
     let mut own = Vec::new();
     for (place, booked) in ours.iter().enumerate() {
         let BookedPayment { kind, standing, transaction, attempt, refund, amount, .. } = &booked.payment;
-        let record = names.record(*kind, *standing, [transaction, attempt, refund], amount.minor);
+        let record = keys.record(*kind, *standing, [transaction, attempt, refund], amount.minor);
         let at = u64::try_from(place).unwrap_or(u64::MAX);
         own.push(Record { at, is_due: booked.is_due, is_numbered: booked.is_numbered, ..record });
     }
@@ -121,7 +121,7 @@ pub fn compare(piece: &PieceAt, term: Term, spooled: &[Spooled], payments: &[Pay
     let mut told: BTreeSet<Key> = BTreeSet::new();
     let mut theirs = Vec::new();
     for (place, Spooled { after, line }) in lines.iter().enumerate() {
-        let record = names.record(line.kind, line.standing, [&line.transaction, &line.number, &line.refund], line.amount.minor);
+        let record = keys.record(line.kind, line.standing, [&line.transaction, &line.number, &line.refund], line.amount.minor);
         // A line of the day after matters where it is what this day's statement did not tell of a payment of this day.
         if *after && (!due.contains(&record.name) || told.contains(&record.name)) {
             continue;

@@ -11,7 +11,7 @@ use schema::{
     id::{self, Kind, Place},
     statement::Difference,
 };
-use std::path::Path;
+use std::{fmt::Write, path::Path};
 use store::Sqlite;
 use streams::Memory;
 
@@ -83,14 +83,14 @@ impl Office {
         std::fs::write(path, text).expect("it can be written");
     }
 
-    fn day(&self, term: Term) -> DayWork {
+    fn day(term: Term) -> DayWork {
         let asked = "by-hand".parse().expect("a token");
         DayWork { channel: "points".into(), merchant: "m".into(), day: DAY_OF, term, asked, file: None }
     }
 
     /// How the day stands.
     async fn standing(&self, term: Term) -> Option<Standing> {
-        let entry = self.shared.buckets.entry(table::RECONCILE, &self.day(term).key()).await.expect("the bus is in memory");
+        let entry = self.shared.buckets.entry(table::RECONCILE, &Self::day(term).key()).await.expect("the bus is in memory");
         entry.map(|entry| serde_json::from_slice(&entry.value).expect("it is JSON"))
     }
 
@@ -120,7 +120,7 @@ fn statement(date: &str, debits: &[(&str, i64)]) -> String {
     let yuan = |fen: i64| format!("{}.{:02}", fen / 100, fen % 100);
     let mut text = format!("#clearing,1,{date},m\ntime,kind,transaction,number,amount,disposition,fee\n");
     for (name, fen) in debits {
-        text += &format!("{date} 08:00:00,debit,42-{name},{},{},posted,0.00\n", attempt(name), yuan(*fen));
+        writeln!(text, "{date} 08:00:00,debit,42-{name},{},{},posted,0.00", attempt(name), yuan(*fen)).expect("a text takes all");
     }
     let sum: i64 = debits.iter().map(|(_, fen)| fen).sum();
     text + &format!("#total,{},{},0.00\n", debits.len(), yuan(sum))
@@ -137,6 +137,7 @@ fn wanted(file: Option<&Path>, term: Term) -> Wanted {
 
 #[tokio::test(start_paused = true)]
 async fn a_day_is_asked_for_and_shown() {
+    use Difference::{AmountDiffers, Matched, Shortage, Surplus};
     let mut office = Office::open();
     for (name, amount) in [("a", 500), ("b", 500), ("c", 500), ("late", 500)] {
         office.pays(name, amount).await;
@@ -146,7 +147,6 @@ async fn a_day_is_asked_for_and_shown() {
     office.comes("2026-11-22", &statement("2026-11-22", &[("a", 500), ("b", 400), ("lost", 700)]));
     office.hire();
     let report = ask::ask(&office.shared, &wanted(None, Term::Next)).await.expect("it is compared");
-    use Difference::{AmountDiffers, Matched, Shortage, Surplus};
     assert_eq!(counts(&report), [(Matched, 1), (Surplus, 1), (Shortage, 2), (AmountDiffers, 1)]);
     assert_eq!((report.lines, report.exceptions.len()), (3, 4));
     assert!(!ask::print(&report));
@@ -176,7 +176,7 @@ async fn a_piece_whose_worker_died_is_done_again_and_says_the_same() {
     clock::wait(Duration::from_secs(3)).await;
     office.comes("2026-11-22", &statement("2026-11-22", &[("a", 400), ("b", 700)]));
     let bus = &office.shared.bus;
-    bus.publish(message(&Work::Day(office.day(Term::Next)))).await.expect("the bus takes it");
+    bus.publish(message(&Work::Day(Office::day(Term::Next)))).await.expect("the bus takes it");
     let mut intake = bus.consume(table::worker()).await.expect("the bus is in memory");
     let day = intake.fetch(1, FETCH_WAIT).await.expect("the bus is in memory");
     office.reconciler.handle(0, &day[0]).await;
@@ -219,7 +219,7 @@ async fn nothing_is_said_of_a_statement_that_is_refused() {
 async fn a_day_waits_for_its_statement() {
     let mut office = Office::open();
     office.hire();
-    office.shared.bus.publish(message(&Work::Day(office.day(Term::Next)))).await.expect("the bus takes it");
+    office.shared.bus.publish(message(&Work::Day(Office::day(Term::Next)))).await.expect("the bus takes it");
     clock::wait(Duration::from_secs(5)).await;
     let standing = office.standing(Term::Next).await.expect("it is told");
     assert!(standing.waits.is_some_and(|what| what.contains("2026-11-22")) && !standing.refused);

@@ -179,11 +179,11 @@ fn processors_are_those_of_the_table_of_streams() {
 fn a_processor_that_is_not_there_is_named() {
     let names = |words: &[&str]| named(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).map(|rules| rules.len());
     assert_eq!(names(&["entry", "payment"]).ok(), Some(2));
-    assert_eq!(names(&["all"]).ok(), Some(4));
+    assert_eq!(names(&["all"]).ok(), Some(rules::ALL.len()));
     assert!(names(&["entrance"]).expect_err("no such processor").to_string().contains("entry, pricing, payment, settlement"));
 }
 
-/// The manifests run what the table declares and the two ways to payment channels, with settings that this binary takes.
+/// The manifests run what the table declares, the two ways to payment channels and who compares statements, with settings that this binary takes.
 #[test]
 fn deployments_are_those_of_the_table_of_streams() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../k8s");
@@ -198,7 +198,8 @@ fn deployments_are_those_of_the_table_of_streams() {
         }
     }
     deployments.sort();
-    let parts = streams::table::PROCESSORS.iter().map(|processor| processor.name).chain([crate::gateway::NAME, crate::caller::NAME]);
+    let parts =
+        streams::table::PROCESSORS.iter().map(|processor| processor.name).chain([crate::gateway::NAME, crate::caller::NAME, crate::reconciler::NAME]);
     let mut expected: Vec<_> = parts.map(|name| format!("[\"run\", \"{name}\"]")).collect();
     expected.sort();
     assert_eq!(deployments, expected);

@@ -204,7 +204,6 @@ impl Write {
             Self::Cash => "Cash",
             Self::ShiftOpened => "ShiftOpened",
             Self::ShiftCounted => "ShiftCounted",
-            Self::ShiftClosed => "Reason",
             Self::Correction => "Correction",
             Self::LostTicket => "LostTicket",
             Self::LetThrough => "LetThrough",
@@ -213,7 +212,7 @@ impl Write {
             Self::Statement => "Statement",
             Self::ExceptionAssigned => "Owner",
             Self::ExceptionApproved => "WriteOffApproval",
-            Self::ExceptionRequeried | Self::ExceptionRepaired | Self::ExceptionRefunded | Self::ExceptionWrittenOff => "Reason",
+            Self::ShiftClosed | Self::ExceptionRequeried | Self::ExceptionRepaired | Self::ExceptionRefunded | Self::ExceptionWrittenOff => "Reason",
         }
     }
 }

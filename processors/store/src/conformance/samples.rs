@@ -222,6 +222,7 @@ fn repaired(order: Id) -> ChannelEvent {
 }
 
 /// One row of every table, and more.
+#[expect(clippy::too_many_lines, reason = "one sample of each table")]
 pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec<Row> {
     let place = Place { province, day: DAY, partition };
     let lot: LotId = token("lot-1");
