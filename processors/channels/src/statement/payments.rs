@@ -147,6 +147,9 @@ impl Payments {
     fn read_quoted(&self, chunk: Chunk<'_>, each: &mut dyn FnMut(&Payment<'_>)) -> Result<(), Refusal> {
         let (mut at, mut line) = (0, chunk.first_line);
         while let Some((bytes, length)) = table::first_line(&chunk.bytes[at..]) {
+            if bytes.starts_with(b"#") {
+                return Err(Refusal::at(line, "", Reason::NotARow));
+            }
             let cells = unquoted(bytes).ok_or_else(|| Refusal::at(line, "", Reason::Damaged("a quote is not closed on its line".into())))?;
             if cells.len() != self.head.len() {
                 return Err(Refusal::at(line, "", Reason::Columns { found: cells.len(), columns: self.head.len() }));
@@ -281,6 +284,9 @@ mod tests {
             ("o1,wechat,t1,1.00,2026-11-23 08:00:00,m,,r1,,", "refund_id", Reason::Word("r1".into())),
             ("o1,wechat,t1,1.00,2026-11-23 08:00:00,m,,,maybe,", "status", Reason::Word("maybe".into())),
             ("o1,wechat", "", Reason::Columns { found: 2, columns: 10 }),
+            ("#o1,wechat,t1,1.00,2026-11-23 08:00:00,m,,,,", "", Reason::NotARow),
+            // Found by fuzzing: with a quote anywhere near it this was a row.
+            ("#o1,wechat,t1,1.00,2026-11-23 08:00:00,m,,,,\n\"o2\",wechat,t2,1.00,2026-11-23 08:00:00,m,,,,", "", Reason::NotARow),
             ("\"o1,wechat,t1,1.00,2026-11-23 08:00:00,m,,,,", "", Reason::Damaged("a quote is not closed on its line".into())),
         ] {
             assert_eq!(row(text), Err(Refusal::at(2, column, reason)), "{text}");
