@@ -632,7 +632,7 @@ pub enum SessionEvent {
         stay: Stay,
         /// The payment, by its order.
         paid: Prepaid,
-        /// The number of the price that it pays.
+        /// The number of the price that it pays; [`SessionEvent::PAID_ANEW`] where what had paid it failed, and it is owed no more.
         sequence: u32,
         /// Until when nothing more is due.
         leave_by: Moment,
@@ -767,6 +767,9 @@ pub enum SessionEvent {
 }
 
 impl SessionEvent {
+    /// The number of no price: they begin at 1.
+    pub const PAID_ANEW: u32 = 0;
+
     /// The stay that it is about; none where it is about none.
     pub const fn stay(&self) -> Option<&Stay> {
         match self {

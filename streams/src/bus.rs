@@ -46,6 +46,9 @@ pub struct Delivery {
     pub stored: Stored,
     /// How often it has been delivered, this time included.
     pub deliveries: u64,
+    /// The number of this handing-out among all of its reader's, from 1 on: a gap says that something was handed to somebody else, or got lost. It may
+    /// go back where a server lost what it knew of the reader.
+    pub place: u64,
     /// By what it is acked; opaque.
     pub reply: String,
 }
@@ -168,6 +171,9 @@ pub trait Bus: Send + Sync {
 
     /// Opens a durable consumer, which exists or is made.
     fn consume(&self, reader: Reader) -> Answer<'_, Box<dyn Intake>>;
+
+    /// Up to which sequence a reader has acked everything; what is behind may be acked, handed out or not handed out yet.
+    fn acked<'a>(&'a self, reader: &'a Reader) -> Answer<'a, u64>;
 
     /// Acks; nobody waits for the broker's word.
     fn ack<'a>(&'a self, delivery: &'a Delivery) -> Answer<'a, ()>;

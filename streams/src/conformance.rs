@@ -71,6 +71,7 @@ promises! {
         progress_keeps_a_message
         a_message_handed_back_comes_again_after_its_delay
         readers_of_one_name_share_its_messages
+        what_is_handed_out_is_numbered
         a_dropped_fetch_loses_nothing
         a_drain_leaves_no_stuck_message
         a_full_inbox_refuses_and_forgets_nothing

@@ -116,6 +116,10 @@ impl Bus for JetStream {
         async move { Ok(Box::new(intake::Pull::open(self.wire.clone(), reader).await?) as Box<dyn Intake>) }.boxed()
     }
 
+    fn acked<'a>(&'a self, reader: &'a Reader) -> Answer<'a, u64> {
+        self.wire.acked(reader).boxed()
+    }
+
     fn ack<'a>(&'a self, delivery: &'a Delivery) -> Answer<'a, ()> {
         self.say(delivery, Bytes::from_static(b"+ACK")).boxed()
     }

@@ -120,6 +120,13 @@ impl Bus for Memory {
         })
     }
 
+    fn acked<'a>(&'a self, reader: &'a Reader) -> Answer<'a, u64> {
+        soon(move || {
+            let floor = self.read(&reader.stream, |log| log.consumers.get(&reader.durable).map(|consumer| log.floor(consumer)))?;
+            floor.ok_or_else(|| Error::new(Kind::NotProvisioned, format!("find out what {} has acked of {}", reader.durable, reader.stream)))
+        })
+    }
+
     fn ack<'a>(&'a self, delivery: &'a Delivery) -> Answer<'a, ()> {
         soon(move || {
             self.settle(delivery, |consumer, sequence, _, _| consumer.ack(sequence))?;

@@ -3,6 +3,7 @@
 //! Invariants
 //! 1. The events of one input stand together, counted from 0, and no input has two such groups   (`oracle::tests::each_mutation_is_found`).
 //! 2. `at` grows from line to line within a partition   (`oracle::tests::each_mutation_is_found`).
+//! 3. What another journal says is answered in the order in which it says it   (`oracle::tests::what_a_journal_says_is_answered_in_its_order`).
 
 use super::Findings;
 use crate::logs::{Line, Logs, partition_token};
@@ -39,6 +40,7 @@ pub fn gather<'a>(journal: Journal, lines: &'a [Line], findings: &mut Findings) 
     let mut groups: Groups<'a> = BTreeMap::new();
     let mut last_at: BTreeMap<Partition, Moment> = BTreeMap::new();
     let mut seen: BTreeSet<(Partition, Inbox, &str)> = BTreeSet::new();
+    let mut heard: BTreeMap<(Partition, Inbox), u64> = BTreeMap::new();
     for line in lines {
         let Some(partition) = line.partition() else {
             findings.found(format!("{journal} {}: subject {} names no partition", line.sequence, line.subject));
@@ -76,6 +78,14 @@ pub fn gather<'a>(journal: Journal, lines: &'a [Line], findings: &mut Findings) 
                 }
                 if cause.inbox != Inbox::Tick && !seen.insert((partition, cause.inbox, &cause.event)) {
                     findings.found_double(format!("{journal} {}: {} {} is answered a second time", line.sequence, cause.inbox.stream(), cause.event));
+                }
+                if matches!(cause.inbox, Inbox::Session | Inbox::Order | Inbox::Payment) {
+                    let newest = heard.entry((partition, cause.inbox)).or_default();
+                    if cause.sequence < *newest {
+                        let (inbox, sequence) = (cause.inbox.stream(), cause.sequence);
+                        findings.found(format!("{journal} {}: {inbox} {sequence} is answered after {inbox} {newest}", line.sequence));
+                    }
+                    *newest = cause.sequence.max(*newest);
                 }
                 groups.push(Group { inbox: cause.inbox, sequence: cause.sequence, event: &cause.event, lines: vec![line] });
             }

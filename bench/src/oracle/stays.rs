@@ -69,6 +69,10 @@ pub struct Stays<'a> {
     known: BTreeMap<Id, Stay>,
     /// Those whose fee a channel deducts.
     deducts: BTreeMap<Id, Deduction>,
+    /// Those that owe what they had paid inside, and its order.
+    failed: BTreeMap<Id, Id>,
+    /// What those that were settled paid last.
+    closed_by: BTreeMap<Id, Prepaid>,
 }
 
 impl<'a> Stays<'a> {
@@ -88,6 +92,8 @@ impl<'a> Stays<'a> {
             passes_by: BTreeMap::new(),
             known: BTreeMap::new(),
             deducts: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            closed_by: BTreeMap::new(),
         }
     }
 
@@ -627,6 +633,19 @@ impl<'a> Stays<'a> {
             OrderEvent::Paid { order, session, lot, province, amount, .. } => self.close(*session, *order, *amount, *lot, *province),
             OrderEvent::Owed { order, session, lot, province, amount, .. } => {
                 let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot: *lot, province: *province, ask: None }];
+                if self.has_paid(*session, *order) {
+                    self.failed.insert(*session, *order);
+                } else {
+                    self.failed.remove(session);
+                }
+                if let Some((stay, _)) = self.inside.values().find(|(stay, _)| stay.session == *session).cloned() {
+                    let Some(lot) = self.world.lot(lot) else { return noted(Note::Unknown, None) };
+                    return vec![SessionEvent::Owed { stay, order: *order, amount: *amount, operator: lot.declared.operator }];
+                }
+                // What closed it is paid still, if that is not what has failed.
+                if let Some(closed) = self.closed_by.remove(session).filter(|closed| &*closed.id != order.as_str() && closed.amount.minor > 0) {
+                    self.asks.entry(*session).or_default().paid.push(closed);
+                }
                 if let Some(settled) = self.settled.remove(session) {
                     self.gone.remove(session);
                     self.owed.insert(*session, settled);
@@ -647,18 +666,41 @@ impl<'a> Stays<'a> {
         if self.gone.contains_key(&session) {
             return noted(Note::AlreadyClosed, Some(session));
         }
-        let before: i64 = self.asks.get(&session).map_or(0, |asks| asks.paid.iter().map(|paid| paid.amount.minor).sum());
+        let mut prepaid = self.asks.get(&session).map(|asks| asks.paid.clone()).unwrap_or_default();
+        let has_failed = self.failed.get(&session).copied();
+        if has_failed == Some(order) {
+            self.failed.remove(&session);
+            let inside = self.inside.values().find(|(stay, _)| stay.session == session).cloned();
+            if let Some(((stay, _), paid)) = inside.zip(prepaid.iter().find(|paid| &*paid.id == order.as_str()).cloned()) {
+                return vec![SessionEvent::Prepaid { stay, leave_by: paid.until, paid, sequence: SessionEvent::PAID_ANEW, told: None }];
+            }
+        }
+        prepaid.retain(|paid| &*paid.id != order.as_str());
+        let before: i64 = prepaid.iter().map(|paid| paid.amount.minor).sum();
         let paid = Money::new(paid.minor + before, paid.currency);
-        if let Some((stay, departure)) = self.owed.remove(&session) {
+        let own = Money::new(paid.minor - before, paid.currency);
+        let car = self.inside.iter().find(|(_, (stay, departure))| stay.session == session && departure.is_some()).map(|(car, _)| car.clone());
+        let (stay, departure, gone) = match (self.owed.remove(&session), car.and_then(|car| self.inside.remove(&car))) {
+            (Some((stay, departure)), _) => (stay, departure, true),
+            (None, Some((stay, Some(departure)))) => (stay, departure, false),
+            (None, _) => return noted(Note::Unknown, None),
+        };
+        let closed = Prepaid { id: order.as_str().into(), at: departure.left_at, amount: own, until: departure.left_at };
+        if has_failed.is_some_and(|failed| failed != order) {
+            // It has gone, and owes what it had paid inside.
+            self.owed.insert(session, (stay.clone(), departure.clone()));
+            self.asks.entry(session).or_default().paid.extend((own.minor > 0).then_some(closed));
+        } else {
             self.gone.insert(session, stay.clone());
             self.settled.insert(session, (stay.clone(), departure.clone()));
-            return vec![SessionEvent::Closed { stay, departure, order, paid, expires_at: NO_END, gone: true }];
+            self.closed_by.insert(session, closed);
         }
-        let car = self.inside.iter().find(|(_, (stay, departure))| stay.session == session && departure.is_some()).map(|(car, _)| car.clone());
-        let Some((stay, Some(departure))) = car.and_then(|car| self.inside.remove(&car)) else { return noted(Note::Unknown, None) };
-        self.gone.insert(session, stay.clone());
-        self.settled.insert(session, (stay.clone(), departure.clone()));
-        vec![SessionEvent::Closed { stay, departure, order, paid, expires_at: NO_END, gone: false }]
+        vec![SessionEvent::Closed { stay, departure, order, paid, expires_at: NO_END, gone }]
+    }
+
+    /// Whether an order is among what was paid for a stay before it was closed.
+    fn has_paid(&self, session: Id, order: Id) -> bool {
+        self.asks.get(&session).is_some_and(|asks| asks.paid.iter().any(|paid| &*paid.id == order.as_str()))
     }
 }
 

@@ -473,6 +473,20 @@ fn what_is_done_twice_is_counted() {
     }
 }
 
+#[test]
+fn what_a_journal_says_is_answered_in_its_order() {
+    let mut logs = right();
+    let ledger = lines(&mut logs, Journal::Ledger);
+    let from_payment = |line: &&mut Line| line.recorded.cause.inbox == Inbox::Payment;
+    let mut causes: Vec<_> = ledger.iter_mut().filter(from_payment).map(|line| &mut line.recorded.cause).collect();
+    let (first, last) = (causes[0].clone(), causes[causes.len() - 1].clone());
+    assert_ne!(first.sequence, last.sequence, "the right log has answers to two of them");
+    *causes[0] = last;
+    *causes.pop().expect("there are two") = first;
+    let told = verdict(&logs, true).differences;
+    assert!(told.iter().any(|told| told.contains("is answered after PAYMENT")), "{told:?}");
+}
+
 type Mutation = (&'static str, fn(&mut Logs));
 
 #[test]

@@ -118,7 +118,7 @@ mod tests {
         });
         clock::wait(Duration::from_secs(1)).await;
         let stored = bus.scan("DESK", 2, 1).await.expect("it is stored").remove(0);
-        let delivery = streams::Delivery { stream: "DESK".into(), stored, deliveries: 1, reply: String::new() };
+        let delivery = streams::Delivery { stream: "DESK".into(), stored, deliveries: 1, place: 1, reply: String::new() };
         let cell = trial.cell().await;
         turn(shared, cell, vec![input::read(delivery).expect("it names a partition").1], false).await;
         assert!(said.await.expect("it ends").expect("the bus is there"));

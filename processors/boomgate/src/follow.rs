@@ -296,7 +296,7 @@ fn parts(recorded: &Recorded) -> Said {
     match event {
         SessionEvent::Opened { stay, marks, .. } => present(stay, marks.right.as_ref().map(|right| right.id), recorded.at),
         SessionEvent::Owed { stay, order, amount, operator } => arrear(stay, (*order, *amount, *operator), recorded.at),
-        SessionEvent::Closed { stay, gone: true, .. } => {
+        SessionEvent::Closed { stay, gone: true, .. } | SessionEvent::Prepaid { stay, sequence: SessionEvent::PAID_ANEW, .. } => {
             let removed = Part { id: debt_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Arrears) };
             vec![(stay.credential.clone(), removed)]
         }
@@ -338,14 +338,11 @@ fn of(stated: &Stated, at: Moment) -> Said {
     stated.of.iter().map(|credential| (credential.clone(), part.clone())).collect()
 }
 
-/// What the row of an open session says: that its car is inside, or what it owes.
+/// What the row of an open session says: that its car is inside, and what it owes.
 fn inside(session: &Session, at: Moment) -> Said {
-    match session.owes {
-        Some(owes) => return arrear(&session.stay, owes, at),
-        None if session.gone => return Vec::new(),
-        None => {}
-    }
-    present(&session.stay, session.right.as_ref().map(|right| right.id), at)
+    let owes = session.owes.map_or_else(Vec::new, |owes| arrear(&session.stay, owes, at));
+    let here = if session.gone { Vec::new() } else { present(&session.stay, session.right.as_ref().map(|right| right.id), at) };
+    owes.into_iter().chain(here).collect()
 }
 
 /// A car is in a lot: it is told to itself, and to those that share its right.

@@ -79,6 +79,13 @@ pub fn read(delivery: Delivery) -> Result<(Partition, Item), Box<Delivery>> {
     Ok((partition, Item { delivery: Some(Box::new(delivery)), read, tries: 0, asked: Vec::new() }))
 }
 
+/// Reads a message that was not handed to us: it is answered, and acked when it is.
+pub fn read_missed(stream: &str, stored: Stored) -> Option<(Partition, Item)> {
+    let (stream, reply) = (stream.to_owned(), String::new());
+    let (partition, item) = read(Delivery { stream, stored, deliveries: 0, place: 0, reply }).ok()?;
+    Some((partition, Item { delivery: None, ..item }))
+}
+
 /// The item of a tick for an entity.
 pub fn tick(key: schema::Key, now: Moment) -> Item {
     let input = Input { inbox: Inbox::Tick, sequence: 0, key: "".into(), time: now, received_at: now, body: Body::Tick(key) };

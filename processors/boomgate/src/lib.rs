@@ -24,6 +24,7 @@ pub mod follow;
 pub mod gateway;
 pub mod http;
 pub mod import;
+pub mod inlet;
 pub mod input;
 pub mod live;
 pub mod metrics;

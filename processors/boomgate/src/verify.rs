@@ -310,7 +310,7 @@ fn answered(log: &Log, inboxes: &[(&str, Vec<Stored>, bool)], dead: &[Stored], n
         .collect();
     for (_, messages, _) in inboxes.iter().filter(|(name, _, _)| *name == stream) {
         for message in messages {
-            let delivery = Delivery { stream: stream.to_owned(), stored: message.clone(), deliveries: 1, reply: String::new() };
+            let delivery = Delivery { stream: stream.to_owned(), stored: message.clone(), deliveries: 1, place: 1, reply: String::new() };
             let read = input::read(delivery).ok().and_then(|(_, item)| if let Read::Input(input) = item.read { Some(input) } else { None });
             if read.as_ref().map_or(!unreadable, |input| !(log.rules.concerns)(&input.body)) {
                 continue;

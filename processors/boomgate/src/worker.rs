@@ -12,6 +12,7 @@
 
 use crate::{
     clock,
+    inlet::{Arrived, Inlet},
     input::{self, Item},
     replica::{Readiness, Shared},
     running,
@@ -30,7 +31,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use streams::{DeadLetter, Delivery, Intake};
+use streams::{DeadLetter, Delivery, Stored};
 use tokio::{sync::watch, time::Instant};
 
 /// How long a fetch waits for its first message.
@@ -54,10 +55,10 @@ struct Queue {
 
 /// What is going on beside the turns.
 enum Chore {
-    /// An intake has messages, or none for a while.
-    Fetched(Box<dyn Intake>, Result<Vec<Delivery>, streams::Error>),
-    /// An intake was opened, or could not be.
-    Opened(streams::Reader, Result<Box<dyn Intake>, streams::Error>),
+    /// An inlet has messages, or none for a while.
+    Fetched(Box<Inlet>, Result<Vec<Arrived>, streams::Error>),
+    /// An inlet was opened, or could not be.
+    Opened(streams::Reader, Result<Box<Inlet>, streams::Error>),
     /// The broker's time, and a partition's last sequence.
     Looked(Result<Look, streams::Error>),
     /// Messages without a partition are dead letters now, or waits were prolonged.
@@ -76,7 +77,7 @@ struct Worker {
     turns: FuturesUnordered<BoxFuture<'static, (Partition, Turned)>>,
     chores: FuturesUnordered<BoxFuture<'static, Chore>>,
     saving: FuturesOrdered<BoxFuture<'static, Saved>>,
-    parked: Vec<Box<dyn Intake>>,
+    parked: Vec<Box<Inlet>>,
     /// Partitions that may have something to do; the others are not looked at.
     runnable: BTreeSet<Partition>,
     /// Partitions that wait, by when they are to go on.
@@ -166,7 +167,7 @@ impl Worker {
         self.chores.push(Box::pin(async move {
             clock::wait(after).await;
             let opened = shared.bus.consume(reader.clone()).await;
-            Chore::Opened(reader, opened)
+            Chore::Opened(reader.clone(), opened.map(|intake| Box::new(Inlet::new(reader, intake))))
         }));
     }
 
@@ -200,10 +201,11 @@ impl Worker {
         if self.parked.is_empty() || self.queued >= settings.queue_max || self.unsaved >= settings.unsaved_max {
             return;
         }
-        for mut intake in self.parked.drain(..) {
+        for mut inlet in self.parked.drain(..) {
+            let shared = self.shared.clone();
             self.chores.push(Box::pin(async move {
-                let fetched = intake.fetch(settings.batch_max, FETCH_WAIT).await;
-                Chore::Fetched(intake, fetched)
+                let fetched = inlet.take(&*shared.bus, settings.batch_max, FETCH_WAIT).await;
+                Chore::Fetched(inlet, fetched)
             }));
         }
     }
@@ -233,22 +235,25 @@ impl Worker {
 
     fn did(&mut self, chore: Chore) {
         match chore {
-            Chore::Opened(_, Ok(intake)) => self.parked.push(intake),
+            Chore::Opened(_, Ok(inlet)) => self.parked.push(inlet),
             Chore::Opened(reader, Err(error)) => {
                 tracing::error!(processor = self.shared.rules.name, reader = reader.durable, %error, "cannot read an inbox");
                 self.open(reader, Duration::from_secs(1));
             }
-            Chore::Fetched(intake, Ok(deliveries)) => {
-                self.parked.push(intake);
-                for delivery in deliveries {
-                    self.route(delivery);
+            Chore::Fetched(inlet, Ok(arrived)) => {
+                for message in arrived {
+                    match message {
+                        Arrived::Handed(delivery) => self.route(delivery),
+                        Arrived::Missed(stored) => self.route_missed(&inlet.reader.stream, stored),
+                    }
                 }
+                self.parked.push(inlet);
             }
-            Chore::Fetched(intake, Err(error)) => {
+            Chore::Fetched(inlet, Err(error)) => {
                 tracing::warn!(processor = self.shared.rules.name, %error, "cannot fetch");
                 self.chores.push(Box::pin(async move {
                     clock::wait(Duration::from_millis(200)).await;
-                    Chore::Fetched(intake, Ok(Vec::new()))
+                    Chore::Fetched(inlet, Ok(Vec::new()))
                 }));
             }
             Chore::Looked(looked) => {
@@ -289,6 +294,16 @@ impl Worker {
                 }));
             }
         }
+    }
+
+    /// A message that was handed to another, or to nobody. One that waits here already is not put there again.
+    fn route_missed(&mut self, stream: &str, stored: Stored) {
+        let message = (stream.to_owned(), stored.sequence);
+        let Some((partition, item)) = input::read_missed(stream, stored) else { return };
+        let Some(queue) = self.queues.get_mut(&partition).filter(|queue| !queue.held.contains(&message)) else { return };
+        queue.items.push_back(item);
+        self.queued = self.queued.saturating_add(1);
+        self.runnable.insert(partition);
     }
 
     /// Saves what is not saved, if no save is under way.
@@ -400,16 +415,17 @@ impl Worker {
         let mut left: Vec<Delivery> = self.queues.into_values().flat_map(|queue| queue.items).filter_map(|item| item.delivery.map(|d| *d)).collect();
         while let Some(chore) = self.chores.next().await {
             match chore {
-                Chore::Fetched(intake, fetched) => {
-                    left.extend(fetched.unwrap_or_default());
-                    self.parked.push(intake);
+                Chore::Fetched(inlet, fetched) => {
+                    let handed = |message| if let Arrived::Handed(delivery) = message { Some(delivery) } else { None };
+                    left.extend(fetched.unwrap_or_default().into_iter().filter_map(handed));
+                    self.parked.push(inlet);
                 }
-                Chore::Opened(_, Ok(intake)) => self.parked.push(intake),
+                Chore::Opened(_, Ok(inlet)) => self.parked.push(inlet),
                 Chore::Opened(_, Err(_)) | Chore::Looked(_) | Chore::Done => {}
             }
         }
-        for mut intake in self.parked {
-            left.extend(intake.drain().await.unwrap_or_default());
+        for inlet in self.parked {
+            left.extend(inlet.close().await);
         }
         for delivery in &left {
             self.shared.bus.nak(delivery, Duration::ZERO).await.ok();

@@ -305,11 +305,14 @@ fn close(view: &dyn View, facts: &Facts, input: &Input, settled: &Settled) -> Se
     let Settled { order, session, lot, province, paid } = *settled;
     let noted = |note| SessionEvent::Noted { note, concerns: Some(session), lot, province, ask: None };
     match Key::of(Table::Sessions, session).and_then(|key| view.get(&key)) {
+        // It was paid inside, and that failed: paying it now is not paying what leaving costs.
+        Some(Entity::Session(session)) if prepay::has_failed(session, order) && !session.gone => prepay::paid_anew(session, order),
         Some(Entity::Session(session)) => match (&session.stage, &session.departure) {
             (Stage::Closed, _) => noted(Note::AlreadyClosed),
             (Stage::Open | Stage::Leaving, Some(departure)) => {
                 let expires_at = input.received_at.plus(facts.limits.command_life);
-                let before = session.prepaid.iter().fold(0_i64, |sum, paid| sum.saturating_add(paid.amount.minor));
+                let others = session.prepaid.iter().filter(|paid| &*paid.id != order.as_str());
+                let before = others.fold(0_i64, |sum, paid| sum.saturating_add(paid.amount.minor));
                 let paid = Money::new(paid.minor.saturating_add(before), paid.currency);
                 SessionEvent::Closed { stay: session.stay.clone(), departure: departure.clone(), order, paid, expires_at, gone: session.gone }
             }
@@ -437,7 +440,10 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             Entity::Session(Box::new(Session { stage: Stage::Closed, ..*session }))
         }
         (Table::Sessions, SessionEvent::Closed { order, paid, .. }, Some(Entity::Session(session))) => {
-            Entity::Session(Box::new(Session { stage: Stage::Closed, order: Some(*order), paid: Some(*paid), owes: None, ..*session }))
+            let owes = session.owes.filter(|(owed, ..)| owed != order && prepay::has_failed(&session, *owed));
+            let closed = Session { stage: Stage::Closed, order: Some(*order), paid: Some(*paid), owes: None, ..*session };
+            // What paid another of its orders inside has failed since.
+            Entity::Session(Box::new(if owes.is_some() { Session { owes, ..hand::reopened(closed) } } else { closed }))
         }
         (Table::Sessions, SessionEvent::Superseded { by, flagged, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stage: Stage::Closed, superseded_by: Some(*by), flagged: *flagged, ..*session }))
@@ -448,7 +454,9 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         (Table::Sessions, SessionEvent::Owed { order, amount, operator, .. }, Some(Entity::Session(session))) => {
             let owes = Some((*order, *amount, *operator));
             if session.stage == Stage::Closed {
-                return Entity::Session(Box::new(Session { stage: Stage::Leaving, gone: true, owes, order: None, paid: None, ..*session }));
+                // What it owes was not paid; if that was not what closed it, what did is paid still.
+                let session = if session.order == Some(*order) { Session { order: None, paid: None, ..*session } } else { *session };
+                return Entity::Session(Box::new(Session { owes, ..hand::reopened(session) }));
             }
             Entity::Session(Box::new(Session { owes, ..*session }))
         }

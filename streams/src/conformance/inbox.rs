@@ -137,6 +137,35 @@ pub(super) async fn readers_of_one_name_share_its_messages(bed: &Bed) {
     assert_eq!(sequences, (1..=20).collect::<Vec<_>>());
 }
 
+pub(super) async fn what_is_handed_out_is_numbered(bed: &Bed) {
+    for text in ["a", "b", "c"] {
+        bed.one.publish(gate("lot1", text)).await.expect("it is stored");
+    }
+    let (mut one, mut two) = (bed.one.consume(patient()).await.expect("it is made"), bed.two.consume(patient()).await.expect("it is found"));
+    let places = |deliveries: &[Delivery]| deliveries.iter().map(|delivery| delivery.place).collect::<Vec<_>>();
+    let first = one.fetch(1, SOON).await.expect("the broker answers");
+    assert_eq!(places(&first), [1]);
+    // Whoever asked ahead was handed the next one, too.
+    let held = one.drain().await.expect("the broker answers");
+    let rest = if held.len() < 2 { fetch_all(&mut two, 2 - held.len()).await } else { Vec::new() };
+    let others = [held, rest].concat();
+    assert_eq!(places(&others), [2, 3]);
+    let acked = async || bed.two.acked(&patient()).await.expect("the broker answers");
+    assert_eq!(acked().await, 0);
+    bed.one.ack(&others[0]).await.expect("it is sent");
+    bed.one.nak(&others[1], Duration::ZERO).await.expect("it is sent");
+    let again = fetch_all(&mut two, 1).await;
+    assert_eq!((places(&again), texts(&again)), (vec![4], vec!["c".to_owned()]), "a handing-out again has a number of its own");
+    assert_eq!(acked().await, 0, "the first is not acked");
+    bed.one.ack(&first[0]).await.expect("it is sent");
+    let mut rounds = 0;
+    while acked().await < 2 && rounds < 100 {
+        rounds += 1;
+        wait(20).await;
+    }
+    assert_eq!(acked().await, 2);
+}
+
 pub(super) async fn a_dropped_fetch_loses_nothing(bed: &Bed) {
     let mut intake = bed.one.consume(patient()).await.expect("it is made");
     let mut texts_seen = Vec::new();

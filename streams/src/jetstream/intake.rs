@@ -212,7 +212,7 @@ fn delivery(stream: &str, message: &Message) -> Option<Delivery> {
     let reply = message.reply.as_ref()?.to_string();
     let tokens: Vec<&str> = reply.strip_prefix("$JS.ACK.")?.split('.').collect();
     let rest = if tokens.len() <= 7 { tokens.as_slice() } else { tokens.get(2..)? };
-    let [_, _, deliveries, sequence, _, time, ..] = rest else { return None };
+    let [_, _, deliveries, sequence, place, time, ..] = rest else { return None };
     let stored = Stored {
         subject: message.subject.to_string(),
         sequence: sequence.parse().ok()?,
@@ -220,7 +220,7 @@ fn delivery(stream: &str, message: &Message) -> Option<Delivery> {
         payload: message.payload.clone(),
         headers: plain_headers(message.headers.as_ref()),
     };
-    Some(Delivery { stream: stream.to_owned(), stored, deliveries: deliveries.parse().ok()?, reply })
+    Some(Delivery { stream: stream.to_owned(), stored, deliveries: deliveries.parse().ok()?, place: place.parse().ok()?, reply })
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a pull stands is between the server and this file; no decision sees it")]

@@ -5,7 +5,7 @@
 //! 2. An idle partition costs one request   (`conformance::journal::a_tail_is_all_from_there_on`).
 
 use super::wire::{ANSWER_WAIT, Failure, Refusal, Wire, moment, plain_headers, stored};
-use crate::{Error, From, Kind, Look, Stored, subject, table};
+use crate::{Error, From, Kind, Look, Reader, Stored, subject, table};
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use futures_util::StreamExt;
 use schema::{Journal, Moment, Partition};
@@ -181,6 +181,14 @@ impl Wire {
         table::answered(stream, &floors).map_err(|missing| {
             Error::caused(Kind::NotProvisioned, doing(), format!("{missing} has no complete set of consumers, so nobody knows what it has answered"))
         })
+    }
+
+    /// Up to which sequence a reader has acked everything, from its leader.
+    pub async fn acked(&self, Reader { stream, durable, .. }: &Reader) -> Result<u64, Error> {
+        let doing = || format!("find out what {durable} has acked of {stream}");
+        let info = self.api(&format!("CONSUMER.INFO.{stream}.{durable}"), &Value::Null).await.map_err(|failure| failure.doing(doing()))?;
+        let floor = info["ack_floor"]["stream_seq"].as_u64();
+        floor.ok_or_else(|| Error::caused(Kind::Unavailable, doing(), "the server's answer lacks its numbers"))
     }
 
     /// All consumers of a stream, as the server describes them.

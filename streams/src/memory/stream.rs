@@ -23,6 +23,8 @@ pub(super) struct Consumer {
     next: u64,
     /// Handed out and not acked: when each comes again, and how often it was handed out.
     open: BTreeMap<u64, (Moment, u64)>,
+    /// How many messages were handed out.
+    handed: u64,
 }
 
 impl Log {
@@ -137,18 +139,20 @@ impl Log {
 
     /// Up to where each declared consumer has answered.
     pub fn floors(&self) -> Vec<(String, u64)> {
-        let floor = |consumer: &Consumer| {
-            let open = consumer.open.keys().next().copied();
-            let unseen = self.messages.range(consumer.next..).find(|(_, stored)| consumer.takes(&stored.subject)).map(|(sequence, _)| *sequence);
-            open.into_iter().chain(unseen).min().map_or(self.last, |first| first - 1)
-        };
         let declared = self.consumers.iter().filter(|(durable, _)| table::owner_of(self.table.name, durable).is_some());
-        declared.map(|(durable, consumer)| (durable.clone(), floor(consumer))).collect()
+        declared.map(|(durable, consumer)| (durable.clone(), self.floor(consumer))).collect()
+    }
+
+    /// Up to where a consumer has acked everything.
+    pub fn floor(&self, consumer: &Consumer) -> u64 {
+        let open = consumer.open.keys().next().copied();
+        let unseen = self.messages.range(consumer.next..).find(|(_, stored)| consumer.takes(&stored.subject)).map(|(sequence, _)| *sequence);
+        open.into_iter().chain(unseen).min().map_or(self.last, |first| first - 1)
     }
 
     /// Finds a consumer or makes it.
     pub fn declare(&mut self, reader: &Reader) -> Result<(), Error> {
-        let made = || Consumer { reader: reader.clone(), next: 0, open: BTreeMap::new() };
+        let made = || Consumer { reader: reader.clone(), next: 0, open: BTreeMap::new(), handed: 0 };
         let there = self.consumers.entry(reader.durable.clone()).or_insert_with(made);
         let differs =
             || Error::caused(Kind::NotProvisioned, format!("read {} as {}", reader.stream, reader.durable), "the consumer is not as declared");
@@ -172,8 +176,9 @@ impl Log {
         let deliveries = taken.into_iter().filter_map(|sequence| {
             let open = consumer.open.get_mut(&sequence)?;
             *open = (due, open.1 + 1);
-            let (stream, deliveries) = (self.table.name.to_owned(), open.1);
-            Some(Delivery { stream, stored: self.messages.get(&sequence)?.clone(), deliveries, reply: format!("{durable}#{deliveries}") })
+            consumer.handed += 1;
+            let (stream, deliveries, place) = (self.table.name.to_owned(), open.1, consumer.handed);
+            Some(Delivery { stream, stored: self.messages.get(&sequence)?.clone(), deliveries, place, reply: format!("{durable}#{deliveries}") })
         });
         let deliveries = deliveries.collect();
         (deliveries, consumer.open.values().map(|(due, _)| *due).min())

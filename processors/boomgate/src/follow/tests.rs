@@ -85,7 +85,7 @@ impl Town {
         let bus = &self.trial.shared.bus;
         let sequence = bus.publish(streams::Message { subject: event.subject(), payload, headers }).await.expect("it is taken");
         let stored = bus.scan("DESK", sequence, 1).await.expect("it is there").remove(0);
-        let delivery = streams::Delivery { stream: "DESK".into(), stored, deliveries: 1, reply: String::new() };
+        let delivery = streams::Delivery { stream: "DESK".into(), stored, deliveries: 1, place: 1, reply: String::new() };
         let item = input::read(delivery).expect("it names a partition").1;
         self.decide(vec![item]).await;
     }

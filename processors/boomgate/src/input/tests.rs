@@ -21,7 +21,7 @@ fn event() -> GateEvent {
 fn delivered(stream: &str, subject: &str, payload: Vec<u8>, content_type: Option<&str>) -> Delivery {
     let headers: BTreeMap<_, _> = content_type.iter().map(|value| (wire::CONTENT_TYPE.to_owned(), (*value).to_owned())).collect();
     let stored = Stored { subject: subject.to_owned(), sequence: 7, time: Moment(1_795_392_000_100_000), payload: payload.into(), headers };
-    Delivery { stream: stream.to_owned(), stored, deliveries: 1, reply: String::new() }
+    Delivery { stream: stream.to_owned(), stored, deliveries: 1, place: 1, reply: String::new() }
 }
 
 /// What reading ends with, in a word.

@@ -128,6 +128,13 @@ impl Bus for FaultyBus {
         })
     }
 
+    fn acked<'a>(&'a self, reader: &'a Reader) -> Answer<'a, u64> {
+        Box::pin(async move {
+            self.life.away()?;
+            self.inner.acked(reader).await
+        })
+    }
+
     fn ack<'a>(&'a self, delivery: &'a Delivery) -> Answer<'a, ()> {
         Box::pin(async move {
             self.life.perhaps_crash().await;
@@ -177,7 +184,10 @@ impl Bus for FaultyBus {
     }
 
     fn scan<'a>(&'a self, stream: &'a str, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {
-        self.inner.scan(stream, from, most)
+        Box::pin(async move {
+            self.life.away()?;
+            self.inner.scan(stream, from, most).await
+        })
     }
 
     fn scan_partition<'a>(&'a self, stream: &'a str, partition: Partition, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {

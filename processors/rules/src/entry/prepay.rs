@@ -3,12 +3,14 @@
 //! Invariants
 //! 1. What is paid inside counts for the stay, once   (`tests::what_is_paid_inside_counts`).
 //! 2. A price that was asked for before that payment was known is asked for again with it   (`tests::what_is_paid_inside_counts`).
+//! 3. What was paid inside and fails is owed, and counts for the stay all the same: paying it opens no exit that another price closes
+//!    (`tests::what_was_paid_inside_and_fails_is_owed`).
 //!
 //! Not here: what it costs and how long a price stands (`quote`), that no two of its orders are paid (`pricing`, `payment`).
 
 use crate::{Body, Facts, Input, View};
 use schema::{
-    Entity, Event, GateEvent, Key, Table,
+    Entity, Event, GateEvent, Id, Key, Table,
     entity::{Session, Stage},
     journal::{Departure, Note, OrderEvent, SessionEvent},
     rate::Prepaid,
@@ -46,6 +48,19 @@ pub(super) fn paid(view: &dyn View, facts: &Facts, input: &Input) -> Option<Vec<
     Some(std::iter::once(counts).chain(again).collect())
 }
 
+/// Whether this order was paid inside, and what paid it has failed since.
+pub(super) fn has_failed(session: &Session, order: Id) -> bool {
+    let is_owed = session.owes.as_ref().is_some_and(|(owed, ..)| *owed == order);
+    is_owed && session.prepaid.iter().any(|paid| &*paid.id == order.as_str())
+}
+
+/// What was paid inside had failed, and is paid now: nothing changes but that it is owed no more.
+pub(super) fn paid_anew(session: &Session, order: Id) -> SessionEvent {
+    let known = session.prepaid.iter().find(|paid| &*paid.id == order.as_str());
+    let paid = known.cloned().unwrap_or_else(|| unreachable!("`has_failed` has found it"));
+    SessionEvent::Prepaid { stay: session.stay.clone(), leave_by: paid.until, paid, sequence: SessionEvent::PAID_ANEW, told: None }
+}
+
 /// The price that was asked for, asked for again: it depends on something that has changed.
 pub(super) fn ask_again(session: &Session) -> Option<SessionEvent> {
     let (stay, sequence) = (session.stay.clone(), session.sequence.saturating_add(1));
@@ -59,6 +74,10 @@ pub(super) fn ask_again(session: &Session) -> Option<SessionEvent> {
 
 /// A session for which something was paid.
 pub(super) fn with(mut session: Session, paid: &Prepaid, sequence: u32) -> Session {
+    session.owes = session.owes.filter(|(owed, ..)| owed.as_str() != &*paid.id);
+    if sequence == SessionEvent::PAID_ANEW {
+        return session;
+    }
     session.prepaid.push(paid.clone());
     session.prepaid.sort_by_key(|paid| paid.at);
     if session.sequence == sequence {

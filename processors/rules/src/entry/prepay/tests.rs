@@ -66,9 +66,34 @@ impl Town {
     fn pay(&mut self) {
         let Some((order, amount, minute)) = self.asked_for() else { return };
         self.paid.insert(order);
-        let attempt = id::attempt(order, 1);
-        let fact = ChannelFact::Succeeded { attempt, transaction: order.as_str().into(), amount };
-        let event = ChannelEvent { channel: "wechat".into(), happened_at: at(minute).plus(20 * SECOND), fact };
+        self.say(order, "wechat", minute, |attempt, transaction| ChannelFact::Succeeded { attempt, transaction, amount });
+    }
+
+    /// Somebody pays the first order.
+    fn pay_first(&mut self) {
+        let Some((order, amount)) = self.first() else { return };
+        self.say(order, "wechat", 95, |attempt, transaction| ChannelFact::Succeeded { attempt, transaction, amount });
+    }
+
+    /// A channel accepts the first order, or what it accepted fails.
+    fn accept(&mut self, fails: bool) {
+        let Some((order, amount)) = self.first() else { return };
+        self.say(order, "etc", 91, |attempt, transaction| match fails {
+            true => ChannelFact::Failed { attempt, transaction, amount },
+            false => ChannelFact::Accepted { attempt, transaction, amount },
+        });
+    }
+
+    fn first(&self) -> Option<(Id, schema::Money)> {
+        self.pricing.journal.iter().find_map(|recorded| match &recorded.event {
+            Event::Order(OrderEvent::Priced { order, quote, .. }) if !quote.total.is_zero() => Some((*order, quote.total)),
+            _ => None,
+        })
+    }
+
+    fn say(&mut self, order: Id, channel: &str, minute: i64, fact: impl FnOnce(Id, std::sync::Arc<str>) -> ChannelFact) {
+        let fact = fact(id::attempt(order, 1), order.as_str().into());
+        let event = ChannelEvent { channel: channel.into(), happened_at: at(minute).plus(20 * SECOND), fact };
         self.payment.now = self.payment.now.max(event.happened_at);
         self.payment.input(Inbox::Channel, &event.key(), event.happened_at, Body::Channel(event.clone()));
     }
@@ -111,7 +136,8 @@ impl Town {
     }
 }
 
-/// Plays a script: `in`, `ask`, `out` and `out!` (the lane opens by itself) with their minute, `pay`, and `-` where all readers catch up.
+/// Plays a script: `in`, `ask`, `out` and `out!` (the lane opens by itself) with their minute, `pay`, what a channel says of the first order (`accepted`,
+/// `failed`, `pay-first`), and `-` where all readers catch up.
 fn played(script: &str) -> Town {
     let mut town = Town::new();
     for line in script.split(", ") {
@@ -128,6 +154,9 @@ fn played(script: &str) -> Town {
             "out" => say(GateKind::Exit, None),
             "out!" => say(GateKind::Exit, Some(schema::Verdict::Open)),
             "pay" => town.pay(),
+            "pay-first" => town.pay_first(),
+            "accepted" => town.accept(false),
+            "failed" => town.accept(true),
             "came" => town.came(minute),
             _ => town.settle(),
         }
@@ -181,6 +210,54 @@ fn what_is_paid_inside_counts() {
         ),
     ] {
         assert_eq!(played(script).told(), told, "{script}");
+    }
+}
+
+#[test]
+fn what_was_paid_inside_and_fails_is_owed() {
+    for (script, told, owes) in [
+        (
+            "in 0, ask 90, -, accepted, -, failed, -, out 100",
+            "opened asked prepaid owed leaving closed | priced 1000 paid reopened owed free | expected applied reversed",
+            Some(1_000),
+        ),
+        (
+            "in 0, ask 90, -, accepted, -, failed, -, out 100, -, pay-first",
+            "opened asked prepaid owed leaving closed closed | priced 1000 paid reopened owed free paid cleared | expected applied reversed applied",
+            None,
+        ),
+        // While it is inside still: it counts as before.
+        (
+            "in 0, ask 90, -, accepted, -, failed, -, pay-first, -, out 100",
+            "opened asked prepaid owed prepaid leaving closed | priced 1000 paid reopened owed paid cleared free | expected applied reversed applied",
+            None,
+        ),
+        // At the exit something else is due: the old debt does not open it.
+        (
+            "in 0, ask 30, -, accepted, -, failed, -, out 90, -, pay-first",
+            "opened asked prepaid owed leaving prepaid | priced 500 paid reopened owed priced 500 paid cleared | expected applied reversed expected applied",
+            None,
+        ),
+        (
+            "in 0, ask 30, -, accepted, -, failed, -, out 90, -, pay",
+            "opened asked prepaid owed leaving closed | priced 500 paid reopened owed priced 500 paid | expected applied reversed expected applied",
+            Some(500),
+        ),
+        // It had left on the strength of it.
+        (
+            "in 0, ask 30, -, accepted, -, out 90, -, pay, -, failed, -, pay-first",
+            "opened asked prepaid leaving closed owed closed | priced 500 paid priced 500 paid reopened owed paid cleared | \
+             expected applied expected applied reversed applied",
+            None,
+        ),
+    ] {
+        let town = played(script);
+        let session = town.session();
+        assert_eq!(town.told(), told, "{script}");
+        assert_eq!(session.owes.as_ref().map(|(_, amount, _)| amount.minor), owes, "{script}");
+        if session.stage == Stage::Closed {
+            assert_eq!(session.paid.map(|paid| paid.minor), Some(town.money().0), "{script}");
+        }
     }
 }
 
