@@ -102,6 +102,15 @@ pub struct Appended {
     pub last: u64,
 }
 
+/// How far a reader has come in its stream: sequences, 0 for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Up to here everything is acked; what is behind may be, too.
+    pub acked: u64,
+    /// Nothing behind this was handed out to anybody.
+    pub handed: u64,
+}
+
 /// A look at a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
@@ -172,8 +181,8 @@ pub trait Bus: Send + Sync {
     /// Opens a durable consumer, which exists or is made.
     fn consume(&self, reader: Reader) -> Answer<'_, Box<dyn Intake>>;
 
-    /// Up to which sequence a reader has acked everything; what is behind may be acked, handed out or not handed out yet.
-    fn acked<'a>(&'a self, reader: &'a Reader) -> Answer<'a, u64>;
+    /// How far a reader has come.
+    fn reach<'a>(&'a self, reader: &'a Reader) -> Answer<'a, Reach>;
 
     /// Acks; nobody waits for the broker's word.
     fn ack<'a>(&'a self, delivery: &'a Delivery) -> Answer<'a, ()>;
@@ -201,6 +210,9 @@ pub trait Bus: Send + Sync {
 
     /// At most `most` messages of any stream from a sequence on, in order; for tools and auditors.
     fn scan<'a>(&'a self, stream: &'a str, from: u64, most: usize) -> Answer<'a, Vec<Stored>>;
+
+    /// At most `most` messages of any stream under a subject, which may have wildcards, from a sequence on, in order.
+    fn scan_subject<'a>(&'a self, stream: &'a str, subject: &'a str, from: u64, most: usize) -> Answer<'a, Vec<Stored>>;
 
     /// At most `most` messages of one partition of any stream from a sequence on, in order; for auditors, who need not hold the whole of it.
     fn scan_partition<'a>(&'a self, stream: &'a str, partition: Partition, from: u64, most: usize) -> Answer<'a, Vec<Stored>>;

@@ -13,8 +13,8 @@ mod read;
 pub(crate) mod wire;
 
 use crate::{
-    Answer, Append, Appended, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reader, Stored, Told, check,
-    subject, table::MEMBERS,
+    Answer, Append, Appended, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reach, Reader, Stored, Told,
+    check, subject, table::MEMBERS,
 };
 use append::{Appender, Pace, Pressure};
 use async_nats::{ConnectOptions, HeaderMap, ServerAddr};
@@ -116,8 +116,8 @@ impl Bus for JetStream {
         async move { Ok(Box::new(intake::Pull::open(self.wire.clone(), reader).await?) as Box<dyn Intake>) }.boxed()
     }
 
-    fn acked<'a>(&'a self, reader: &'a Reader) -> Answer<'a, u64> {
-        self.wire.acked(reader).boxed()
+    fn reach<'a>(&'a self, reader: &'a Reader) -> Answer<'a, Reach> {
+        self.wire.reach(reader).boxed()
     }
 
     fn ack<'a>(&'a self, delivery: &'a Delivery) -> Answer<'a, ()> {
@@ -155,6 +155,10 @@ impl Bus for JetStream {
 
     fn scan<'a>(&'a self, stream: &'a str, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {
         self.wire.scan(stream, ">", from, most).boxed()
+    }
+
+    fn scan_subject<'a>(&'a self, stream: &'a str, subject: &'a str, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {
+        self.wire.scan(stream, subject, from, most).boxed()
     }
 
     fn scan_partition<'a>(&'a self, stream: &'a str, partition: Partition, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {

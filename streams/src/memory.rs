@@ -11,8 +11,8 @@ mod bucket;
 mod stream;
 
 use crate::{
-    Answer, Append, Appended, BEAT_TTL, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reader, Stored, Told,
-    check, subject,
+    Answer, Append, Appended, BEAT_TTL, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reach, Reader, Stored,
+    Told, check, subject,
     table::{self, Declared, Role},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -71,6 +71,15 @@ impl Memory {
         self.0.base.plus(i64::try_from(passed.as_micros()).unwrap_or(i64::MAX))
     }
 
+    /// As after a start of a broker: it looks sooner at what was handed out and not acked, and hands the first of each consumer out again.
+    pub fn restarted(&self) {
+        let now = self.now();
+        for consumer in self.state().logs.values_mut().flat_map(|log| log.consumers.values_mut()) {
+            consumer.first_again_at(now);
+        }
+        self.0.changed.notify_waiters();
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().expect("no call panics while it holds the state")
     }
@@ -120,10 +129,10 @@ impl Bus for Memory {
         })
     }
 
-    fn acked<'a>(&'a self, reader: &'a Reader) -> Answer<'a, u64> {
+    fn reach<'a>(&'a self, reader: &'a Reader) -> Answer<'a, Reach> {
         soon(move || {
-            let floor = self.read(&reader.stream, |log| log.consumers.get(&reader.durable).map(|consumer| log.floor(consumer)))?;
-            floor.ok_or_else(|| Error::new(Kind::NotProvisioned, format!("find out what {} has acked of {}", reader.durable, reader.stream)))
+            let reach = self.read(&reader.stream, |log| log.consumers.get(&reader.durable).map(|consumer| log.reach(consumer)))?;
+            reach.ok_or_else(|| Error::new(Kind::NotProvisioned, format!("find out how far {} has come in {}", reader.durable, reader.stream)))
         })
     }
 
@@ -166,6 +175,15 @@ impl Bus for Memory {
 
     fn scan<'a>(&'a self, stream: &'a str, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {
         soon(move || self.read(stream, |log| log.messages.range(from..).take(most).map(|(_, stored)| stored.clone()).collect()))
+    }
+
+    fn scan_subject<'a>(&'a self, stream: &'a str, subject: &'a str, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {
+        soon(move || {
+            self.read(stream, |log| {
+                let messages = log.messages.range(from..).map(|(_, stored)| stored);
+                messages.filter(|stored| subject::matches(subject, &stored.subject)).take(most).cloned().collect()
+            })
+        })
     }
 
     fn scan_partition<'a>(&'a self, stream: &'a str, partition: Partition, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {

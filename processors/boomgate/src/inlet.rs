@@ -2,7 +2,7 @@
 //!
 //! A broker hands a message out again when it was not acked in time. Until then it hands out younger ones, so whoever follows a replica that died, or a
 //! connection that broke, would handle those first: a payment that failed before the payment. The broker numbers what it hands out, so a gap in those
-//! numbers says that something is missing, and it is read from the stream before anything behind it goes on. What is read so is not acked: it is
+//! numbers says that something is missing, and all that was handed out and is not acked is read from the stream before anything else goes on. What is read so is not acked: it is
 //! answered, and acked when it is handed out again. Where nothing comes after a start or a failure, it is looked once for what another left unanswered.
 //!
 //! Invariants
@@ -13,10 +13,10 @@
 //! Not here: what is done with a message that comes twice (`turn`: its answer is known).
 
 use std::{collections::BTreeSet, time::Duration};
-use streams::{Bus, Delivery, Error, Intake, Reader, Stored, subject};
+use streams::{Bus, Delivery, Error, Intake, Reach, Reader, Stored};
 
 /// How many messages are read at most to find what is missing. A partition that stops for hours keeps everything behind it unacked in the broker's books.
-const MISSING_MAX: u64 = 50_000;
+const MISSING_MAX: usize = 50_000;
 /// How many are read at once.
 const PAGE: usize = 2_000;
 
@@ -90,36 +90,29 @@ impl Inlet {
     }
 }
 
-/// What is not acked, was stored before the newest of what was handed to us now, and is none of it. Where that is nothing: all that is not acked.
+/// What was handed out to anybody and is not acked, beside what was handed to us now.
 async fn missed(bus: &dyn Bus, reader: &Reader, handed: &[Delivery]) -> Result<Vec<Stored>, Error> {
     let here: BTreeSet<u64> = handed.iter().map(|delivery| delivery.stored.sequence).collect();
-    let newest = match here.last() {
-        Some(newest) => *newest,
-        None => bus.look(&reader.stream).await?.last.saturating_add(1),
-    };
-    let mut from = bus.acked(reader).await?.saturating_add(1);
+    let Reach { acked, handed } = bus.reach(reader).await?;
+    let (from, newest) = (acked.saturating_add(1), handed.max(here.last().copied().unwrap_or(0)));
     let Reader { stream, durable, filters, .. } = reader;
-    if newest.saturating_sub(from) > MISSING_MAX {
-        tracing::warn!(
-            stream,
-            durable,
-            from,
-            newest,
-            "too much is not acked to be read again: what another was handed may be answered later than its turn"
-        );
-        return Ok(Vec::new());
-    }
+    let all = [">".to_owned()];
     let mut missed = Vec::new();
-    while from < newest {
-        let page = bus.scan(stream, from, PAGE).await?;
-        let Some(last) = page.last().map(|stored| stored.sequence) else { break };
-        from = last.saturating_add(1);
-        let is_missed = |stored: &Stored| {
-            let is_ours = filters.is_empty() || filters.iter().any(|filter| subject::matches(filter, &stored.subject));
-            is_ours && stored.sequence < newest && !here.contains(&stored.sequence)
-        };
-        missed.extend(page.into_iter().filter(is_missed));
+    for subject in if filters.is_empty() { &all } else { filters.as_slice() } {
+        let mut from = from;
+        while from <= newest {
+            let page = bus.scan_subject(stream, subject, from, PAGE).await?;
+            let Some(last) = page.last().map(|stored| stored.sequence) else { break };
+            from = last.saturating_add(1);
+            missed.extend(page.into_iter().filter(|stored| stored.sequence <= newest && !here.contains(&stored.sequence)));
+            if missed.len() > MISSING_MAX {
+                let hint = "too much is not acked to be read again: what another was handed may be answered later than its turn";
+                tracing::warn!(stream, durable, from, newest, hint);
+                return Ok(Vec::new());
+            }
+        }
     }
+    missed.sort_by_key(|stored| stored.sequence);
     Ok(missed)
 }
 

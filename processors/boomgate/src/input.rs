@@ -97,8 +97,9 @@ fn recorded(journal: Journal, stored: &Stored) -> Result<Input, wire::Error> {
     let inbox = match journal {
         Journal::Session => Inbox::Session,
         Journal::Order => Inbox::Order,
-        // Nobody reads the last two.
-        Journal::Payment | Journal::Ledger | Journal::Recon => Inbox::Payment,
+        Journal::Recon => Inbox::Recon,
+        // Nobody reads the last one.
+        Journal::Payment | Journal::Ledger => Inbox::Payment,
     };
     let (key, time) = (recorded.at.0.to_string().into(), recorded.at);
     Ok(Input { inbox, sequence: stored.sequence, key, time, received_at: stored.time, body: Body::Journal(Box::new(recorded)) })

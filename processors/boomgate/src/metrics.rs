@@ -15,6 +15,7 @@ pub struct Metrics {
     redelivered: Counter,
     dead: Counter,
     caught_up: Counter,
+    missed: Counter,
     unsaved: Gauge,
     entities: Gauge,
     save_failures: Counter,
@@ -35,6 +36,7 @@ impl Metrics {
             redelivered: counter!("boomgate_inputs_redelivered_total", "processor" => processor),
             dead: counter!("boomgate_dead_letters_total", "processor" => processor),
             caught_up: counter!("boomgate_catch_ups_total", "processor" => processor),
+            missed: counter!("boomgate_inputs_missed_total", "processor" => processor),
             unsaved: gauge!("boomgate_unsaved_rows", "processor" => processor),
             entities: gauge!("boomgate_entities", "processor" => processor),
             save_failures: counter!("boomgate_save_failures_total", "processor" => processor),
@@ -72,6 +74,11 @@ impl Metrics {
     /// A partition was taken over or caught up with.
     pub fn caught_up(&self) {
         self.caught_up.increment(1);
+    }
+
+    /// An input was read because it had been handed to another, who has not answered it.
+    pub fn missed(&self) {
+        self.missed.increment(1);
     }
 
     /// Saving failed; rows wait.

@@ -77,7 +77,7 @@ struct Worker {
     turns: FuturesUnordered<BoxFuture<'static, (Partition, Turned)>>,
     chores: FuturesUnordered<BoxFuture<'static, Chore>>,
     saving: FuturesOrdered<BoxFuture<'static, Saved>>,
-    parked: Vec<Box<Inlet>>,
+    parked: Vec<Inlet>,
     /// Partitions that may have something to do; the others are not looked at.
     runnable: BTreeSet<Partition>,
     /// Partitions that wait, by when they are to go on.
@@ -205,7 +205,7 @@ impl Worker {
             let shared = self.shared.clone();
             self.chores.push(Box::pin(async move {
                 let fetched = inlet.take(&*shared.bus, settings.batch_max, FETCH_WAIT).await;
-                Chore::Fetched(inlet, fetched)
+                Chore::Fetched(Box::new(inlet), fetched)
             }));
         }
     }
@@ -235,7 +235,7 @@ impl Worker {
 
     fn did(&mut self, chore: Chore) {
         match chore {
-            Chore::Opened(_, Ok(inlet)) => self.parked.push(inlet),
+            Chore::Opened(_, Ok(inlet)) => self.parked.push(*inlet),
             Chore::Opened(reader, Err(error)) => {
                 tracing::error!(processor = self.shared.rules.name, reader = reader.durable, %error, "cannot read an inbox");
                 self.open(reader, Duration::from_secs(1));
@@ -247,7 +247,7 @@ impl Worker {
                         Arrived::Missed(stored) => self.route_missed(&inlet.reader.stream, stored),
                     }
                 }
-                self.parked.push(inlet);
+                self.parked.push(*inlet);
             }
             Chore::Fetched(inlet, Err(error)) => {
                 tracing::warn!(processor = self.shared.rules.name, %error, "cannot fetch");
@@ -304,6 +304,7 @@ impl Worker {
         queue.items.push_back(item);
         self.queued = self.queued.saturating_add(1);
         self.runnable.insert(partition);
+        self.shared.metrics.missed();
     }
 
     /// Saves what is not saved, if no save is under way.
@@ -418,9 +419,9 @@ impl Worker {
                 Chore::Fetched(inlet, fetched) => {
                     let handed = |message| if let Arrived::Handed(delivery) = message { Some(delivery) } else { None };
                     left.extend(fetched.unwrap_or_default().into_iter().filter_map(handed));
-                    self.parked.push(inlet);
+                    self.parked.push(*inlet);
                 }
-                Chore::Opened(_, Ok(inlet)) => self.parked.push(inlet),
+                Chore::Opened(_, Ok(inlet)) => self.parked.push(*inlet),
                 Chore::Opened(_, Err(_)) | Chore::Looked(_) | Chore::Done => {}
             }
         }

@@ -440,10 +440,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             Entity::Session(Box::new(Session { stage: Stage::Closed, ..*session }))
         }
         (Table::Sessions, SessionEvent::Closed { order, paid, .. }, Some(Entity::Session(session))) => {
-            let owes = session.owes.filter(|(owed, ..)| owed != order && prepay::has_failed(&session, *owed));
-            let closed = Session { stage: Stage::Closed, order: Some(*order), paid: Some(*paid), owes: None, ..*session };
-            // What paid another of its orders inside has failed since.
-            Entity::Session(Box::new(if owes.is_some() { Session { owes, ..hand::reopened(closed) } } else { closed }))
+            Entity::Session(Box::new(prepay::closed(*session, *order, *paid)))
         }
         (Table::Sessions, SessionEvent::Superseded { by, flagged, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { stage: Stage::Closed, superseded_by: Some(*by), flagged: *flagged, ..*session }))

@@ -1,7 +1,7 @@
 //! What inboxes, consumers and messages without storage promise.
 
 use super::{Bed, gate, payloads, reader, wait};
-use crate::{Beat, DeadLetter, Delivery, Kind, MESSAGE_ID, Message, Reader, Told, subject, table};
+use crate::{Beat, DeadLetter, Delivery, Kind, MESSAGE_ID, Message, Reach, Reader, Told, subject, table};
 use schema::{Partition, wire};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -65,7 +65,9 @@ pub(super) async fn the_servers_partition_is_the_schemas(bed: &Bed) {
         assert_eq!(subject::partition_of_subject("GATE", &stored.subject), Some(Partition::of_lot(lot)), "{lot}");
     }
     let partition = Partition::of_lot(&lots[0]);
+    let under = bed.one.scan_subject("GATE", &format!("GATE.{partition}.*.lane1.entry"), 1, 1_000).await.expect("they are read");
     let of_one = bed.one.scan_partition("GATE", partition, 1, 1_000).await.expect("they are read");
+    assert_eq!(under, of_one);
     assert_eq!(payloads(&of_one), lots.iter().filter(|lot| Partition::of_lot(lot) == partition).cloned().collect::<Vec<_>>());
 }
 
@@ -150,20 +152,20 @@ pub(super) async fn what_is_handed_out_is_numbered(bed: &Bed) {
     let rest = if held.len() < 2 { fetch_all(&mut two, 2 - held.len()).await } else { Vec::new() };
     let others = [held, rest].concat();
     assert_eq!(places(&others), [2, 3]);
-    let acked = async || bed.two.acked(&patient()).await.expect("the broker answers");
-    assert_eq!(acked().await, 0);
+    let reach = async || bed.two.reach(&patient()).await.expect("the broker answers");
+    assert_eq!(reach().await, Reach { acked: 0, handed: 3 });
     bed.one.ack(&others[0]).await.expect("it is sent");
     bed.one.nak(&others[1], Duration::ZERO).await.expect("it is sent");
     let again = fetch_all(&mut two, 1).await;
     assert_eq!((places(&again), texts(&again)), (vec![4], vec!["c".to_owned()]), "a handing-out again has a number of its own");
-    assert_eq!(acked().await, 0, "the first is not acked");
+    assert_eq!(reach().await, Reach { acked: 0, handed: 3 }, "the first is not acked");
     bed.one.ack(&first[0]).await.expect("it is sent");
     let mut rounds = 0;
-    while acked().await < 2 && rounds < 100 {
+    while reach().await.acked < 2 && rounds < 100 {
         rounds += 1;
         wait(20).await;
     }
-    assert_eq!(acked().await, 2);
+    assert_eq!(reach().await, Reach { acked: 2, handed: 3 });
 }
 
 pub(super) async fn a_dropped_fetch_loses_nothing(bed: &Bed) {

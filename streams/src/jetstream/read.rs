@@ -5,7 +5,7 @@
 //! 2. An idle partition costs one request   (`conformance::journal::a_tail_is_all_from_there_on`).
 
 use super::wire::{ANSWER_WAIT, Failure, Refusal, Wire, moment, plain_headers, stored};
-use crate::{Error, From, Kind, Look, Reader, Stored, subject, table};
+use crate::{Error, From, Kind, Look, Reach, Reader, Stored, subject, table};
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use futures_util::StreamExt;
 use schema::{Journal, Moment, Partition};
@@ -183,12 +183,13 @@ impl Wire {
         })
     }
 
-    /// Up to which sequence a reader has acked everything, from its leader.
-    pub async fn acked(&self, Reader { stream, durable, .. }: &Reader) -> Result<u64, Error> {
-        let doing = || format!("find out what {durable} has acked of {stream}");
+    /// How far a reader has come, from its leader.
+    pub async fn reach(&self, Reader { stream, durable, .. }: &Reader) -> Result<Reach, Error> {
+        let doing = || format!("find out how far {durable} has come in {stream}");
         let info = self.api(&format!("CONSUMER.INFO.{stream}.{durable}"), &Value::Null).await.map_err(|failure| failure.doing(doing()))?;
-        let floor = info["ack_floor"]["stream_seq"].as_u64();
-        floor.ok_or_else(|| Error::caused(Kind::Unavailable, doing(), "the server's answer lacks its numbers"))
+        let number = |name: &str| info[name]["stream_seq"].as_u64();
+        let reach = || Some(Reach { acked: number("ack_floor")?, handed: number("delivered")? });
+        reach().ok_or_else(|| Error::caused(Kind::Unavailable, doing(), "the server's answer lacks its numbers"))
     }
 
     /// All consumers of a stream, as the server describes them.

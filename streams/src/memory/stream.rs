@@ -1,6 +1,6 @@
 //! One stream in memory: its messages, its limit, its consumers.
 
-use crate::{Append, Appended, Delivery, Error, From, Kind, Look, MESSAGE_ID, Message, Reader, Stored, check, subject, table};
+use crate::{Append, Appended, Delivery, Error, From, Kind, Look, MESSAGE_ID, Message, Reach, Reader, Stored, check, subject, table};
 use schema::{Moment, Partition};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -144,10 +144,15 @@ impl Log {
     }
 
     /// Up to where a consumer has acked everything.
-    pub fn floor(&self, consumer: &Consumer) -> u64 {
+    fn floor(&self, consumer: &Consumer) -> u64 {
         let open = consumer.open.keys().next().copied();
         let unseen = self.messages.range(consumer.next..).find(|(_, stored)| consumer.takes(&stored.subject)).map(|(sequence, _)| *sequence);
         open.into_iter().chain(unseen).min().map_or(self.last, |first| first - 1)
+    }
+
+    /// How far a consumer has come.
+    pub fn reach(&self, consumer: &Consumer) -> Reach {
+        Reach { acked: self.floor(consumer), handed: consumer.next.saturating_sub(1) }
     }
 
     /// Finds a consumer or makes it.
@@ -192,6 +197,13 @@ impl Consumer {
 
     pub fn ack(&mut self, sequence: u64) {
         self.open.remove(&sequence);
+    }
+
+    /// Sets when the first open message comes again.
+    pub fn first_again_at(&mut self, due: Moment) {
+        if let Some(mut open) = self.open.first_entry() {
+            open.get_mut().0 = due;
+        }
     }
 
     /// Sets when an open message comes again, unless it was handed out anew meanwhile.

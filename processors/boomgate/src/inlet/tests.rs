@@ -75,6 +75,16 @@ async fn what_comes_again_stands_where_it_did() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_again_says_nothing_of_what_is_behind_it() {
+    let bus = cars(5).await;
+    let (mut one, mut two) = (inlet(&bus).await, inlet(&bus).await);
+    assert_eq!(taken(&mut one, &bus, 3).await.0, "1 2 3");
+    bus.restarted();
+    assert_eq!(taken(&mut two, &bus, 1).await.0, "1 (2) (3)");
+    assert_eq!(taken(&mut two, &bus, 5).await.0, "4 5");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_read_that_fails_is_made_again() {
     let bus = cars(4).await;
     let (mut one, mut two) = (inlet(&bus).await, inlet(&bus).await);

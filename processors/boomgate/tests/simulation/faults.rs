@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 use store::{Mark, Part, Row, Store};
-use streams::{Append, Appended, Beat, Bus, DeadLetter, Delivery, From, Intake, Kind, Listening, Look, Message, Reader, Stored, Told};
+use streams::{Append, Appended, Beat, Bus, DeadLetter, Delivery, From, Intake, Kind, Listening, Look, Message, Reach, Reader, Stored, Told};
 use tokio::sync::Notify;
 
 /// The dice of one run: shared, so that the order of rolls is the order of what happens.
@@ -128,10 +128,10 @@ impl Bus for FaultyBus {
         })
     }
 
-    fn acked<'a>(&'a self, reader: &'a Reader) -> Answer<'a, u64> {
+    fn reach<'a>(&'a self, reader: &'a Reader) -> Answer<'a, Reach> {
         Box::pin(async move {
             self.life.away()?;
-            self.inner.acked(reader).await
+            self.inner.reach(reader).await
         })
     }
 
@@ -184,9 +184,13 @@ impl Bus for FaultyBus {
     }
 
     fn scan<'a>(&'a self, stream: &'a str, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {
+        self.inner.scan(stream, from, most)
+    }
+
+    fn scan_subject<'a>(&'a self, stream: &'a str, subject: &'a str, from: u64, most: usize) -> Answer<'a, Vec<Stored>> {
         Box::pin(async move {
             self.life.away()?;
-            self.inner.scan(stream, from, most).await
+            self.inner.scan_subject(stream, subject, from, most).await
         })
     }
 

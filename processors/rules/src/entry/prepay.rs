@@ -8,9 +8,10 @@
 //!
 //! Not here: what it costs and how long a price stands (`quote`), that no two of its orders are paid (`pricing`, `payment`).
 
+use super::hand;
 use crate::{Body, Facts, Input, View};
 use schema::{
-    Entity, Event, GateEvent, Id, Key, Table,
+    Entity, Event, GateEvent, Id, Key, Money, Table,
     entity::{Session, Stage},
     journal::{Departure, Note, OrderEvent, SessionEvent},
     rate::Prepaid,
@@ -70,6 +71,13 @@ pub(super) fn ask_again(session: &Session) -> Option<SessionEvent> {
         (Stage::Open, _, Some(asked)) => Some(SessionEvent::Asked { stay, departure: asked.clone(), sequence, right, terms }),
         _ => None,
     }
+}
+
+/// A session that was settled by an order. If what had paid another one inside has failed since, it owes that still.
+pub(super) fn closed(session: Session, order: Id, paid: Money) -> Session {
+    let owes = session.owes.filter(|(owed, ..)| *owed != order && has_failed(&session, *owed));
+    let closed = Session { stage: Stage::Closed, order: Some(order), paid: Some(paid), owes: None, ..session };
+    if owes.is_some() { Session { owes, ..hand::reopened(closed) } } else { closed }
 }
 
 /// A session for which something was paid.

@@ -78,9 +78,8 @@ impl Town {
     /// A channel accepts the first order, or what it accepted fails.
     fn accept(&mut self, fails: bool) {
         let Some((order, amount)) = self.first() else { return };
-        self.say(order, "etc", 91, |attempt, transaction| match fails {
-            true => ChannelFact::Failed { attempt, transaction, amount },
-            false => ChannelFact::Accepted { attempt, transaction, amount },
+        self.say(order, "etc", 91, |attempt, transaction| {
+            if fails { ChannelFact::Failed { attempt, transaction, amount } } else { ChannelFact::Accepted { attempt, transaction, amount } }
         });
     }
 
