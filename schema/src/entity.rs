@@ -621,9 +621,13 @@ impl Payment {
         self.attempts.values().find(|known| known.attempt == attempt && &*known.channel == channel)
     }
 
-    /// Whether anything of it may still change by itself: it waits for money, for a person, or for a channel.
+    /// Whether anything of it may still change by itself: it waits for its order, for money, for a person, or for a channel.
     pub fn is_open(&self) -> bool {
-        let unpaid = self.due.is_some() && !self.withdrawn && !self.is_paid();
+        if self.due.is_none() {
+            // The order that comes does not ask for the row: what came before it is in memory, whatever became of it since.
+            return self.imported.is_none();
+        }
+        let unpaid = !self.withdrawn && !self.is_paid();
         let tries = self.attempts.values().any(|attempt| !attempt.state.is_over());
         unpaid || tries || !self.wanted.is_empty() || self.receipts.values().any(Receipt::is_open)
     }

@@ -437,10 +437,10 @@ fn touches(event: &Event) -> Vec<Touch> {
         return if noted { Vec::new() } else { vec![Touch { key: Key::shift(shift.lot, &shift.name), born }] };
     }
     let born = match event {
-        PaymentEvent::Expected { .. } | PaymentEvent::Held { .. } | PaymentEvent::Imported { .. } | PaymentEvent::Reversed { applied: false, .. } => {
-            true
-        }
-        PaymentEvent::Applied { .. }
+        // What begins before its order stays in memory until that comes.
+        PaymentEvent::Expected { .. } | PaymentEvent::Held { .. } => true,
+        PaymentEvent::Imported { .. }
+        | PaymentEvent::Applied { .. }
         | PaymentEvent::Settled { .. }
         | PaymentEvent::PassedOver { .. }
         | PaymentEvent::Reversed { .. }

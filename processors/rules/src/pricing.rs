@@ -48,22 +48,32 @@ fn concerns(body: &Body) -> bool {
 }
 
 /// A new order is new: the session that asks says so. One that is paid again may have been closed, and so may the one before.
-fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
+fn needs(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
     let Body::Journal(recorded) = &input.body else { return Vec::new() };
-    let order = match &recorded.event {
-        Event::Payment(PaymentEvent::Applied { bill, .. } | PaymentEvent::Withdrawn { bill } | PaymentEvent::Reversed { bill, .. }) => {
-            Some(bill.order)
+    let orders: BTreeSet<Id> = match &recorded.event {
+        Event::Payment(PaymentEvent::Applied { bill, .. } | PaymentEvent::Reversed { bill, .. }) => BTreeSet::from([bill.order]),
+        Event::Payment(PaymentEvent::Withdrawn { bill }) => {
+            // The order that waits for this has its price then.
+            let waits = known(view, bill.order).and_then(|old| old.replaced_by);
+            let question = waits.and_then(|order| known(view, order)).and_then(|order| order.question.as_ref());
+            let paid = overpayable(question.and_then(|question| question.terms.as_deref()));
+            std::iter::once(bill.order).chain(waits).chain(paid).collect()
         }
-        Event::Session(SessionEvent::Gone { stay, asked: Some((sequence, asked_at)), .. }) => Some(order_of(facts, stay, *asked_at, *sequence)),
+        Event::Session(SessionEvent::Gone { stay, asked: Some((sequence, asked_at)), .. }) => {
+            BTreeSet::from([order_of(facts, stay, *asked_at, *sequence)])
+        }
         Event::Session(SessionEvent::Asked { stay, terms, .. } | SessionEvent::Leaving { stay, terms, .. }) => {
-            let put_right = terms.as_deref().filter(|terms| terms.corrected.is_some());
-            let paid = put_right.into_iter().flat_map(|terms| &terms.paid).filter_map(|paid| paid.id.parse().ok());
-            let orders: BTreeSet<Id> = before(facts, stay, terms.as_deref()).into_iter().chain(paid).collect();
-            return orders.into_iter().filter_map(|order| Key::of(Table::Orders, order)).collect();
+            before(facts, stay, terms.as_deref()).into_iter().chain(overpayable(terms.as_deref())).collect()
         }
-        _ => None,
+        _ => BTreeSet::new(),
     };
-    order.and_then(|order| Key::of(Table::Orders, order)).into_iter().collect()
+    orders.into_iter().filter_map(|order| Key::of(Table::Orders, order)).collect()
+}
+
+/// The orders of a stay that was put right of which too much may have been paid.
+fn overpayable(terms: Option<&Terms>) -> impl Iterator<Item = Id> {
+    let put_right = terms.filter(|terms| terms.corrected.is_some());
+    put_right.into_iter().flat_map(|terms| &terms.paid).filter_map(|paid| paid.id.parse().ok())
 }
 
 fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {

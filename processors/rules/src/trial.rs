@@ -10,7 +10,10 @@ use schema::{
     reference::{Declared, Deducts, Direction, LaneDeclared, LotDeclared, Passback, Policies, RateTable, Step},
     time::MINUTE,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A moment `minutes` after the start of the trial, which is 2026-11-23T00:00:00Z.
 pub fn at(minutes: i64) -> Moment {
@@ -124,6 +127,26 @@ impl View for Trial {
     }
 }
 
+/// What a worker would see: what has left its memory is seen by who asks for it alone.
+struct Seen<'a> {
+    trial: &'a Trial,
+    asked: BTreeSet<Key>,
+}
+
+impl View for Seen<'_> {
+    fn get(&self, key: &Key) -> Option<&Entity> {
+        self.trial.get(key).filter(|entity| entity.is_open() || entity.lingers() > 0 || self.asked.contains(key))
+    }
+
+    fn find(&self, handle: &Handle) -> Option<&Entity> {
+        self.trial.find(handle)
+    }
+
+    fn rows(&self, window: &Key) -> Option<settlement::Rows<'_>> {
+        self.trial.rows(window)
+    }
+}
+
 impl Trial {
     /// A processor that knows nothing yet.
     pub fn new(rules: &'static Rules) -> Self {
@@ -178,13 +201,20 @@ impl Trial {
         }
         let input = Input { inbox, sequence: 1, key: key.into(), time, received_at: self.now, body };
         let facts = Facts { reference: &self.reference, limits: &self.limits };
-        let events = (self.rules.decide)(self, &facts, &input);
+        let asked = (self.rules.needs)(self, &facts, &input).into_iter().collect();
+        let seen = Seen { trial: self, asked };
+        let events = (self.rules.decide)(&seen, &facts, &input);
+        let mut asked = seen.asked;
         for (index, event) in (0..).zip(&events) {
             let at = self.journal.last().map_or(self.now, |last| self.now.max(last.at.plus(1)));
             let cause = Cause { inbox, sequence: 1, event: Arc::from(key), time, index };
             let recorded = Recorded { at, cause, event: event.clone() };
             for touch in (self.rules.touches)(event) {
-                let entity = (self.rules.evolve)(&touch.key, self.entities.get(&touch.key).cloned(), &recorded);
+                let before = Seen { trial: self, asked: asked.clone() }.get(&touch.key).cloned();
+                let is_known = touch.born || before.is_some() || asked.contains(&touch.key);
+                assert!(is_known, "an event concerns only what its input needed: {event:?} of {input:?}");
+                asked.insert(touch.key);
+                let entity = (self.rules.evolve)(&touch.key, before, &recorded);
                 if let (Entity::Posting(posting), Some(rows)) = (&entity, &mut self.rows) {
                     rows.push((at, (**posting).clone()));
                 }
