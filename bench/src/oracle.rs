@@ -272,7 +272,7 @@ fn judge_ledger(ledger: &mut Ledger, partition: Partition, group: &Group, inputs
     let actual: Vec<&LedgerEvent> = group.lines.iter().filter_map(|line| as_ledger(&line.recorded.event)).collect();
     let mut wrong = Vec::new();
     let expected = match (group.inbox, inputs.line(group, partition)) {
-        (Inbox::Payment | Inbox::Order, Some(line)) => ledger.event(&line.recorded.event, line.recorded.at, &actual),
+        (Inbox::Payment | Inbox::Order | Inbox::Recon, Some(line)) => ledger.event(&line.recorded.event, line.recorded.at, &actual),
         (Inbox::Tick, _) => {
             let ticked = group.lines.iter().zip(&actual).map(|(line, actual)| ledger.windows.tick(line.recorded.at, actual));
             ticked.filter_map(|event| event.map_err(|why| wrong.push(why)).ok()).collect()
@@ -480,6 +480,7 @@ fn readers(event: &Event) -> &'static [Journal] {
             | PaymentEvent::Refunded { .. }
             | PaymentEvent::RefundRequested { tries: 1, held: false, .. },
         ) => &[Journal::Ledger],
+        Event::Recon(event) if event.gap().is_some() => &[Journal::Ledger],
         _ => &[],
     }
 }

@@ -341,16 +341,17 @@ impl Exception {
 
     /// What the channel has more than we do, in minor units.
     pub fn gap(&self) -> i64 {
-        let line = self.line.as_ref().map_or(0, |line| moved(line.standing, line.kind.signed(line.amount.minor)));
-        let payment = self.payment.as_ref().map_or(0, |payment| moved(payment.standing, payment.kind.signed(payment.amount.minor)));
-        line.saturating_sub(payment)
+        self.money().minor
     }
 
     /// The same as money.
     pub fn money(&self) -> Money {
-        let of_payment = || self.payment.as_ref().map(|payment| payment.amount.currency);
-        let currency = self.line.as_ref().map(|line| line.amount.currency).or_else(of_payment);
-        Money::new(self.gap(), currency.unwrap_or(Currency::Cny))
+        between(self.line.as_deref(), self.payment.as_deref())
+    }
+
+    /// What of it the books must know.
+    pub fn booked(&self) -> Gap {
+        Gap { channel: self.piece.channel.clone(), money: self.money() }
     }
 
     /// The number under which the channel knows it.
@@ -377,6 +378,23 @@ impl Exception {
         };
         begins(self.piece.day).filter(|_| self.closed.is_none()).map(|first| first.plus(DAY.saturating_mul(days)))
     }
+}
+
+/// What of an exception the books must know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The channel.
+    pub channel: Arc<str>,
+    /// What it has more than we do; negative where it has less.
+    pub money: Money,
+}
+
+/// What a line has more than a payment.
+fn between(line: Option<&StatementLine>, payment: Option<&BookedPayment>) -> Money {
+    let theirs = line.map_or(0, |line| moved(line.standing, line.kind.signed(line.amount.minor)));
+    let ours = payment.map_or(0, |payment| moved(payment.standing, payment.kind.signed(payment.amount.minor)));
+    let currency = line.map(|line| line.amount.currency).or_else(|| payment.map(|payment| payment.amount.currency));
+    Money::new(theirs.saturating_sub(ours), currency.unwrap_or(Currency::Cny))
 }
 
 /// What an amount is that moved, if it did.
@@ -538,6 +556,9 @@ pub enum ReconEvent {
         /// Who agreed, where two must.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         approved: Option<Said>,
+        /// What of it the books know.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gap: Option<Box<Gap>>,
     },
     /// Nothing was to be done.
     Noted {
@@ -563,6 +584,20 @@ impl ReconEvent {
             Self::ExceptionClosed { .. } => "exception_closed",
             Self::Noted { .. } => "noted",
         }
+    }
+
+    /// What it opens or closes of the difference between a channel and our books; none where that is nothing.
+    pub fn gap(&self) -> Option<Gap> {
+        let gap = match self {
+            Self::ExceptionOpened { piece, line, payment, .. } => {
+                Some(Gap { channel: piece.channel.clone(), money: between(line.as_deref(), payment.as_deref()) })
+            }
+            Self::ExceptionClosed { gap, .. } => gap.as_deref().cloned(),
+            Self::Matched { .. } | Self::ExceptionAssigned { .. } | Self::ExceptionActed { .. } | Self::ExceptionAged { .. } | Self::Noted { .. } => {
+                None
+            }
+        };
+        gap.filter(|gap| !gap.money.is_zero())
     }
 
     /// The exception that it is about.

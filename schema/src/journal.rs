@@ -74,6 +74,8 @@ pub enum Inbox {
     Order,
     /// The journal of `payment`.
     Payment,
+    /// The journal of `reconciliation`.
+    Recon,
     /// The loop's clock; not stored, so it has no sequence.
     Tick,
 }
@@ -89,6 +91,7 @@ impl Inbox {
             Self::Session => "SESSION",
             Self::Order => "ORDER",
             Self::Payment => "PAYMENT",
+            Self::Recon => "RECON",
             Self::Tick => "TICK",
         }
     }

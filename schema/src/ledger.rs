@@ -53,6 +53,10 @@ pub enum Account {
     Arrears,
     /// The other side of `arrears`: it is earned once it is paid.
     ArrearsUnearned,
+    /// What channels' statements have more than we booked, until it is known why: a debit where they have less.
+    Suspense,
+    /// What was given up as a loss for good, or as a gain that nobody claims (an expense; a gain where it is a credit).
+    WriteOff,
 }
 
 impl Account {
@@ -72,6 +76,8 @@ impl Account {
             Self::DiscountsOperator => "discounts_operator",
             Self::Arrears => "arrears",
             Self::ArrearsUnearned => "arrears_unearned",
+            Self::Suspense => "suspense",
+            Self::WriteOff => "write_off",
         }
     }
 }
@@ -130,6 +136,12 @@ pub enum Movement {
     Cleared,
     /// A drawer was counted, and something else lay in it than there should have been.
     Counted,
+    /// A channel's statement has more than we booked, or less.
+    Differs,
+    /// It is known why, and whatever was lacking is booked by itself.
+    Resolved,
+    /// Nobody will ever know why.
+    WrittenOff,
 }
 
 impl Movement {
@@ -148,6 +160,9 @@ impl Movement {
             Self::Owed => "owed",
             Self::Cleared => "cleared",
             Self::Counted => "counted",
+            Self::Differs => "differs",
+            Self::Resolved => "resolved",
+            Self::WrittenOff => "written_off",
         }
     }
 
@@ -194,7 +209,7 @@ pub struct Tally {
     pub sums: BTreeMap<String, (i64, i64)>,
 }
 
-/// What finance reads of a tally, in minor units: `gross - discounts - points - refunded - fees - short = net`.
+/// What finance reads of a tally, in minor units: `gross - discounts - points - refunded - fees - short + found = net`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figures {
     /// What was captured, and what was taken off beside it.
@@ -209,8 +224,16 @@ pub struct Figures {
     pub fees: i64,
     /// What drawers had less than they should.
     pub short: i64,
+    /// What the channel's statements have more than we booked, explained or not: negative where they have less.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub found: i64,
     /// What the channel, or the drawers, have to bring us for it.
     pub net: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(minor: &i64) -> bool {
+    *minor == 0
 }
 
 /// A settlement window that has closed, or what came into it after that: written once.

@@ -79,7 +79,7 @@ pub fn gather<'a>(journal: Journal, lines: &'a [Line], findings: &mut Findings) 
                 if cause.inbox != Inbox::Tick && !seen.insert((partition, cause.inbox, &cause.event)) {
                     findings.found_double(format!("{journal} {}: {} {} is answered a second time", line.sequence, cause.inbox.stream(), cause.event));
                 }
-                if matches!(cause.inbox, Inbox::Session | Inbox::Order | Inbox::Payment) {
+                if matches!(cause.inbox, Inbox::Session | Inbox::Order | Inbox::Payment | Inbox::Recon) {
                     let newest = heard.entry((partition, cause.inbox)).or_default();
                     if cause.sequence < *newest {
                         let (inbox, sequence) = (cause.inbox.stream(), cause.sequence);
@@ -185,7 +185,9 @@ impl<'a> Inputs<'a> {
             inputs.statement.insert(stored.sequence, (stored.time, read_statement(stored)));
             inputs.last.insert(Inbox::Statement, stored.sequence);
         }
-        for (journal, inbox) in [(Journal::Session, Inbox::Session), (Journal::Order, Inbox::Order), (Journal::Payment, Inbox::Payment)] {
+        let heard =
+            [(Journal::Session, Inbox::Session), (Journal::Order, Inbox::Order), (Journal::Payment, Inbox::Payment), (Journal::Recon, Inbox::Recon)];
+        for (journal, inbox) in heard {
             for line in logs.journal(journal) {
                 inputs.lines.insert((inbox, line.sequence), line);
                 inputs.last.insert(inbox, line.sequence);

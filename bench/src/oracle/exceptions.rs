@@ -7,11 +7,11 @@
 //! Not here: whether a finding is right (`rules::reconcile`, and whoever planted what it finds).
 
 use schema::{
-    DeskEvent, Effect, Id, Moment, StatementEvent, StatementFact,
+    Currency, DeskEvent, Effect, Id, Moment, Money, StatementEvent, StatementFact,
     desk::{ExceptionStep, Says},
-    exception::{Act, Closing, ReconEvent, ReconNote, Term, days_after},
+    exception::{Act, Closing, Gap, ReconEvent, ReconNote, Term, days_after},
     id,
-    statement::{Age, StatementLine},
+    statement::{Age, BookedPayment, LineKind, Standing, StatementLine},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,6 +23,20 @@ struct Case {
     wanted: Option<schema::EventId>,
     wanted_by: Option<schema::desk::AuthorId>,
     is_closed: bool,
+    gap: Gap,
+}
+
+/// What a line says moved, less what a payment says.
+pub fn more(line: Option<&StatementLine>, payment: Option<&BookedPayment>) -> Money {
+    let moved = |standing, kind, minor: i64| match (standing, kind) {
+        (Standing::Done, LineKind::Trade) => minor,
+        (Standing::Done, LineKind::Refund) => -minor,
+        _ => 0,
+    };
+    let theirs = line.map(|line| (moved(line.standing, line.kind, line.amount.minor), line.amount.currency));
+    let ours = payment.map(|payment| (moved(payment.standing, payment.kind, payment.amount.minor), payment.amount.currency));
+    let currency = theirs.or(ours).map_or(Currency::Cny, |(_, currency)| currency);
+    Money::new(theirs.map_or(0, |(minor, _)| minor) - ours.map_or(0, |(minor, _)| minor), currency)
 }
 
 /// A piece: its channel, merchant, day and province, and when it was compared.
@@ -61,7 +75,8 @@ impl Cases {
                     None => {
                         let age = Age::of_days(days_after(piece.day, stored_at));
                         let (day, line, payment) = (piece.day, line.clone(), payment.clone());
-                        self.cases.insert(exception, Case { age, day, line: line.clone(), wanted: None, wanted_by: None, is_closed: false });
+                        let gap = Gap { channel: piece.channel.clone(), money: more(line.as_deref(), payment.as_deref()) };
+                        self.cases.insert(exception, Case { age, day, line: line.clone(), wanted: None, wanted_by: None, is_closed: false, gap });
                         ReconEvent::ExceptionOpened { exception, piece: piece.clone(), difference: *difference, line, payment, age }
                     }
                 }
@@ -71,8 +86,8 @@ impl Cases {
                 Some(case) if case.is_closed => noted(*exception, ReconNote::AlreadyClosed),
                 Some(case) => {
                     case.is_closed = true;
-                    let (why, term) = (Closing::Explained, Some(*term));
-                    ReconEvent::ExceptionClosed { exception: *exception, why, term, by: None, approved: None }
+                    let (why, term, gap) = (Closing::Explained, Some(*term), Some(Box::new(case.gap.clone())));
+                    ReconEvent::ExceptionClosed { exception: *exception, why, term, by: None, approved: None, gap }
                 }
             },
         }]

@@ -5,10 +5,11 @@
 //!
 //! Not here: when a window closes and what its statement says (`settling`).
 
-use super::{Findings, Terms, World, settling::Windows};
+use super::{Findings, Terms, World, exceptions::more, settling::Windows};
 use crate::logs::Line;
 use schema::{
     Currency, Event, Id, Moment, Money, Partition,
+    exception::{Closing, ReconEvent},
     id::{self, Province},
     journal::{OrderEvent, PaymentEvent, Quote},
     ledger::{Account, Discounts, Entry, LedgerEvent, Movement, Span},
@@ -22,6 +23,8 @@ pub struct Ledger<'a> {
     terms: &'a Terms,
     partition: Partition,
     taken: BTreeMap<Id, Discounts>,
+    /// What channels' statements had more than the books, by exception.
+    gaps: BTreeMap<Id, Money>,
     /// Its settlement windows.
     pub windows: Windows<'a>,
 }
@@ -60,7 +63,7 @@ pub fn taken_off(quote: &Quote, session: Id, asked_at: Moment) -> Option<Discoun
 impl<'a> Ledger<'a> {
     /// Nothing is booked yet.
     pub fn new(world: &'a World<'a>, terms: &'a Terms, partition: Partition) -> Self {
-        Self { world, terms, partition, taken: BTreeMap::new(), windows: Windows::new(terms, partition) }
+        Self { world, terms, partition, taken: BTreeMap::new(), gaps: BTreeMap::new(), windows: Windows::new(terms, partition) }
     }
 
     /// The fee of an amount, rounded half up.
@@ -168,11 +171,38 @@ impl<'a> Ledger<'a> {
         Some(Moved { what, order: Some(*order), lot: Some(lot), province, channel: "none", currency: amount.currency, at, sides, taken })
     }
 
-    /// What an event of PAYMENT or ORDER becomes, that was recorded at a moment. `actual` lends the posting's id, which is a name and no decision.
+    /// What differs from a statement is booked while nobody knows why, and goes back, or away for good, once it is closed.
+    fn gap<'e>(&mut self, event: &'e ReconEvent, at: Moment) -> Option<Moved<'e>> {
+        use Account::{Suspense, WriteOff};
+        let (exception, channel) = match event {
+            ReconEvent::ExceptionOpened { exception, piece, line, payment, .. } => {
+                self.gaps.insert(*exception, more(line.as_deref(), payment.as_deref()));
+                (exception, &piece.channel)
+            }
+            ReconEvent::ExceptionClosed { exception, gap: Some(gap), .. } => (exception, &gap.channel),
+            _ => return None,
+        };
+        let Money { minor, currency } = *self.gaps.get(exception)?;
+        let (what, [up, down]) = match event {
+            ReconEvent::ExceptionOpened { .. } => (Movement::Differs, [asset(channel), Suspense]),
+            ReconEvent::ExceptionClosed { why: Closing::WrittenOff, .. } => (Movement::WrittenOff, [Suspense, WriteOff]),
+            _ => (Movement::Resolved, [Suspense, asset(channel)]),
+        };
+        let sides = match minor {
+            0 => return None,
+            1.. => vec![Debit(up, minor), Credit(down, minor)],
+            _ => vec![Debit(down, -minor), Credit(up, -minor)],
+        };
+        let province = id::place(exception.as_str())?.province;
+        Some(Moved { what, order: None, lot: None, province, channel, currency, at, sides, taken: None })
+    }
+
+    /// What an event of PAYMENT, ORDER or RECON becomes, that was recorded at a moment. `actual` lends the posting's id, which is a name and no decision.
     pub fn event(&mut self, event: &Event, recorded_at: Moment, actual: &[&LedgerEvent]) -> Vec<LedgerEvent> {
         let moved = match event {
             Event::Payment(event) => self.money(event, recorded_at),
             Event::Order(event) => Self::bill(event, recorded_at),
+            Event::Recon(event) => self.gap(event, recorded_at),
             _ => None,
         };
         let Some(Moved { what, order, lot, province, channel, currency, at, sides, taken }) = moved else { return Vec::new() };

@@ -148,7 +148,8 @@ fn figures(rows: &[LedgerEvent]) -> Figures {
     let off: i64 = discounts.values().sum();
     let (points, fees, short) = (net(&[Account::PointsIssuer]), net(&[Account::ChannelFees]), net(&[Account::CashDifference]));
     let (refunded, money) = (tally(rows).refunded, net(&[Account::ChannelReceivable, Account::Cash]));
-    Figures { gross: money + fees + refunded + off + points + short, discounts, points, refunded, fees, short, net: money }
+    let found = -net(&[Account::Suspense, Account::WriteOff]);
+    Figures { gross: money - found + fees + refunded + off + points + short, discounts, points, refunded, fees, short, found, net: money }
 }
 
 /// An account as JSON has it.

@@ -230,14 +230,14 @@ fn add(total: &mut Total, line: &Line) {
     for (sum, count) in [(&mut total.postings, line.postings), (&mut total.payments, line.payments), (&mut total.refunds, line.refunds)] {
         *sum = sum.saturating_add(count);
     }
-    let Figures { gross, discounts, points, refunded, fees, short, net } = &line.figures;
+    let Figures { gross, discounts, points, refunded, fees, short, found, net } = &line.figures;
     let all = &mut total.figures;
     for (bearer, minor) in discounts {
         let sum = all.discounts.entry(bearer.clone()).or_default();
         *sum = sum.saturating_add(*minor);
     }
-    let sums = [&mut all.gross, &mut all.points, &mut all.refunded, &mut all.fees, &mut all.short, &mut all.net];
-    for (sum, minor) in sums.into_iter().zip([gross, points, refunded, fees, short, net]) {
+    let sums = [&mut all.gross, &mut all.points, &mut all.refunded, &mut all.fees, &mut all.short, &mut all.found, &mut all.net];
+    for (sum, minor) in sums.into_iter().zip([gross, points, refunded, fees, short, found, net]) {
         *sum = sum.saturating_add(*minor);
     }
 }
@@ -255,11 +255,11 @@ pub fn write(found: &Found, format: Format, out: &mut dyn Write) -> Result<()> {
     }
 }
 
-/// Sums of money as they are read: gross, discounts, points, refunded, fees, short, net.
-fn amounts(figures: &Figures, currency: Currency) -> [String; 7] {
-    let Figures { gross, discounts, points, refunded, fees, short, net } = figures;
+/// Sums of money as they are read: gross, discounts, points, refunded, fees, short, found, net.
+fn amounts(figures: &Figures, currency: Currency) -> [String; 8] {
+    let Figures { gross, discounts, points, refunded, fees, short, found, net } = figures;
     let off = discounts.values().fold(0_i64, |sum, minor| sum.saturating_add(*minor));
-    [*gross, off, *points, *refunded, *fees, *short, *net].map(|minor| Money::new(minor, currency).number())
+    [*gross, off, *points, *refunded, *fees, *short, *found, *net].map(|minor| Money::new(minor, currency).number())
 }
 
 fn csv(found: &Found, out: &mut dyn Write) -> Result<()> {
@@ -286,6 +286,7 @@ fn csv(found: &Found, out: &mut dyn Write) -> Result<()> {
         "refunded",
         "fees",
         "short",
+        "found",
         "net",
         "borne",
         "hash",
@@ -332,7 +333,7 @@ fn csv(found: &Found, out: &mut dyn Write) -> Result<()> {
 
 fn table(found: &Found, out: &mut dyn Write) -> io::Result<()> {
     let mut lines: Vec<Vec<String>> = vec![
-        ["day", "lot", "channel", "until", "statement", "postings", "", "gross", "discounts", "points", "refunded", "fees", "short", "net"]
+        ["day", "lot", "channel", "until", "statement", "postings", "", "gross", "discounts", "points", "refunded", "fees", "short", "found", "net"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -356,7 +357,7 @@ fn table(found: &Found, out: &mut dyn Write) -> io::Result<()> {
         lines.push(cells);
     }
     let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..14).map(width).collect();
+    let widths: Vec<usize> = (0..15).map(width).collect();
     for line in &lines {
         let cells = line.iter().zip(&widths).enumerate().map(|(at, (cell, width))| match at {
             5 | 7.. => format!("{cell:>width$}"),

@@ -102,9 +102,9 @@ fn found<'a>(view: &dyn View, known: impl Fn(Id) -> Option<&'a Exception>, input
         StatementFact::Explained { exception, term } => vec![match known(*exception) {
             None => noted(*exception, ReconNote::Unknown),
             Some(Exception { closed: Some(_), .. }) => noted(*exception, ReconNote::AlreadyClosed),
-            Some(_) => {
-                let (why, term) = (Closing::Explained, Some(*term));
-                ReconEvent::ExceptionClosed { exception: *exception, why, term, by: None, approved: None }
+            Some(known) => {
+                let (why, term, gap) = (Closing::Explained, Some(*term), Some(Box::new(known.booked())));
+                ReconEvent::ExceptionClosed { exception: *exception, why, term, by: None, approved: None, gap }
             }
         }],
     }

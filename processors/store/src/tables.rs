@@ -227,7 +227,7 @@ const fn currency_code(currency: schema::Currency) -> &'static str {
 
 fn of_statement(statement: &Statement) -> Vec<Value> {
     use Value::Number;
-    let Figures { gross, discounts, points, refunded, fees, short: _, net } = &statement.figures;
+    let Figures { gross, discounts, points, refunded, fees, short: _, found: _, net } = &statement.figures;
     vec![
         id(statement.lot),
         id(statement.operator),

@@ -5,7 +5,7 @@ use crate::{
     channel::{Act, Outcome},
     desk::{DeskEvent, ExceptionStep, Said, Says, ShiftStep, Tender},
     effect::Deducted,
-    exception::{self, Closing, DifferenceSum, PieceAt, ReconEvent, ReconNote, Term},
+    exception::{self, Closing, DifferenceSum, Gap, PieceAt, ReconEvent, ReconNote, Term},
     fact::{Arrear, AssignedRight, Ban, Part, Presence, Reservation, Scope, Stated, TimeBand, Weekdays, What},
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
@@ -325,7 +325,7 @@ fn statement() -> Statement {
         number: 1,
         adjusts: Some(window().statement(0)),
         tally: Tally { rows: 1, payments: 1, refunds: 0, refunded: 0, sums },
-        figures: Figures { gross: 1_200, discounts, points: 0, refunded: 0, fees: 6, short: 0, net: 994 },
+        figures: Figures { gross: 1_200, discounts, points: 0, refunded: 0, fees: 6, short: 0, found: 0, net: 994 },
         hash: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into(),
     }
 }
@@ -428,9 +428,42 @@ fn recon_events() -> Vec<ReconEvent> {
         ReconEvent::ExceptionAssigned { exception, owner: name("lin"), by: said() },
         ReconEvent::ExceptionActed { exception, act: exception::Act::Repaired, said: name("d1"), by: said(), sends: Some(Box::new(sends)) },
         ReconEvent::ExceptionAged { exception, age: Age::T3 },
-        ReconEvent::ExceptionClosed { exception, why: Closing::WrittenOff, term: None, by: Some(said()), approved: Some(said()) },
+        ReconEvent::ExceptionClosed { exception, why: Closing::WrittenOff, term: None, by: Some(said()), approved: Some(said()), gap: None },
         ReconEvent::Noted { note: ReconNote::AlreadyKnown, province: Province(44), exception: Some(exception) },
     ]
+}
+
+#[test]
+fn what_the_books_learn_of_a_statement_reads_and_writes_its_golden_bytes() {
+    let cause = |inbox| Cause { inbox, sequence: 9, event: "k".into(), time: AT, index: 0 };
+    let gap = Some(Box::new(Gap { channel: "wechat".into(), money: Money::new(-500, Currency::Cny) }));
+    let (exception, why) = (piece().exception(Difference::StatusDiffers, Some(&statement_line()), None), Closing::Explained);
+    let closed = ReconEvent::ExceptionClosed { exception, why, term: Some(Term::After), by: None, approved: None, gap };
+    let closed = Recorded { at: AT.plus(1), cause: cause(Inbox::Statement), event: Event::Recon(closed) };
+    check("recon.exception_closed.for_the_ledger", &closed, |content_type, bytes| decode_recorded(Journal::Recon, Some(content_type), bytes));
+    let figures = Figures { found: -500, net: -500, ..Figures::default() };
+    let statement = Statement { tally: Tally::default(), figures, ..statement() };
+    let event = Event::Ledger(LedgerEvent::WindowClosed { statement: Box::new(statement) });
+    let stated = Recorded { at: AT.plus(1), cause: cause(Inbox::Tick), event };
+    check("ledger.window_closed.with_what_was_found", &stated, |content_type, bytes| decode_recorded(Journal::Ledger, Some(content_type), bytes));
+    let (window, entries) = (window(), vec![Entry::debit(Account::Suspense, 500), Entry::credit(Account::WriteOff, 500)]);
+    let posted = LedgerEvent::Posted {
+        posting: window.posting(&["RECON"]),
+        order: None,
+        lot: None,
+        day: window.day,
+        province: window.province,
+        channel: window.channel,
+        currency: window.currency,
+        entries,
+        operator: None,
+        at: Some(AT),
+        movement: Some(Movement::WrittenOff),
+        span: Some(Span { from: AT, until: AT.plus(1), closes_at: AT.plus(2) }),
+        discounts: None,
+    };
+    let posted = Recorded { at: AT.plus(1), cause: cause(Inbox::Recon), event: Event::Ledger(posted) };
+    check("ledger.posted.of_a_statement", &posted, |content_type, bytes| decode_recorded(Journal::Ledger, Some(content_type), bytes));
 }
 
 #[test]

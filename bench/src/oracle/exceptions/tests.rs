@@ -1,6 +1,6 @@
 use super::*;
 use schema::{
-    Currency, Day, Money, Partition,
+    Day, Partition,
     desk::Said,
     exception::{PieceAt, begins, desk_of},
     id::{Kind, Province},
@@ -42,7 +42,7 @@ fn said(author: &str, step: ExceptionStep) -> DeskEvent {
 }
 
 fn closed(why: Closing, by: Option<Said>, approved: Option<Said>) -> ReconEvent {
-    ReconEvent::ExceptionClosed { exception: differs().exception().expect("it differs"), why, term: None, by, approved }
+    ReconEvent::ExceptionClosed { exception: differs().exception().expect("it differs"), why, term: None, by, approved, gap: None }
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn ledger(event: &LedgerEvent, clock: Clock) -> Vec<String> {
         }
         LedgerEvent::WindowClosed { statement } => {
             let money = |minor| Money::new(minor, statement.currency);
-            let Figures { gross, discounts, points, refunded, fees, short, net } = &statement.figures;
+            let Figures { gross, discounts, points, refunded, fees, short, found, net } = &statement.figures;
             let off = discounts.values().fold(0_i64, |sum, minor| sum.saturating_add(*minor));
             let what = statement.adjusts.map_or_else(|| "Statement".to_owned(), |adjusts| format!("Adjustment {} of {adjusts},", statement.number));
             let of = format!("{} by {}", statement.lot.map_or_else(|| "an unknown lot".to_owned(), |lot| format!("lot {lot}")), statement.channel);
@@ -84,13 +84,14 @@ fn ledger(event: &LedgerEvent, clock: Clock) -> Vec<String> {
                     statement.tally.rows
                 ),
                 format!(
-                    "{} came in all; {} were taken off, {} paid by points, {} went back, the channel keeps {}, drawers lack {}",
+                    "{} came in all; {} were taken off, {} paid by points, {} went back, the channel keeps {}, drawers lack {}, statements have {} more",
                     money(*gross),
                     money(off),
                     money(*points),
                     money(*refunded),
                     money(*fees),
-                    money(*short)
+                    money(*short),
+                    money(*found)
                 ),
                 format!("which leaves {}", money(*net)),
             ]
@@ -132,7 +133,7 @@ fn recon(event: &ReconEvent) -> String {
             format!("Of exception {exception} {what}; {}", by(said))
         }
         ReconEvent::ExceptionAged { exception, age } => format!("Exception {exception} is {} old now", age.as_str()),
-        ReconEvent::ExceptionClosed { exception, why, term, by: said, approved } => {
+        ReconEvent::ExceptionClosed { exception, why, term, by: said, approved, gap: _ } => {
             let why = match (why, term) {
                 (Closing::Explained, Some(term)) => format!("the comparison at {} finds it no more", term.name()),
                 (Closing::Explained, None) => "a comparison finds it no more".to_owned(),

@@ -50,7 +50,7 @@ async fn what_is_shown_adds_up() {
     assert!(table.contains("adjustment 1") && table.contains("open") && table.lines().last().is_some_and(|line| line.contains("39.76")), "{table}");
     let csv = written(&found, Format::Csv);
     assert_eq!(csv.lines().count(), 5, "{csv}");
-    assert!(csv.lines().all(|line| line.matches(',').count() == 23), "{csv}");
+    assert!(csv.lines().all(|line| line.matches(',').count() == 24), "{csv}");
     let json: serde_json::Value = serde_json::from_str(&written(&found, Format::Json)).expect("it is JSON");
     assert_eq!(json["statements"].as_array().map(Vec::len), Some(3));
 }

@@ -14,7 +14,7 @@ use super::noted;
 use crate::{Facts, Input};
 use schema::{
     ChannelCall, ChannelEvent, ChannelFact, DeskEvent, Effect, Id,
-    desk::{ExceptionStep, Says},
+    desk::{ExceptionStep, Said, Says},
     exception::{self, Closing, Exception, ReconEvent, ReconNote},
     id::{self, order_of},
     statement::{Difference, LineKind, Standing, StatementLine},
@@ -47,15 +47,13 @@ pub fn decide(known: Option<&Exception>, facts: &Facts, input: &Input, event: &D
             Err(why) => note(why),
         },
         ExceptionStep::WriteOff if known.gap().saturating_abs() <= facts.limits.refund_alone_max => {
-            let (why, by) = (Closing::WrittenOff, Some(event.said()));
-            vec![ReconEvent::ExceptionClosed { exception: id, why, term: None, by, approved: None }]
+            vec![closed(known, Closing::WrittenOff, event.said(), None)]
         }
         ExceptionStep::WriteOff => vec![acted(known, exception::Act::WriteOffWanted, event, None)],
         ExceptionStep::Approve(said) => match known.wanted.as_deref() {
             Some((wanted, by)) if wanted == said && by.author == event.author => note(ReconNote::SamePerson),
             Some((wanted, by)) if wanted == said => {
-                let (why, by, approved) = (Closing::WrittenOff, Some(by.clone()), Some(event.said()));
-                vec![ReconEvent::ExceptionClosed { exception: id, why, term: None, by, approved }]
+                vec![closed(known, Closing::WrittenOff, by.clone(), Some(event.said()))]
             }
             _ => note(ReconNote::NotWanted),
         },
@@ -69,8 +67,12 @@ fn acted(known: &Exception, act: exception::Act, event: &DeskEvent, sends: Optio
 /// What is lacking is on its way, and will not be lost: the exception is settled.
 fn sent(known: &Exception, act: exception::Act, event: &DeskEvent, fact: ChannelEvent) -> Vec<ReconEvent> {
     let why = if act == exception::Act::RefundAsked { Closing::Refunded } else { Closing::Repaired };
-    let (exception, by) = (known.exception, Some(event.said()));
-    vec![acted(known, act, event, Some(Effect::Channel(fact))), ReconEvent::ExceptionClosed { exception, why, term: None, by, approved: None }]
+    vec![acted(known, act, event, Some(Effect::Channel(fact))), closed(known, why, event.said(), None)]
+}
+
+fn closed(known: &Exception, why: Closing, by: Said, approved: Option<Said>) -> ReconEvent {
+    let (exception, gap) = (known.exception, Some(Box::new(known.booked())));
+    ReconEvent::ExceptionClosed { exception, why, term: None, by: Some(by), approved, gap }
 }
 
 /// The question how a payment stands, where it is ours.

@@ -9,6 +9,7 @@
 use super::{Fees, fee};
 use schema::{
     Currency, Event, Id, LotId, Moment, Money, Partition, Recorded,
+    exception::{Closing, ReconEvent},
     id::{self, Province},
     journal::{OrderEvent, PaymentEvent},
     ledger::{Account, Discounts, Entry, Movement as What, NO_CHANNEL},
@@ -24,7 +25,7 @@ const POINTS: &str = "points";
 pub struct Movement<'a> {
     /// What it is.
     pub what: What,
-    /// The order; none where it is about a drawer.
+    /// The order; none where it is about a drawer, or about a statement.
     pub order: Option<Id>,
     /// The lot, where it is known.
     pub lot: Option<LotId>,
@@ -49,8 +50,18 @@ pub fn what(event: &Event) -> Option<What> {
     match event {
         Event::Payment(event) => of_payment(event),
         Event::Order(event) => of_order(event),
-        Event::Session(_) | Event::Ledger(_) | Event::Recon(_) => None,
+        Event::Recon(event) => of_exception(event),
+        Event::Session(_) | Event::Ledger(_) => None,
     }
+}
+
+fn of_exception(event: &ReconEvent) -> Option<What> {
+    event.gap()?;
+    Some(match event {
+        ReconEvent::ExceptionClosed { why: Closing::WrittenOff, .. } => What::WrittenOff,
+        ReconEvent::ExceptionClosed { .. } => What::Resolved,
+        _ => What::Differs,
+    })
 }
 
 const fn of_payment(event: &PaymentEvent) -> Option<What> {
@@ -110,8 +121,41 @@ pub fn of<'a>(recorded: &'a Recorded, fees: &Fees) -> Option<Movement<'a>> {
     match &recorded.event {
         Event::Payment(event) => of_money(what, event, recorded.at, fees),
         Event::Order(event) => of_bill(what, event, recorded.at),
-        Event::Session(_) | Event::Ledger(_) | Event::Recon(_) => None,
+        Event::Recon(event) => of_gap(what, event, recorded.at),
+        Event::Session(_) | Event::Ledger(_) => None,
     }
+}
+
+/// What a channel's statement has more than the books is taken into them, beside what stays and payments say: a debit of suspense says that something is
+/// lacking. Once it is known why, what was lacking is booked by itself, and this is taken back.
+fn of_gap(what: What, event: &ReconEvent, recorded_at: Moment) -> Option<Movement<'_>> {
+    let gap = event.gap()?;
+    let channel = match event {
+        ReconEvent::ExceptionOpened { piece, .. } => &piece.channel,
+        ReconEvent::ExceptionClosed { gap: Some(gap), .. } => &gap.channel,
+        _ => return None,
+    };
+    let place = id::place(event.exception()?.as_str())?;
+    let (asset, minor) = (asset(channel), gap.money.minor);
+    let (more, less) = match what {
+        What::Differs => (asset, Account::Suspense),
+        What::Resolved => (Account::Suspense, asset),
+        _ => (Account::Suspense, Account::WriteOff),
+    };
+    let entries = if minor > 0 { pair(more, less, minor) } else { pair(less, more, minor.saturating_neg()) };
+    Some(Movement {
+        what,
+        // It is no money of the order yet, whatever its number says.
+        order: None,
+        lot: None,
+        province: place.province,
+        partition: place.partition,
+        channel,
+        currency: gap.money.currency,
+        at: recorded_at,
+        entries,
+        discounts: None,
+    })
 }
 
 fn of_money<'a>(what: What, event: &'a PaymentEvent, recorded_at: Moment, fees: &Fees) -> Option<Movement<'a>> {
@@ -242,7 +286,7 @@ fn sides(what: What, channel: &str, amount: Money, gone: Option<(Money, bool)>, 
                 vec![Entry::debit(RefundLiability, minor), given, Entry::credit(ChannelFees, back)]
             }
         },
-        What::Discounted | What::Owed | What::Cleared | What::Counted => Vec::new(),
+        What::Discounted | What::Owed | What::Cleared | What::Counted | What::Differs | What::Resolved | What::WrittenOff => Vec::new(),
     };
     entries.retain(|entry| entry.debit != 0 || entry.credit != 0);
     entries

@@ -4,7 +4,7 @@
 //! unlike a sum of hashes no row can be made up to fit.
 //!
 //! Invariants
-//! 1. `gross - discounts - points - refunded - fees - short = net`   (`super::tests::laws::statement_and_adjustments_are_all_rows`).
+//! 1. `gross - discounts - points - refunded - fees - short + found = net`   (`super::tests::laws::statement_and_adjustments_are_all_rows`).
 //!
 //! Not here: when a window closes (`settlement`).
 
@@ -57,8 +57,9 @@ pub fn figures(tally: &Tally) -> Figures {
     let (points, fees, short) = (net(Account::PointsIssuer), net(Account::ChannelFees), net(Account::CashDifference));
     let money = net(Account::ChannelReceivable).saturating_add(net(Account::Cash));
     let off = discounts.values().fold(0_i64, |sum, minor| sum.saturating_add(*minor));
-    let gross = [off, points, tally.refunded, fees, short].into_iter().fold(money, i64::saturating_add);
-    Figures { gross, discounts, points, refunded: tally.refunded, fees, short, net: money }
+    let found = 0_i64.saturating_sub(net(Account::Suspense)).saturating_sub(net(Account::WriteOff));
+    let gross = [off, points, tally.refunded, fees, short].into_iter().fold(money.saturating_sub(found), i64::saturating_add);
+    Figures { gross, discounts, points, refunded: tally.refunded, fees, short, found, net: money }
 }
 
 /// Where a window is.

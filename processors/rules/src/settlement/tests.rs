@@ -2,9 +2,11 @@ use super::*;
 use crate::trial::{Trial, at};
 use schema::{
     Cause, Currency, Day, Id, Inbox, LotId, Money, Partition,
+    exception::{Closing, Gap, PieceAt, ReconEvent},
     id::{Kind, Place, Province},
     journal::{Bill, Departure, LineKind, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, ShiftAt, Source, Stay},
     ledger::Figures,
+    statement::{self, Age, BookedPayment, Difference, Standing, StatementLine},
     time::MINUTE,
 };
 
@@ -104,6 +106,73 @@ fn waived(minute: i64, borne: &[(&str, i64)]) -> OrderEvent {
     let departure =
         Departure { lane: "out".parse().expect("a name"), left_at: at(minute), event: "e".parse().expect("a name"), local: false, deducts: None };
     OrderEvent::Priced { order: order("x"), stay: stay(), departure, quote, expires_at: at(minute), inside: None }
+}
+
+/// What a channel has more than we booked, or less.
+fn opened(channel: &str, more: i64) -> ReconEvent {
+    let piece = PieceAt { channel: channel.into(), merchant: "m".into(), day: Day(261_123), province: Province(44), partition: Partition(7) };
+    let amount = Money::new(more.abs(), Currency::Cny);
+    let (kind, standing, transaction, refund) = (statement::LineKind::Trade, Standing::Done, "t".into(), "".into());
+    let line = StatementLine { line: 1, kind, standing, transaction, number: "n".into(), refund, amount, fee_milli: 0, happened_at: at(0) };
+    let payment = BookedPayment {
+        line: 1,
+        kind,
+        standing,
+        order: order("x").as_str().into(),
+        attempt: "".into(),
+        transaction: "t".into(),
+        refund: "".into(),
+        amount,
+        happened_at: at(0),
+    };
+    let (difference, line, payment) = if more < 0 { (Difference::Shortage, None, Some(payment)) } else { (Difference::Surplus, Some(line), None) };
+    let exception = piece.exception(difference, line.as_ref(), payment.as_ref());
+    ReconEvent::ExceptionOpened { exception, piece, difference, line: line.map(Box::new), payment: payment.map(Box::new), age: Age::T1 }
+}
+
+fn settled(channel: &str, more: i64, why: Closing) -> ReconEvent {
+    let event = opened(channel, more);
+    let exception = event.exception().expect("it opens one");
+    let gap = Gap { channel: channel.into(), money: Money::new(more, Currency::Cny) };
+    ReconEvent::ExceptionClosed { exception, why, term: None, by: None, approved: None, gap: Some(Box::new(gap)) }
+}
+
+#[test]
+fn what_reconciliation_finds_is_booked() {
+    use Closing::{Explained, Refunded, Repaired, WrittenOff};
+    for (more, why, told) in [
+        (500, None, "channel_receivable 500, suspense -500"),
+        (-500, None, "channel_receivable -500, suspense 500"),
+        (500, Some(Explained), "channel_receivable 0, suspense 0"),
+        (-500, Some(Explained), "channel_receivable 0, suspense 0"),
+        // What was lacking is booked by what it becomes in PAYMENT.
+        (500, Some(Repaired), "channel_receivable 0, suspense 0"),
+        (500, Some(Refunded), "channel_receivable 0, suspense 0"),
+        (500, Some(WrittenOff), "channel_receivable 500, suspense 0, write_off -500"),
+        (-500, Some(WrittenOff), "channel_receivable -500, suspense 0, write_off 500"),
+        (0, Some(WrittenOff), ""),
+    ] {
+        let mut trial = Trial::new(&RULES);
+        let events = [Some(opened("wechat", more)), why.map(|why| settled("wechat", more, why))];
+        for (minute, event) in (1..).zip(events.into_iter().flatten()) {
+            trial.journal(Inbox::Recon, &recorded(Event::Recon(event), minute));
+        }
+        let mut nets: BTreeMap<&str, i64> = BTreeMap::new();
+        for recorded in &trial.journal {
+            let Event::Ledger(LedgerEvent::Posted { entries, lot: None, channel, .. }) = &recorded.event else { panic!("{recorded:?}") };
+            assert_eq!(&**channel, "wechat");
+            for entry in entries {
+                *nets.entry(entry.account.as_str()).or_default() += entry.debit - entry.credit;
+            }
+        }
+        let words = nets.iter().map(|(account, net)| format!("{account} {net}")).collect::<Vec<_>>().join(", ");
+        assert_eq!(words, told, "{more} {why:?}");
+        for entity in trial.entities.values() {
+            let Entity::Settling(window) = entity else { continue };
+            let Figures { gross, found, net, .. } = figures(&window.tally);
+            assert_eq!((gross, found), (0, net), "nothing was captured, and what was found is what the channel has to bring");
+        }
+    }
 }
 
 fn owed(begins: bool) -> OrderEvent {

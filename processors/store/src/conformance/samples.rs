@@ -155,7 +155,7 @@ fn statement(province: Province, partition: Partition, number: u32) -> Statement
         number,
         adjusts: number.checked_sub(1).map(|before| window.statement(before)),
         tally: tally(),
-        figures: Figures { gross: 9, discounts, points: 1, refunded: 5, fees: 2, short: 3, net: -4 },
+        figures: Figures { gross: 9, discounts, points: 1, refunded: 5, fees: 2, short: 3, found: 0, net: -4 },
         hash: "ab".into(),
     }
 }

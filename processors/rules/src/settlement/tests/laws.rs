@@ -14,7 +14,7 @@ struct Happens {
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
-    (0..14_u8, 0..4_u8, 1..5_000_i64, 0..4_000_i64, 0..3_000_i64).prop_map(|(what, channel, minor, minute, before)| Happens {
+    (0..16_u8, 0..4_u8, 1..5_000_i64, 0..4_000_i64, 0..3_000_i64).prop_map(|(what, channel, minor, minute, before)| Happens {
         what,
         channel,
         minor,
@@ -38,6 +38,8 @@ fn event(Happens { what, channel, minor, minute, before }: &Happens) -> Event {
         9 => refunded(channel, *minor, None, true),
         10 => counted(*minor),
         11 => return Event::Order(owed(true)),
+        13 => return Event::Recon(opened("wechat", minor - 2_500)),
+        14 => return Event::Recon(settled("wechat", minor - 2_500, if before % 2 == 0 { Closing::WrittenOff } else { Closing::Explained })),
         12 => return Event::Order(OrderEvent::Cleared { order: order("x"), lot: small(), province: Province(44), amount: AMOUNT }),
         _ => return Event::Order(waived(*minute, &[("cinema", *minor), ("operator", *before)])),
     };
@@ -55,7 +57,11 @@ fn event(Happens { what, channel, minor, minute, before }: &Happens) -> Event {
 
 fn tell(trial: &mut Trial, happens: &Happens, number: usize) -> Vec<Event> {
     let event = event(happens);
-    let inbox = if matches!(event, Event::Order(_)) { Inbox::Order } else { Inbox::Payment };
+    let inbox = match event {
+        Event::Order(_) => Inbox::Order,
+        Event::Recon(_) => Inbox::Recon,
+        _ => Inbox::Payment,
+    };
     let moment = at(happens.minute).plus(i64::try_from(number).unwrap_or(0));
     trial.journal(inbox, &Recorded { at: moment, ..recorded(event, 0) })
 }
@@ -142,8 +148,8 @@ proptest! {
                 for (number, statement) in all.iter().enumerate() {
                     prop_assert_eq!(usize::try_from(statement.number).ok(), Some(number));
                     prop_assert_eq!(statement.adjusts, number.checked_sub(1).map(|before| all[before].statement));
-                    let Figures { gross, discounts, points, refunded, fees, short, net } = &statement.figures;
-                    prop_assert_eq!(gross - discounts.values().sum::<i64>() - points - refunded - fees - short, *net);
+                    let Figures { gross, discounts, points, refunded, fees, short, found, net } = &statement.figures;
+                    prop_assert_eq!(gross - discounts.values().sum::<i64>() - points - refunded - fees - short + found, *net);
                 }
                 let hash = rows.iter().fold(String::new(), |hash, row| row.hash_after(&hash));
                 prop_assert_eq!(&*all.last().expect("there is one").hash, hash.as_str());
