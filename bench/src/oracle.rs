@@ -471,7 +471,8 @@ fn readers(event: &Event) -> &'static [Journal] {
         Event::Payment(PaymentEvent::Applied { part: None | Some(Part { last: true, .. }), .. } | PaymentEvent::Reversed { applied: true, .. }) => {
             &[Journal::Order, Journal::Ledger]
         }
-        Event::Order(OrderEvent::Cleared { .. })
+        Event::Recon(ReconEvent::Matched { fees: Some(_), .. })
+        | Event::Order(OrderEvent::Cleared { .. })
         | Event::Payment(
             PaymentEvent::Applied { .. }
             | PaymentEvent::Held { provisional: false, .. }

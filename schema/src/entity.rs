@@ -8,7 +8,7 @@ use crate::{
     fact::{OperatorId, PartId, Stated},
     id::{self, Province},
     journal::{AttemptState, Deduction, Departure, Journal, Question, Quote, RefundReason, RefundState, RightUsed, Source, Stay, Terms},
-    ledger::{Discounts, Entry, Movement, Span, Statement, Tally},
+    ledger::{DayFees, Discounts, Entry, Movement, Span, Statement, Tally},
     money::Currency,
     rate::{Prepaid, Validation},
     time::{DAY, Day, MINUTE},
@@ -42,6 +42,8 @@ pub enum Table {
     Statements,
     /// What was taken off stays, as it is in the books.
     Discounts,
+    /// What channels keep for themselves of a day.
+    Fees,
     /// Parts of channels' statements that were compared.
     Pieces,
     /// What does not match.
@@ -60,7 +62,7 @@ pub enum Table {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Lots,
         Self::Sessions,
         Self::Waiting,
@@ -72,6 +74,7 @@ impl Table {
         Self::Windows,
         Self::Statements,
         Self::Discounts,
+        Self::Fees,
         Self::Pieces,
         Self::Exceptions,
         Self::SessionAnswers,
@@ -95,6 +98,7 @@ impl Table {
             Self::Windows => "windows",
             Self::Statements => "statements",
             Self::Discounts => "discounts",
+            Self::Fees => "fees",
             Self::Pieces => "pieces",
             Self::Exceptions => "exceptions",
             Self::SessionAnswers => "session_answers",
@@ -111,7 +115,7 @@ impl Table {
             Self::Lots | Self::Sessions | Self::Waiting | Self::Facts | Self::SessionAnswers => Journal::Session,
             Self::Orders | Self::OrderAnswers => Journal::Order,
             Self::Payments | Self::Shifts | Self::PaymentAnswers => Journal::Payment,
-            Self::Ledger | Self::Windows | Self::Statements | Self::Discounts | Self::LedgerAnswers => Journal::Ledger,
+            Self::Ledger | Self::Windows | Self::Statements | Self::Discounts | Self::Fees | Self::LedgerAnswers => Journal::Ledger,
             Self::Pieces | Self::Exceptions | Self::ReconAnswers => Journal::Recon,
         }
     }
@@ -221,6 +225,8 @@ pub enum Entity {
     Statement(Box<Statement>),
     /// What was taken off a stay, as it is in the books.
     Discounted(Box<Discounts>),
+    /// What a channel keeps for itself of a day.
+    Fees(Box<DayFees>),
     /// A part of a statement that was compared.
     Piece(Box<Piece>),
     /// Something that does not match.
@@ -242,16 +248,21 @@ impl Entity {
             Self::Settling(window) => window.closes_at.is_some(),
             // What was stated never changes by itself, and its key follows from whoever changes it.
             Self::Exception(exception) => exception.closed.is_none(),
-            Self::Stated(_) | Self::Posting(_) | Self::Window(_) | Self::Statement(_) | Self::Discounted(_) | Self::Piece(_) | Self::Answer(_) => {
-                false
-            }
+            Self::Stated(_)
+            | Self::Posting(_)
+            | Self::Window(_)
+            | Self::Statement(_)
+            | Self::Discounted(_)
+            | Self::Fees(_)
+            | Self::Piece(_)
+            | Self::Answer(_) => false,
         }
     }
 
     /// How long a saved and closed one stays in memory behind the partition's newest event, in microseconds; of answers see [`Answer::WINDOW`].
     pub const fn lingers(&self) -> i64 {
         match self {
-            Self::Window(_) | Self::Settling(_) => Answer::WINDOW.saturating_add(Answer::AHEAD_MAX),
+            Self::Window(_) | Self::Settling(_) | Self::Fees(_) => Answer::WINDOW.saturating_add(Answer::AHEAD_MAX),
             _ => 0,
         }
     }

@@ -91,7 +91,10 @@ pub enum StatementFact {
         term: Term,
         /// What came of its lines and payments, in the order of [`Difference::ALL`]; what there is none of is left out.
         sums: Vec<DifferenceSum>,
-        /// SHA-256 of its result, as 64 hexadecimal digits: the sums and every finding.
+        /// What the statement says that the channel keeps of its lines; none where it does not tell of a payment on the payment's day.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fees: Option<Money>,
+        /// SHA-256 of its result, as 64 hexadecimal digits: the sums, the fees and every finding.
         hash: Arc<str>,
     },
     /// A line and a payment differ, or one has no other.
@@ -491,6 +494,9 @@ pub enum ReconEvent {
         term: Term,
         /// What came of it.
         sums: Vec<DifferenceSum>,
+        /// What the channel keeps of it, where its statement tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fees: Option<Money>,
         /// The hash of that.
         hash: Arc<str>,
     },

@@ -209,6 +209,7 @@ impl Event {
                 LedgerEvent::Posted { .. } => "posted",
                 LedgerEvent::WindowClosed { .. } => "window_closed",
                 LedgerEvent::WindowStopped { .. } => "window_stopped",
+                LedgerEvent::FeesTold { .. } => "fees_told",
                 LedgerEvent::Noted { .. } => "noted",
             },
             Self::Recon(event) => event.kind(),

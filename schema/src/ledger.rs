@@ -11,6 +11,7 @@
 use crate::{
     Id, Key, LotId, Moment, Partition, Table,
     entity::Posting,
+    exception,
     fact::OperatorId,
     id::{self, Kind, Place, Province},
     money::Currency,
@@ -35,7 +36,7 @@ pub enum Account {
     ParkingRevenue,
     /// What is to go back, or has no order yet (a liability).
     RefundLiability,
-    /// What the channel keeps for itself, by its contract's rate (an expense).
+    /// What the channel keeps for itself, by its contract's rate and then by its statements (an expense).
     ChannelFees,
     /// What the issuer of points owes us for points that paid (an asset).
     PointsIssuer,
@@ -142,6 +143,8 @@ pub enum Movement {
     Resolved,
     /// Nobody will ever know why.
     WrittenOff,
+    /// A channel's statement says that it keeps more for itself than we booked, or less.
+    FeesAdjusted,
 }
 
 impl Movement {
@@ -163,6 +166,7 @@ impl Movement {
             Self::Differs => "differs",
             Self::Resolved => "resolved",
             Self::WrittenOff => "written_off",
+            Self::FeesAdjusted => "fees_adjusted",
         }
     }
 
@@ -181,6 +185,52 @@ pub struct Discounts {
     pub asked_at: Moment,
     /// Who bears how much, in minor units above zero, by name.
     pub borne: BTreeMap<Arc<str>, i64>,
+}
+
+/// Which fees are told of together: a channel's, of one of its days, one province and one partition.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FeesAt {
+    /// Their province.
+    pub province: Province,
+    /// Their partition.
+    pub partition: Partition,
+    /// The channel.
+    pub channel: Arc<str>,
+    /// The channel's day.
+    pub day: Day,
+    /// The currency.
+    pub currency: Currency,
+}
+
+/// What a channel keeps for itself of a day's payments, in minor units.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayFees {
+    /// Of which.
+    pub fees: FeesAt,
+    /// What the books hold.
+    pub booked: i64,
+    /// What its statements tell, by our number at the channel; nothing before the first one is compared.
+    pub told: BTreeMap<Arc<str>, i64>,
+}
+
+impl FeesAt {
+    /// The key of their row.
+    pub fn key(&self) -> Key {
+        let id = id::digest(&["fees", &self.channel, &format!("{:?}", self.currency)], 20).parse().expect("20 letters and digits are a token");
+        Key { table: Table::Fees, province: self.province, day: self.day, bucket: self.partition, id }
+    }
+}
+
+impl DayFees {
+    /// Nothing is booked or told yet.
+    pub const fn new(fees: FeesAt) -> Self {
+        Self { fees, booked: 0, told: BTreeMap::new() }
+    }
+
+    /// What the statements tell more than the books hold; nothing while none tells.
+    pub fn lacking(&self) -> i64 {
+        if self.told.is_empty() { 0 } else { self.told.values().fold(0_i64.saturating_sub(self.booked), |sum, minor| sum.saturating_add(*minor)) }
+    }
 }
 
 /// A settlement window's time.
@@ -408,6 +458,15 @@ pub enum LedgerEvent {
         /// When it is looked at again.
         due_at: Moment,
     },
+    /// A statement tells what its channel keeps for itself. What the books hold beside that is posted with it, and from then on with each payment.
+    FeesTold {
+        /// Of which payments.
+        fees: FeesAt,
+        /// Our number at the channel.
+        merchant: Arc<str>,
+        /// How much, in minor units.
+        minor: i64,
+    },
     /// There was nothing to post.
     Noted {
         /// The order.
@@ -428,7 +487,20 @@ impl LedgerEvent {
             }
             Self::WindowClosed { statement } => Some(statement.window()),
             Self::WindowStopped { window, .. } => Some(window.clone()),
-            Self::Posted { span: None, .. } | Self::Noted { .. } => None,
+            Self::Posted { span: None, .. } | Self::FeesTold { .. } | Self::Noted { .. } => None,
+        }
+    }
+
+    /// The fees that it tells of or changes in the books.
+    pub fn fees(&self) -> Option<FeesAt> {
+        match self {
+            Self::Posted { posting, province, channel, currency, entries, at: Some(at), span: Some(_), .. } => {
+                entries.iter().find(|entry| entry.account == Account::ChannelFees)?;
+                let (partition, day) = (id::place(posting.as_str())?.partition, exception::day_of(*at));
+                Some(FeesAt { province: *province, partition, channel: channel.clone(), day, currency: *currency })
+            }
+            Self::FeesTold { fees, .. } => Some(fees.clone()),
+            Self::Posted { .. } | Self::WindowClosed { .. } | Self::WindowStopped { .. } | Self::Noted { .. } => None,
         }
     }
 
@@ -438,6 +510,7 @@ impl LedgerEvent {
             Self::Posted { province, .. } | Self::Noted { province, .. } => *province,
             Self::WindowClosed { statement } => statement.province,
             Self::WindowStopped { window, .. } => window.province,
+            Self::FeesTold { fees, .. } => fees.province,
         }
     }
 }

@@ -144,7 +144,7 @@ impl Counts {
                 Event::Ledger(LedgerEvent::WindowClosed { .. }) => counts.adjustments += 1,
                 Event::Recon(ReconEvent::ExceptionOpened { .. }) => counts.exceptions_opened += 1,
                 Event::Recon(ReconEvent::ExceptionClosed { .. }) => counts.exceptions_closed += 1,
-                Event::Ledger(LedgerEvent::WindowStopped { .. } | LedgerEvent::Noted { .. }) | Event::Recon(_) => {}
+                Event::Ledger(LedgerEvent::WindowStopped { .. } | LedgerEvent::FeesTold { .. } | LedgerEvent::Noted { .. }) | Event::Recon(_) => {}
             }
         }
         counts.takings = takings.into_iter().map(|((lot, day, currency), minor)| Taking { lot, day, money: Money::new(minor, currency) }).collect();

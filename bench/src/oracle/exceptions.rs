@@ -59,12 +59,12 @@ impl Cases {
     pub fn found(&mut self, event: &StatementEvent, stored_at: Moment) -> Vec<ReconEvent> {
         let piece = &event.piece;
         vec![match &event.fact {
-            StatementFact::Matched { term, sums, hash } => {
+            StatementFact::Matched { term, sums, fees, hash } => {
                 let at = (piece.channel.clone(), piece.merchant.clone(), piece.day.0, piece.province.0, *term);
                 if self.pieces.insert(at, hash.clone()).as_ref() == Some(hash) {
                     ReconEvent::Noted { note: ReconNote::AlreadyKnown, province: piece.province, exception: None }
                 } else {
-                    ReconEvent::Matched { piece: piece.clone(), term: *term, sums: sums.clone(), hash: hash.clone() }
+                    ReconEvent::Matched { piece: piece.clone(), term: *term, sums: sums.clone(), fees: *fees, hash: hash.clone() }
                 }
             }
             StatementFact::Differs { difference, line, payment } => {

@@ -9,10 +9,10 @@ use super::{Findings, Terms, World, exceptions::more, settling::Windows};
 use crate::logs::Line;
 use schema::{
     Currency, Event, Id, Moment, Money, Partition,
-    exception::{Closing, ReconEvent},
+    exception::{Closing, PieceAt, ReconEvent, begins},
     id::{self, Province},
     journal::{OrderEvent, PaymentEvent, Quote},
-    ledger::{Account, Discounts, Entry, LedgerEvent, Movement, Span},
+    ledger::{Account, Discounts, Entry, FeesAt, LedgerEvent, Movement, Span},
     time::{Day, Zone},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,8 @@ pub struct Ledger<'a> {
     taken: BTreeMap<Id, Discounts>,
     /// What channels' statements had more than the books, by exception.
     gaps: BTreeMap<Id, Money>,
+    /// What channels keep of a day: what is booked, and what their statements tell.
+    kept: BTreeMap<FeesAt, (i64, BTreeMap<String, i64>)>,
     /// Its settlement windows.
     pub windows: Windows<'a>,
 }
@@ -63,7 +65,15 @@ pub fn taken_off(quote: &Quote, session: Id, asked_at: Moment) -> Option<Discoun
 impl<'a> Ledger<'a> {
     /// Nothing is booked yet.
     pub fn new(world: &'a World<'a>, terms: &'a Terms, partition: Partition) -> Self {
-        Self { world, terms, partition, taken: BTreeMap::new(), gaps: BTreeMap::new(), windows: Windows::new(terms, partition) }
+        Self {
+            world,
+            terms,
+            partition,
+            taken: BTreeMap::new(),
+            gaps: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            windows: Windows::new(terms, partition),
+        }
     }
 
     /// The fee of an amount, rounded half up.
@@ -202,9 +212,11 @@ impl<'a> Ledger<'a> {
         let moved = match event {
             Event::Payment(event) => self.money(event, recorded_at),
             Event::Order(event) => Self::bill(event, recorded_at),
+            Event::Recon(ReconEvent::Matched { piece, fees: Some(fees), .. }) => Some(Self::told(piece, *fees, recorded_at)),
             Event::Recon(event) => self.gap(event, recorded_at),
             _ => None,
         };
+        let told = if let Event::Recon(ReconEvent::Matched { piece, fees: Some(fees), .. }) = event { Some((piece, fees.minor)) } else { None };
         let Some(Moved { what, order, lot, province, channel, currency, at, sides, taken }) = moved else { return Vec::new() };
         let known = lot.as_ref().and_then(|lot| self.world.lot(lot));
         let operator = known.map(|lot| lot.declared.operator);
@@ -220,17 +232,24 @@ impl<'a> Ledger<'a> {
         if let Some(taken) = &taken {
             entries.extend(self.take_off(taken, operator.as_ref().map(schema::Token::as_str)));
         }
-        if let (true, Some(order)) = (entries.is_empty(), order) {
-            return vec![LedgerEvent::Noted { order, province }];
+        let fees = FeesAt { province, partition: self.partition, channel: channel.into(), day: in_china(at), currency };
+        let tells = told.map(|(piece, minor)| {
+            let told = LedgerEvent::FeesTold { fees: fees.clone(), merchant: piece.merchant.clone(), minor };
+            self.kept.entry(fees.clone()).or_default().1.insert(piece.merchant.to_string(), minor);
+            told
+        });
+        entries.extend(self.adjust(&fees, &entries));
+        if entries.is_empty() {
+            return tells.or(order.map(|order| LedgerEvent::Noted { order, province })).into_iter().collect();
         }
         let zone = known.map_or_else(|| Zone::named("UTC").expect("a zone"), |lot| lot.zone.clone());
         let (from, until) = if self.terms.hourly { zone.hour_span(at) } else { zone.day_span(at) };
-        let lent = actual.first().and_then(|event| if let LedgerEvent::Posted { posting, .. } = event { Some(*posting) } else { None });
+        let lent = actual.iter().find_map(|event| if let LedgerEvent::Posted { posting, .. } = event { Some(*posting) } else { None });
         let day = zone.day(at);
         let lies_here = |id: &Id| {
             id.as_str().starts_with('L') && id::place(id.as_str()).is_some_and(|place| (place.partition, place.day) == (self.partition, day))
         };
-        vec![LedgerEvent::Posted {
+        let posted = LedgerEvent::Posted {
             posting: lent.filter(lies_here).unwrap_or_else(|| "L".parse().expect("a letter is a token")),
             order,
             lot,
@@ -244,7 +263,32 @@ impl<'a> Ledger<'a> {
             movement: Some(what),
             span: Some(Span { from, until, closes_at: Moment(0) }),
             discounts: taken.map(Box::new),
-        }]
+        };
+        tells.into_iter().chain([posted]).collect()
+    }
+
+    /// What a statement tells of fees belongs to the end of its day.
+    fn told(piece: &PieceAt, fees: Money, recorded_at: Moment) -> Moved<'_> {
+        let midnight = begins(piece.day).expect("a statement has a day");
+        let at = Moment((midnight.0 + 86_400_000_000 - 1).min(recorded_at.0).max(midnight.0));
+        let (what, province, channel) = (Movement::FeesAdjusted, piece.province, &*piece.channel);
+        Moved { what, order: None, lot: None, province, channel, currency: fees.currency, at, sides: Vec::new(), taken: None }
+    }
+
+    /// Once a day's fees are told, what is booked under it is what is told.
+    fn adjust(&mut self, fees: &FeesAt, entries: &[Entry]) -> Vec<Entry> {
+        let charged: Vec<i64> =
+            entries.iter().filter(|entry| entry.account == Account::ChannelFees).map(|entry| entry.debit - entry.credit).collect();
+        let known = if charged.is_empty() { self.kept.get_mut(fees) } else { Some(self.kept.entry(fees.clone()).or_default()) };
+        let Some((booked, told)) = known else { return Vec::new() };
+        *booked += charged.iter().sum::<i64>();
+        let more = told.values().sum::<i64>() - *booked;
+        if told.is_empty() || more == 0 {
+            return Vec::new();
+        }
+        *booked += more;
+        let side = |account, minor: i64| Entry { account, debit: minor.max(0), credit: (-minor).max(0), of: None };
+        vec![side(Account::ChannelFees, more), side(Account::ChannelReceivable, -more)]
     }
 
     /// What a stay's discounts became is booked against what they were.
@@ -265,6 +309,11 @@ impl<'a> Ledger<'a> {
         }
         entries
     }
+}
+
+/// Channels count their days in China, eight hours before UTC.
+fn in_china(at: Moment) -> Day {
+    Zone::named("Asia/Shanghai").expect("a zone").day(at)
 }
 
 fn asset(channel: &str) -> Account {

@@ -58,7 +58,7 @@ impl<'a> Windows<'a> {
         let statement = match actual {
             LedgerEvent::WindowClosed { statement } => statement,
             LedgerEvent::WindowStopped { window, differs, .. } => return Err(format!("a window of {:?} does not close: {differs}", window.lot)),
-            LedgerEvent::Posted { .. } | LedgerEvent::Noted { .. } => return Err("a tick posts nothing".into()),
+            LedgerEvent::Posted { .. } | LedgerEvent::FeesTold { .. } | LedgerEvent::Noted { .. } => return Err("a tick posts nothing".into()),
         };
         let Statement { lot, channel, currency, from, .. } = &**statement;
         let Some(window) = self.windows.get_mut(&(*lot, channel.clone(), *currency, *from)) else {

@@ -412,6 +412,32 @@ async fn received(store: &dyn store::Store) -> u64 {
     count
 }
 
+/// What comparisons tell of fees by channel, how many of them the ledger has heard of, and what it holds of each channel's fees.
+async fn fees(bus: &dyn streams::Bus) -> (Vec<(Arc<str>, i64)>, usize, BTreeMap<String, i64>) {
+    use schema::{
+        Event, Journal,
+        exception::ReconEvent,
+        ledger::{Account, LedgerEvent},
+        wire,
+    };
+    let (mut told, mut heard, mut booked) = (Vec::new(), 0, BTreeMap::new());
+    for journal in [Journal::Recon, Journal::Ledger] {
+        for stored in bus.scan(journal.stream(), 1, usize::MAX).await.expect("the bus is in memory") {
+            let content_type = stored.headers.get(wire::CONTENT_TYPE).map(String::as_str);
+            match wire::decode_recorded(journal, content_type, &stored.payload).expect("a journal is read").event {
+                Event::Recon(ReconEvent::Matched { piece, fees: Some(fees), .. }) => told.push((piece.channel, fees.minor)),
+                Event::Ledger(LedgerEvent::FeesTold { .. }) => heard += 1,
+                Event::Ledger(LedgerEvent::Posted { channel, entries, .. }) => {
+                    let sides = entries.iter().filter(|entry| entry.account == Account::ChannelFees);
+                    *booked.entry(channel.to_string()).or_default() += sides.map(|entry| entry.debit - entry.credit).sum::<i64>();
+                }
+                _ => {}
+            }
+        }
+    }
+    (told, heard, booked)
+}
+
 /// A day of payments at channels that are simulated, some of whose notifications never come, compared with the channels' own statements.
 #[tokio::test]
 async fn what_was_lost_on_the_way_is_found_in_the_statement_and_nothing_else() {
@@ -430,13 +456,14 @@ async fn what_was_lost_on_the_way_is_found_in_the_statement_and_nothing_else() {
         store: store.clone(),
         cache: Arc::new(store::cache::Memory::new(1_000)),
         reference: Arc::new(schema::Reference::resolve(crate::trial::declared()).expect("valid reference data")).into(),
-        limits: rules::Limits::default(),
+        // By contract they would keep less than they do.
+        limits: rules::Limits { fees: [("wechat".into(), 4_000), ("alipay".into(), 4_000)].into(), ..rules::Limits::default() },
         settings: crate::settings::Settings { keep_inputs: true, ..crate::settings::Settings::default() },
         json: vec![],
         replica: "one".into(),
     };
     let (stop, stopped) = watch::channel(false);
-    let processors = vec![&rules::payment::RULES, &rules::exceptions::RULES];
+    let processors = vec![&rules::payment::RULES, &rules::exceptions::RULES, &rules::settlement::RULES];
     let running = tokio::spawn(run(processors, with, Arc::new(Readiness::default()), stopped));
     let day = clock();
     let channels = ["wechat", "alipay", "points"];
@@ -470,7 +497,25 @@ async fn what_was_lost_on_the_way_is_found_in_the_statement_and_nothing_else() {
         assert_eq!((count(Difference::Matched), count(Difference::Surplus)), (12 - lost[channel], lost[channel]), "{channel}: {report:#?}");
         assert_eq!(u64::try_from(report.exceptions.len()).expect("a few"), lost[channel], "{channel}: nothing else differs");
     }
+    let books = async {
+        loop {
+            let (told, heard, booked) = fees(&*town.bus).await;
+            if heard == told.len() {
+                return (told, booked);
+            }
+            crate::clock::wait(Duration::from_millis(20)).await;
+        }
+    };
+    let (told, booked) = tokio::time::timeout(SOON, books).await.expect("the ledger hears what statements tell of fees");
+    for channel in ["wechat", "alipay"] {
+        let kept: i64 = told.iter().filter(|(name, _)| &**name == channel).map(|(_, minor)| minor).sum();
+        assert!(kept > 0 && booked[channel] == kept, "{channel} keeps {kept}, and the books hold {booked:?}");
+    }
     stop.send_replace(true);
     worker.await.expect("it ends well");
     running.await.expect("it ends well");
+    let logs = bench::Logs::read(&*town.bus).await.expect("the bus is in memory");
+    let terms = bench::Terms { fees: [("wechat".into(), 4_000), ("alipay".into(), 4_000)].into(), ..bench::Terms::default() };
+    let verdict = bench::judge(&crate::trial::declared(), &terms, &logs, false).expect("valid reference data");
+    assert!(verdict.is_equal(), "{:#?}", verdict.differences);
 }

@@ -200,7 +200,7 @@ fn ids(event: &Event) -> Vec<Id> {
         Event::Ledger(event) => match event {
             LedgerEvent::Posted { posting, order, .. } => std::iter::once(*posting).chain(*order).collect(),
             LedgerEvent::WindowClosed { statement } => std::iter::once(statement.statement).chain(statement.adjusts).collect(),
-            LedgerEvent::WindowStopped { .. } => Vec::new(),
+            LedgerEvent::WindowStopped { .. } | LedgerEvent::FeesTold { .. } => Vec::new(),
             LedgerEvent::Noted { order, .. } => vec![*order],
         },
         Event::Recon(event) => {

@@ -78,14 +78,14 @@ fn noted(exception: Id, note: ReconNote) -> ReconEvent {
 fn found<'a>(view: &dyn View, known: impl Fn(Id) -> Option<&'a Exception>, input: &Input, event: &StatementEvent) -> Vec<ReconEvent> {
     let piece = event.piece.clone();
     match &event.fact {
-        StatementFact::Matched { term, sums, hash } => {
+        StatementFact::Matched { term, sums, fees, hash } => {
             let before = view.get(&piece.key(*term)).and_then(|entity| if let Entity::Piece(piece) = entity { Some(piece) } else { None });
             vec![match before {
                 // Another comparison came to the same, before one that came to something else was told of.
                 Some(before) if before.hash == *hash => {
                     ReconEvent::Noted { note: ReconNote::AlreadyKnown, province: piece.province, exception: None }
                 }
-                _ => ReconEvent::Matched { piece, term: *term, sums: sums.clone(), hash: hash.clone() },
+                _ => ReconEvent::Matched { piece, term: *term, sums: sums.clone(), fees: *fees, hash: hash.clone() },
             }]
         }
         StatementFact::Differs { difference, line, payment } => {
@@ -135,7 +135,7 @@ fn touches(event: &Event) -> Vec<Touch> {
 fn evolve(_: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     let Event::Recon(event) = &recorded.event else { unreachable!("RECON holds its own events alone") };
     match (event, entity) {
-        (ReconEvent::Matched { piece, term, sums, hash }, _) => {
+        (ReconEvent::Matched { piece, term, sums, hash, .. }, _) => {
             Entity::Piece(Box::new(Piece { piece: piece.clone(), term: *term, sums: sums.clone(), hash: hash.clone() }))
         }
         (ReconEvent::ExceptionOpened { exception, piece, difference, line, payment, age }, _) => {

@@ -8,10 +8,11 @@
 //! 4. A window whose rows are not what was posted into it does not close   (`tests::a_window_whose_rows_differ_stops`).
 //!
 //! Not here: which money moves (`payment`), which accounts a movement touches (`movement`), what a channel charges (`fee`), what of a discount is in the books
-//! already (`discount`), what rows add up to (`tally`).
+//! already (`discount`), what of a day's fees a statement has told (`kept`), what rows add up to (`tally`).
 
 mod discount;
 mod fee;
+mod kept;
 mod movement;
 mod tally;
 
@@ -21,7 +22,7 @@ use schema::{
     Effect, Entity, Event, Journal, Key, Moment, Recorded, Table, Zone,
     entity::{Posting, Settling, Window},
     id,
-    ledger::{Discounts, LedgerEvent, Span, Statement, Tally, WindowAt},
+    ledger::{DayFees, Discounts, LedgerEvent, Span, Statement, Tally, WindowAt},
     time::DAY,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -95,7 +96,14 @@ fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
     }
     let Some(Posted { movement, window, .. }) = posted(facts, input) else { return Vec::new() };
     let discounts = movement.discounts.as_deref().and_then(discounts_key);
-    std::iter::once(window.key()).chain(discounts).collect()
+    let fees = kept::at(&movement, told(input).as_ref()).map(|fees| fees.key());
+    std::iter::once(window.key()).chain(discounts).chain(fees).collect()
+}
+
+/// What a channel's statement tells of its fees.
+fn told(input: &Input) -> Option<LedgerEvent> {
+    let Body::Journal(recorded) = &input.body else { return None };
+    if let Event::Recon(event) = &recorded.event { kept::told(event) } else { None }
 }
 
 /// A window closes on its rows as the store has them.
@@ -104,30 +112,36 @@ fn audits(input: &Input) -> Option<Key> {
 }
 
 fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
+    let told = told(input);
     let event = match &input.body {
         Body::Tick(key) => close(view, input, key),
-        _ => posted(facts, input).map(|posted| post(view, facts, input, posted)),
+        _ => posted(facts, input).and_then(|posted| post(view, facts, input, posted, told.as_ref())),
     };
-    event.into_iter().map(Event::Ledger).collect()
+    told.into_iter().chain(event).map(Event::Ledger).collect()
 }
 
-fn post(view: &dyn View, facts: &Facts, input: &Input, posted: Posted<'_>) -> LedgerEvent {
+fn post(view: &dyn View, facts: &Facts, input: &Input, posted: Posted<'_>, told: Option<&LedgerEvent>) -> Option<LedgerEvent> {
     let Posted { movement, window, span } = posted;
+    let fees = kept::at(&movement, told);
     let Movement { what, order, lot, currency, at, mut entries, discounts, province, .. } = movement;
     let operator = lot.as_ref().and_then(|lot| facts.reference.lot(lot)).map(|lot| lot.declared.operator);
     let booked = discounts.as_deref().and_then(discounts_key).and_then(|key| view.get(&key));
     let booked = if let Some(Entity::Discounted(booked)) = booked { Some(&**booked) } else { None };
     let discounts = discounts.filter(|taken| booked.is_none_or(|booked| booked.asked_at <= taken.asked_at));
     entries.extend(discounts.iter().flat_map(|taken| discount::entries(taken, booked, operator.as_ref())));
-    if let (true, Some(order)) = (entries.is_empty(), order) {
-        return LedgerEvent::Noted { order, province };
+    if let Some(fees) = fees {
+        let known = if let Some(Entity::Fees(known)) = view.get(&fees.key()) { Some(&**known) } else { None };
+        entries.extend(kept::adjustment(known, &fees, &entries, told));
+    }
+    if entries.is_empty() {
+        return order.map(|order| LedgerEvent::Noted { order, province });
     }
     let about = order.map_or_else(|| lot.map(|lot| lot.to_string()).unwrap_or_default(), |order| order.to_string());
     let posting = window.posting(&[input.inbox.stream(), &about, &input.key]);
     let (day, channel) = (window.day, window.channel);
     let discounts = discounts.map(std::borrow::Cow::into_owned).map(Box::new);
     let (at, movement, span) = (Some(at), Some(what), Some(span));
-    LedgerEvent::Posted { posting, order, lot, day, province, channel, currency, entries, operator, at, movement, span, discounts }
+    Some(LedgerEvent::Posted { posting, order, lot, day, province, channel, currency, entries, operator, at, movement, span, discounts })
 }
 
 /// A window that is due closes on its rows, or stops where they differ from what was posted; it waits where they cannot be read.
@@ -177,9 +191,10 @@ fn touches(event: &Event) -> Vec<Touch> {
             (Key::of(Table::Ledger, *posting).map(new), discounts.as_deref().and_then(discounts_key).map(old))
         }
         LedgerEvent::WindowClosed { statement } => (Key::of(Table::Statements, statement.statement).map(new), None),
-        LedgerEvent::WindowStopped { .. } | LedgerEvent::Noted { .. } => (None, None),
+        LedgerEvent::WindowStopped { .. } | LedgerEvent::FeesTold { .. } | LedgerEvent::Noted { .. } => (None, None),
     };
-    row.into_iter().chain(window).chain(beside).collect()
+    let fees = event.fees().map(|fees| old(fees.key()));
+    row.into_iter().chain(window).chain(beside).chain(fees).collect()
 }
 
 fn row(event: &LedgerEvent) -> Option<Posting> {
@@ -205,6 +220,12 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         (Table::Ledger, event) => Entity::Posting(Box::new(row(event).expect("a posting alone has a row"))),
         (Table::Statements, LedgerEvent::WindowClosed { statement }) => Entity::Statement(statement.clone()),
         (Table::Discounts, LedgerEvent::Posted { discounts: Some(discounts), .. }) => Entity::Discounted(discounts.clone()),
+        (Table::Fees, event) => {
+            let begun = || Box::new(DayFees::new(event.fees().expect("it is about fees")));
+            let mut day = if let Some(Entity::Fees(day)) = entity { day } else { begun() };
+            kept::fold(&mut day, event);
+            Entity::Fees(day)
+        }
         (_, LedgerEvent::Posted { span: None, currency, entries, .. }) => {
             let mut window = if let Some(Entity::Window(window)) = entity { window } else { Window::default() };
             window.postings = window.postings.saturating_add(1);

@@ -104,6 +104,7 @@ pub(crate) const fn columns(table: Table) -> &'static [Column] {
             ("hash", Text),
         ],
         Table::Discounts => &[("asked_at", Number), ("discounts_minor", Number)],
+        Table::Fees => &[("channel", Text), ("currency", Text), ("booked_minor", Number), ("told_minor", Number)],
         Table::Pieces => &[("channel", Text), ("merchant", Text), ("term", Text), ("matched", Number), ("differ", Number), ("hash", Text)],
         Table::Exceptions => &[
             ("channel", Text),
@@ -140,6 +141,7 @@ pub(crate) const fn opens(table: Table) -> bool {
         | Table::Ledger
         | Table::Statements
         | Table::Discounts
+        | Table::Fees
         | Table::Pieces
         | Table::SessionAnswers
         | Table::OrderAnswers
@@ -165,7 +167,8 @@ pub(crate) const fn forgets(table: Table) -> bool {
         | Table::Pieces
         | Table::Exceptions
         | Table::Statements
-        | Table::Discounts => false,
+        | Table::Discounts
+        | Table::Fees => false,
     }
 }
 
@@ -329,6 +332,10 @@ fn values(table: Table, entity: &Entity) -> Vec<Value> {
         (Table::Statements, Entity::Statement(statement)) => of_statement(statement),
         (Table::Discounts, Entity::Discounted(discounts)) => {
             vec![Number(discounts.asked_at.0), sum(&mut discounts.borne.values().copied())]
+        }
+        (Table::Fees, Entity::Fees(day)) => {
+            let told = sum(&mut day.told.values().copied());
+            vec![text(&day.fees.channel), text(currency_code(day.fees.currency)), Number(day.booked), told]
         }
         (Table::Pieces, Entity::Piece(piece)) => {
             let (matched, all) = (piece.count(Difference::Matched), Difference::ALL.map(|difference| piece.count(difference)));

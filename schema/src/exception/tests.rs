@@ -34,7 +34,9 @@ fn what_is_found_again_is_the_same_fact() {
     assert_ne!((first.key(), first.exception()), (other.key(), other.exception()));
     assert!(first.exception().is_some_and(|id| id::place(id.as_str()) == Some(piece().place())));
     assert!(first.key().len() + "0000STATEMENT-".len() <= 32, "it is a part of an answer's key");
-    let matched = |hash: &str, term| StatementEvent { piece: piece(), fact: StatementFact::Matched { term, sums: vec![], hash: hash.into() } }.key();
+    let matched = |hash: &str, term| {
+        StatementEvent { piece: piece(), fact: StatementFact::Matched { term, sums: vec![], fees: None, hash: hash.into() } }.key()
+    };
     let keys = [matched("a", Term::Next), matched("b", Term::Next), matched("a", Term::After), first.key()];
     assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
 }
@@ -88,7 +90,7 @@ fn what_means_nothing_is_refused() {
         (with(|event| event.piece.channel = "a.b".into()), "a word"),
         (with(|event| event.piece.merchant = "x".repeat(65).into()), "at most 64"),
         (with(|event| event.piece.partition = Partition(64)), "0 to 63"),
-        (with(|event| event.fact = StatementFact::Matched { term: Term::Next, sums: vec![], hash: "".into() }), "64"),
+        (with(|event| event.fact = StatementFact::Matched { term: Term::Next, sums: vec![], fees: None, hash: "".into() }), "64"),
         (with(|event| event.fact = StatementFact::Differs { difference: Difference::Surplus, line: None, payment: None }), "nothing differs"),
         (with(|event| *event = surplus(line(&"x".repeat(65), 1, 1))), "65 bytes"),
         (

@@ -13,7 +13,7 @@ use crate::{
         AttemptState, Bill, Departure, Known, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote, QuoteLine, RefundReason,
         RefundState, Refusal, RightUsed, SessionEvent, ShiftAt, Source, Stay, Terms,
     },
-    ledger::{Account, Discounts, Entry, Figures, LedgerEvent, Movement, Span, Statement, Tally, WindowAt},
+    ledger::{Account, Discounts, Entry, FeesAt, Figures, LedgerEvent, Movement, Span, Statement, Tally, WindowAt},
     rate::{Prepaid, Validation, ValidationKind},
     statement::{self, Age, BookedPayment, Difference, Standing, StatementLine},
 };
@@ -416,7 +416,7 @@ fn recon_events() -> Vec<ReconEvent> {
     let fact = ChannelFact::Succeeded { attempt: id::attempt(id(Kind::Order, "o"), 1), transaction: "4200001".into(), amount: FEE };
     let sends = Effect::Channel(ChannelEvent { channel: "wechat".into(), happened_at: AT, fact });
     vec![
-        ReconEvent::Matched { piece: piece(), term: Term::Next, sums: sums(), hash: "0f".repeat(32).into() },
+        ReconEvent::Matched { piece: piece(), term: Term::Next, sums: sums(), fees: None, hash: "0f".repeat(32).into() },
         ReconEvent::ExceptionOpened {
             exception,
             piece: piece(),
@@ -441,6 +441,17 @@ fn what_the_books_learn_of_a_statement_reads_and_writes_its_golden_bytes() {
     let closed = ReconEvent::ExceptionClosed { exception, why, term: Some(Term::After), by: None, approved: None, gap };
     let closed = Recorded { at: AT.plus(1), cause: cause(Inbox::Statement), event: Event::Recon(closed) };
     check("recon.exception_closed.for_the_ledger", &closed, |content_type, bytes| decode_recorded(Journal::Recon, Some(content_type), bytes));
+    let fees = Some(Money::new(17, Currency::Cny));
+    let matched = ReconEvent::Matched { piece: piece(), term: Term::Next, sums: sums(), fees, hash: "0f".repeat(32).into() };
+    let matched = Recorded { at: AT.plus(1), cause: cause(Inbox::Statement), event: Event::Recon(matched) };
+    check("recon.matched.with_fees", &matched, |content_type, bytes| decode_recorded(Journal::Recon, Some(content_type), bytes));
+    let fact = StatementFact::Matched { term: Term::After, sums: sums(), fees, hash: "0f".repeat(32).into() };
+    let found = StatementEvent { piece: piece(), fact };
+    check("statement.matched.with_fees", &found, |content_type, bytes| decode(Some(content_type), bytes));
+    let PieceAt { province, partition, channel, day, merchant } = piece();
+    let told = LedgerEvent::FeesTold { fees: FeesAt { province, partition, channel, day, currency: Currency::Cny }, merchant, minor: 17 };
+    let told = Recorded { at: AT.plus(1), cause: cause(Inbox::Recon), event: Event::Ledger(told) };
+    check("ledger.fees_told", &told, |content_type, bytes| decode_recorded(Journal::Ledger, Some(content_type), bytes));
     let figures = Figures { found: -500, net: -500, ..Figures::default() };
     let statement = Statement { tally: Tally::default(), figures, ..statement() };
     let event = Event::Ledger(LedgerEvent::WindowClosed { statement: Box::new(statement) });
@@ -482,7 +493,7 @@ fn what_workers_find_reads_and_writes_its_golden_bytes() {
         payment: Some(Box::new(booked_payment())),
     };
     for fact in [
-        StatementFact::Matched { term: Term::After, sums: sums(), hash: "0f".repeat(32).into() },
+        StatementFact::Matched { term: Term::After, sums: sums(), fees: None, hash: "0f".repeat(32).into() },
         differs,
         StatementFact::Explained { exception: id(Kind::Exception, "x"), term: Term::After },
     ] {

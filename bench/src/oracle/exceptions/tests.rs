@@ -81,7 +81,10 @@ fn each_wrong_answer_is_found() {
 
 #[test]
 fn a_piece_that_comes_to_the_same_is_known() {
-    let matched = |hash: &str| StatementEvent { piece: piece(), fact: StatementFact::Matched { term: Term::Next, sums: vec![], hash: hash.into() } };
+    let matched = |hash: &str| StatementEvent {
+        piece: piece(),
+        fact: StatementFact::Matched { term: Term::Next, sums: vec![], fees: None, hash: hash.into() },
+    };
     let mut cases = Cases::default();
     let kinds: Vec<_> = ["a", "a", "b"].iter().flat_map(|hash| cases.found(&matched(hash), Moment(0))).map(|event| event.kind()).collect();
     assert_eq!(kinds, ["matched", "noted", "matched"]);

@@ -39,7 +39,7 @@ pub fn lot(event: &Event) -> Option<LotId> {
         Event::Ledger(LedgerEvent::Posted { lot, .. }) => *lot,
         Event::Ledger(LedgerEvent::WindowClosed { statement }) => statement.lot,
         Event::Ledger(LedgerEvent::WindowStopped { window, .. }) => window.lot,
-        Event::Ledger(LedgerEvent::Noted { .. }) | Event::Recon(_) => None,
+        Event::Ledger(LedgerEvent::FeesTold { .. } | LedgerEvent::Noted { .. }) | Event::Recon(_) => None,
     }
 }
 
@@ -100,6 +100,10 @@ fn ledger(event: &LedgerEvent, clock: Clock) -> Vec<String> {
             let lot = window.lot.map_or_else(|| "an unknown lot".to_owned(), |lot| format!("lot {lot}"));
             let head = format!("The window of {lot} by {} from {} does not close: {differs}", window.channel, clock(window.from));
             vec![head, format!("a person must look at it; it is tried again at {}", clock(*due_at))]
+        }
+        LedgerEvent::FeesTold { fees, merchant, minor } => {
+            let kept = Money::new(*minor, fees.currency);
+            vec![format!("{}'s statement of {} for {merchant} says that it keeps {kept} of this part", fees.channel, fees.day)]
         }
         LedgerEvent::Noted { order, .. } => vec![format!("Of order {order} there was nothing to book")],
     }

@@ -10,7 +10,7 @@
 use super::spool::Spooled;
 use rules::reconcile::{Decided, Finding, Key, Record, by_name, by_number};
 use schema::{
-    Day, Id, StatementEvent, StatementFact,
+    Currency, Day, Id, Money, StatementEvent, StatementFact,
     entity::{Fate, Payment, Receipt},
     exception::{DifferenceSum, Exception, PieceAt, Term, day_of},
     journal::{AttemptState, RefundState},
@@ -133,15 +133,32 @@ pub fn compare(piece: &PieceAt, term: Term, spooled: &[Spooled], payments: &[Pay
     let mut rest = Vec::new();
     let mut decided = by_name(&named, &theirs, &mut rest);
     decided.add(by_number(&nameless, &rest));
-    conclude(piece, term, &lines, &ours, &decided, open)
+    let fees = (&*piece.channel != CLEARED_LATER).then(|| kept(&lines));
+    conclude(piece, term, (&lines, &ours), &decided, fees, open)
 }
 
 fn order_of(payment: &BookedPayment) -> (&str, &str, &str, LineKind) {
     (&payment.order, &payment.transaction, &payment.refund, payment.kind)
 }
 
+/// What the channel keeps of the day's own lines by which money moved: their sum is rounded half away from zero, once.
+fn kept(lines: &[&Spooled]) -> Money {
+    let own = || lines.iter().filter(|spooled| !spooled.after).map(|spooled| &spooled.line);
+    let milli = own().filter(|line| line.standing == Standing::Done).fold(0_i128, |sum, line| sum.saturating_add(line.fee_milli.into()));
+    let minor = milli.saturating_add(500_i128.saturating_mul(milli.signum())) / 1_000;
+    let currency = own().next().map_or(Currency::Cny, |line| line.amount.currency);
+    Money::new(i64::try_from(minor).unwrap_or(if minor < 0 { i64::MIN } else { i64::MAX }), currency)
+}
+
 /// What is found, as facts: the differences by their exceptions, what is explained, and the result.
-fn conclude(piece: &PieceAt, term: Term, lines: &[&Spooled], ours: &[Booked], decided: &Decided, open: &[Exception]) -> Vec<StatementEvent> {
+fn conclude(
+    piece: &PieceAt,
+    term: Term,
+    (lines, ours): (&[&Spooled], &[Booked]),
+    decided: &Decided,
+    fees: Option<Money>,
+    open: &[Exception],
+) -> Vec<StatementEvent> {
     let line = |finding: &Finding| finding.line.and_then(|place| lines.get(usize::try_from(place.at).ok()?)).map(|spooled| spooled.line.clone());
     let payment =
         |finding: &Finding| finding.payment.and_then(|place| ours.get(usize::try_from(place.at).ok()?)).map(|booked| booked.payment.clone());
@@ -160,7 +177,7 @@ fn conclude(piece: &PieceAt, term: Term, lines: &[&Spooled], ours: &[Booked], de
         .filter(|(_, sum)| sum.count > 0)
         .map(|(difference, sum)| DifferenceSum { difference, count: sum.count, ours: minor(sum.ours), theirs: minor(sum.theirs) })
         .collect();
-    let hash: Arc<str> = hash(&sums, found.keys()).into();
+    let hash: Arc<str> = hash(&sums, fees, found.keys()).into();
     let same = |exception: &&Exception| (&exception.piece.channel, &exception.piece.merchant) == (&piece.channel, &piece.merchant);
     let gone: BTreeSet<Id> = open
         .iter()
@@ -169,16 +186,19 @@ fn conclude(piece: &PieceAt, term: Term, lines: &[&Spooled], ours: &[Booked], de
         .map(|exception| exception.exception)
         .collect();
     let explained = gone.into_iter().map(|exception| StatementFact::Explained { exception, term });
-    let result = StatementFact::Matched { term, sums, hash };
+    let result = StatementFact::Matched { term, sums, fees, hash };
     let rest = explained.chain([result]).map(|fact| StatementEvent { piece: piece.clone(), fact });
     found.into_values().chain(rest).collect()
 }
 
-/// SHA-256 over the sums and the exceptions, each as a line of text.
-fn hash<'a>(sums: &[DifferenceSum], exceptions: impl Iterator<Item = &'a Id>) -> String {
+/// SHA-256 over the sums, the fees and the exceptions, each as a line of text.
+fn hash<'a>(sums: &[DifferenceSum], fees: Option<Money>, exceptions: impl Iterator<Item = &'a Id>) -> String {
     let mut text = String::new();
     for DifferenceSum { difference, count, ours, theirs } in sums {
         writeln!(text, "{} {count} {ours} {theirs}", difference.as_str()).expect("a String takes all that is written");
+    }
+    if let Some(fees) = fees {
+        writeln!(text, "fees {} {:?}", fees.minor, fees.currency).expect("a String takes all that is written");
     }
     for exception in exceptions {
         writeln!(text, "{exception}").expect("a String takes all that is written");

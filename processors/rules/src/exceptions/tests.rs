@@ -52,7 +52,7 @@ pub fn differs(difference: Difference, line: Option<StatementLine>, payment: Opt
 
 fn matched(hash: &str) -> StatementEvent {
     let sums = vec![DifferenceSum { difference: Difference::Matched, count: 1, ours: 5, theirs: 5 }];
-    StatementEvent { piece: piece(), fact: StatementFact::Matched { term: Term::Next, sums, hash: hash.repeat(64).into() } }
+    StatementEvent { piece: piece(), fact: StatementFact::Matched { term: Term::Next, sums, fees: None, hash: hash.repeat(64).into() } }
 }
 
 fn explained(of: &StatementEvent) -> StatementEvent {

@@ -4,15 +4,16 @@
 //! 1. Whether there is anything to post is told by the event alone   (`what`).
 //! 2. Money of a channel, of a drawer and of a points issuer are different things   (`super::tests::each_means_has_its_account`).
 //!
-//! Not here: what was taken off a price, which depends on what is in the books (`discount`).
+//! Not here: what depends on what is in the books: what was taken off a price (`discount`), what a channel keeps of a day (`kept`).
 
 use super::{Fees, fee};
 use schema::{
     Currency, Event, Id, LotId, Moment, Money, Partition, Recorded,
-    exception::{Closing, ReconEvent},
+    exception::{self, Closing, PieceAt, ReconEvent},
     id::{self, Province},
     journal::{OrderEvent, PaymentEvent},
     ledger::{Account, Discounts, Entry, Movement as What, NO_CHANNEL},
+    time::DAY,
 };
 use std::borrow::Cow;
 
@@ -50,6 +51,7 @@ pub fn what(event: &Event) -> Option<What> {
     match event {
         Event::Payment(event) => of_payment(event),
         Event::Order(event) => of_order(event),
+        Event::Recon(ReconEvent::Matched { fees: Some(_), .. }) => Some(What::FeesAdjusted),
         Event::Recon(event) => of_exception(event),
         Event::Session(_) | Event::Ledger(_) => None,
     }
@@ -121,9 +123,19 @@ pub fn of<'a>(recorded: &'a Recorded, fees: &Fees) -> Option<Movement<'a>> {
     match &recorded.event {
         Event::Payment(event) => of_money(what, event, recorded.at, fees),
         Event::Order(event) => of_bill(what, event, recorded.at),
+        Event::Recon(ReconEvent::Matched { piece, fees: Some(fees), .. }) => Some(of_fees(what, piece, *fees, recorded.at)),
         Event::Recon(event) => of_gap(what, event, recorded.at),
         Event::Session(_) | Event::Ledger(_) => None,
     }
+}
+
+/// What a channel keeps for itself is told by its statement of a day. What is to be booked beside what is, depends on that (`kept`).
+fn of_fees(what: What, piece: &PieceAt, fees: Money, recorded_at: Moment) -> Movement<'_> {
+    let PieceAt { province, partition, .. } = *piece;
+    let begun = exception::begins(piece.day).unwrap_or(recorded_at);
+    let at = begun.plus(DAY).plus(-1).min(recorded_at).max(begun);
+    let (entries, currency) = (Vec::new(), fees.currency);
+    Movement { what, order: None, lot: None, province, partition, channel: &piece.channel, currency, at, entries, discounts: None }
 }
 
 /// What a channel's statement has more than the books is taken into them, beside what stays and payments say: a debit of suspense says that something is
@@ -286,7 +298,9 @@ fn sides(what: What, channel: &str, amount: Money, gone: Option<(Money, bool)>, 
                 vec![Entry::debit(RefundLiability, minor), given, Entry::credit(ChannelFees, back)]
             }
         },
-        What::Discounted | What::Owed | What::Cleared | What::Counted | What::Differs | What::Resolved | What::WrittenOff => Vec::new(),
+        What::Discounted | What::Owed | What::Cleared | What::Counted | What::Differs | What::Resolved | What::WrittenOff | What::FeesAdjusted => {
+            Vec::new()
+        }
     };
     entries.retain(|entry| entry.debit != 0 || entry.credit != 0);
     entries

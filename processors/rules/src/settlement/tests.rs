@@ -1,11 +1,12 @@
 use super::*;
 use crate::trial::{Trial, at};
+use proptest::prelude::*;
 use schema::{
     Cause, Currency, Day, Id, Inbox, LotId, Money, Partition,
-    exception::{Closing, Gap, PieceAt, ReconEvent},
+    exception::{Closing, Gap, PieceAt, ReconEvent, Term, day_of},
     id::{Kind, Place, Province},
     journal::{Bill, Departure, LineKind, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, ShiftAt, Source, Stay},
-    ledger::Figures,
+    ledger::{Account, Figures},
     statement::{self, Age, BookedPayment, Difference, Standing, StatementLine},
     time::MINUTE,
 };
@@ -171,6 +172,73 @@ fn what_reconciliation_finds_is_booked() {
             let Entity::Settling(window) = entity else { continue };
             let Figures { gross, found, net, .. } = figures(&window.tally);
             assert_eq!((gross, found), (0, net), "nothing was captured, and what was found is what the channel has to bring");
+        }
+    }
+}
+
+/// A comparison of wechat's statement of the trial's day, or of the day after, for one of two merchants.
+fn tells(day: u32, merchant: &str, minor: i64) -> ReconEvent {
+    let Place { province, partition, .. } = place();
+    let piece = PieceAt { channel: "wechat".into(), merchant: merchant.into(), day: Day(day), province, partition };
+    let fees = Some(Money::new(minor, Currency::Cny));
+    ReconEvent::Matched { piece, term: Term::Next, sums: Vec::new(), fees, hash: "0f".repeat(32).into() }
+}
+
+/// What the books hold of wechat's fees by the channel's day.
+fn fees_by_day(trial: &Trial) -> BTreeMap<Day, i64> {
+    let mut days = BTreeMap::new();
+    for recorded in &trial.journal {
+        let Event::Ledger(LedgerEvent::Posted { entries, at: Some(at), .. }) = &recorded.event else { continue };
+        assert_eq!(entries.iter().map(|entry| entry.debit - entry.credit).sum::<i64>(), 0, "{entries:?}");
+        for entry in entries.iter().filter(|entry| entry.account == Account::ChannelFees) {
+            *days.entry(day_of(*at)).or_default() += entry.debit - entry.credit;
+        }
+    }
+    days
+}
+
+#[test]
+fn fees_are_what_the_statement_tells() {
+    let mut trial = trial();
+    pay(&mut trial, applied("wechat", false, false), 10);
+    let told = trial.journal(Inbox::Recon, &recorded(Event::Recon(tells(261_123, "1900", 5)), 2_000));
+    let [Event::Ledger(LedgerEvent::FeesTold { minor: 5, .. }), posted] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(words(std::slice::from_ref(posted)), "fees_adjusted channel_receivable 1 channel_fees -1", "6 were booked");
+    assert_eq!(fees_by_day(&trial), BTreeMap::from([(Day(261_123), 5)]));
+    // The same again books nothing, and a payment that the books lacked leaves the sum as it is.
+    let again = trial.journal(Inbox::Recon, &recorded(Event::Recon(tells(261_123, "1900", 5)), 2_001));
+    assert!(matches!(&again[..], [Event::Ledger(LedgerEvent::FeesTold { .. })]), "{again:?}");
+    let PaymentEvent::Applied { bill, source, amount, held, provisional, part, discounts, .. } = applied("wechat", false, false) else { return };
+    let late = PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(at(20)), provisional, part, discounts };
+    pay(&mut trial, late, 2_002);
+    assert_eq!(fees_by_day(&trial), BTreeMap::from([(Day(261_123), 5)]));
+    // Today's are booked by the contract.
+    pay(&mut trial, applied("wechat", false, false), 2_003);
+    assert_eq!(fees_by_day(&trial), BTreeMap::from([(Day(261_123), 5), (Day(261_124), 6)]));
+}
+
+proptest! {
+    #[test]
+    fn the_books_hold_what_the_statement_tells(steps in prop::collection::vec((0..4_u8, 0..2_u32, 0..20_i64), 1..30)) {
+        let mut trial = trial();
+        let mut told: BTreeMap<(Day, &str), i64> = BTreeMap::new();
+        for (minute, (what, day, minor)) in (3_000..).zip(steps) {
+            if what < 2 {
+                let PaymentEvent::Applied { bill, source, amount, .. } = applied("wechat", false, false) else { continue };
+                let paid_at = Some(at(i64::from(day) * 24 * 60 + 10));
+                let amount = Money::new(amount.minor * (minor + 1), amount.currency);
+                let late = PaymentEvent::Applied { bill, source, amount, held: false, paid_at, provisional: false, part: None, discounts: None };
+                pay(&mut trial, late, minute);
+            } else {
+                let merchant = if what == 2 { "1900" } else { "1901" };
+                trial.journal(Inbox::Recon, &recorded(Event::Recon(tells(261_123 + day, merchant, minor)), minute));
+                told.insert((Day(261_123 + day), merchant), minor);
+            }
+            let books = fees_by_day(&trial);
+            for day in told.keys().map(|(day, _)| *day) {
+                let sum: i64 = told.iter().filter(|((other, _), _)| *other == day).map(|(_, minor)| minor).sum();
+                prop_assert_eq!(books.get(&day).copied().unwrap_or(0), sum);
+            }
         }
     }
 }

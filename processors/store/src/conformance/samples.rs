@@ -11,7 +11,7 @@ use schema::{
     gate::Colour,
     id::{self, Kind, Place, Province},
     journal::{AttemptState, Deduction, Departure, LineKind, Quote, QuoteLine, RefundReason, RefundState, Source, Stay},
-    ledger::{Account, Discounts, Entry, Figures, Movement, Span, Statement, Tally, WindowAt},
+    ledger::{Account, DayFees, Discounts, Entry, FeesAt, Figures, Movement, Span, Statement, Tally, WindowAt},
     statement::{Age, BookedPayment, Difference, Standing, StatementLine},
 };
 use std::collections::BTreeMap;
@@ -106,6 +106,11 @@ fn quote(total: i64) -> Quote {
     let line = QuoteLine::new(LineKind::Cap, (0, 600), 3, 500, -295);
     let lines = vec![QuoteLine { what: LineKind::Step, amount: total + 295, ..line.clone() }, line];
     Quote { rate_table: "centre".into(), version: 3, minutes: 61, lines, total: Money::new(total, Currency::Cny) }
+}
+
+fn fees(province: Province, partition: Partition) -> DayFees {
+    let fees = FeesAt { province, partition, channel: "wechat".into(), day: DAY, currency: Currency::Cny };
+    DayFees { fees, booked: 18, told: BTreeMap::from([("1900000001".into(), 17), ("1900000002".into(), 3)]) }
 }
 
 fn discounts(session: Id) -> Discounts {
@@ -318,6 +323,7 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         (Table::Statements, "statement-1".to_owned(), Entity::Statement(Box::new(statement(province, partition, 0)))),
         (Table::Statements, "statement-2".to_owned(), Entity::Statement(Box::new(statement(province, partition, 1)))),
         (Table::Discounts, "session-1".to_owned(), Entity::Discounted(Box::new(discounts(order)))),
+        (Table::Fees, "fees-1".to_owned(), Entity::Fees(Box::new(fees(province, partition)))),
         (Table::Pieces, "piece-1".to_owned(), Entity::Piece(Box::new(piece(province, partition)))),
         exception("exception-1", None, (province, partition)),
         exception("exception-2", Some(Closing::WrittenOff), (province, partition)),

@@ -9,7 +9,7 @@ use crate::{Error, Kind};
 use scylla::client::session::Session;
 
 /// What makes the tables, in order; only added to.
-pub(crate) const FILES: [&str; 8] = [
+pub(crate) const FILES: [&str; 9] = [
     include_str!("../../../../schema/cql/0001_rows.cql"),
     include_str!("../../../../schema/cql/0002_marks.cql"),
     include_str!("../../../../schema/cql/0003_open_rows.cql"),
@@ -18,10 +18,11 @@ pub(crate) const FILES: [&str; 8] = [
     include_str!("../../../../schema/cql/0006_shifts.cql"),
     include_str!("../../../../schema/cql/0007_statements.cql"),
     include_str!("../../../../schema/cql/0008_exceptions.cql"),
+    include_str!("../../../../schema/cql/0009_fees.cql"),
 ];
 
 /// The layout of the tables. A release uses its own alone.
-const LAYOUT: i32 = 5;
+const LAYOUT: i32 = 6;
 
 /// A keyspace's name: it is written into statements, where nothing can be bound.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -134,6 +134,32 @@ fn what_is_booked_and_what_is_told_compare_so() {
 }
 
 #[test]
+fn the_fees_of_the_days_own_lines_are_told() {
+    let fees = |lines: &[Spooled]| {
+        let compared = compare(&piece(), Term::After, lines, &[paid("b", 500, 23)], &[]);
+        let Some(StatementFact::Matched { fees, hash, .. }) = compared.last().map(|event| event.fact.clone()) else { panic!("{compared:?}") };
+        (fees.map(|fees| fees.minor), hash)
+    };
+    let charged = |spooled: Spooled, fee_milli| Spooled { line: StatementLine { fee_milli, ..spooled.line }, ..spooled };
+    let failed = |spooled: Spooled| Spooled { line: StatementLine { standing: Standing::Failed, ..spooled.line }, ..spooled };
+    for (lines, minor) in [
+        (vec![], 0),
+        (vec![charged(line("a", 500), 3_000)], 3),
+        (vec![charged(line("a", 500), 2_400), charged(line("c", 500), 2_100)], 5),
+        (vec![charged(line("a", 500), 3_000), charged(back("a", 200), -1_000)], 2),
+        (vec![charged(back("a", 200), -1_500)], -2),
+        (vec![charged(line("a", 500), 3_000), failed(charged(line("c", 500), 3_000))], 3),
+        (vec![charged(line("a", 500), 3_000), after(charged(line("b", 500), 3_000))], 3),
+    ] {
+        assert_eq!(fees(&lines).0, Some(minor), "{lines:?}");
+    }
+    assert_ne!(fees(&[charged(line("a", 500), 3_000)]).1, fees(&[charged(line("a", 500), 4_000)]).1, "a statement that tells other fees is another");
+    let clearing = PieceAt { channel: "etc".into(), ..piece() };
+    let compared = compare(&clearing, Term::Next, &[], &[], &[]);
+    assert!(matches!(compared[..], [StatementEvent { fact: StatementFact::Matched { fees: None, .. }, .. }]), "{compared:?}");
+}
+
+#[test]
 fn what_crosses_midnight_is_explained_the_day_after() {
     // Paid at 23:59 by our books, and told by the statement of the day after.
     let crossing = [paid("a", 500, 23)];

@@ -1,7 +1,6 @@
 //! What holds of the ledger whatever comes, in whatever order.
 
 use super::*;
-use proptest::prelude::*;
 
 /// Something that may happen: a movement of money, or of what is owed, told at a minute and moved so many minutes before.
 #[derive(Clone, Debug)]
