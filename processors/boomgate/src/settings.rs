@@ -17,7 +17,7 @@ pub struct Settings {
     pub answers_max: usize,
     /// How long a decision waits for a fact of a vehicle.
     pub fact_wait: Duration,
-    /// How often rows are saved behind the log.
+    /// How often rows are saved behind the log. Saves are bursts of work beside the lanes' decisions: few rows often disturb those less than many at once.
     pub save_every: Duration,
     /// How long events stay in a journal below the mark.
     pub retention: Duration,
@@ -34,7 +34,7 @@ impl Default for Settings {
             unsaved_max: 200_000,
             answers_max: 32_768,
             fact_wait: Duration::from_millis(50),
-            save_every: Duration::from_millis(500),
+            save_every: Duration::from_millis(50),
             retention: Duration::from_secs(24 * 60 * 60),
             keep_inputs: false,
         }
