@@ -349,6 +349,20 @@ pub struct Marks {
     pub notice: Option<Deducts>,
 }
 
+/// The right of a car, looked up again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entitled {
+    /// The right that it uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<RightUsed>,
+    /// The right whose cars are all inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrun: Option<PartId>,
+    /// The facts that did not come in time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missed: Vec<fact::Kind>,
+}
+
 /// How a car left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departure {
@@ -752,6 +766,9 @@ pub enum SessionEvent {
         /// Whether its car has gone.
         #[serde(default, skip_serializing_if = "is_default")]
         gone: bool,
+        /// The right of the car that it really is; none where the car is the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        entitled: Option<Box<Entitled>>,
     },
     /// Nothing was to be done.
     Noted {

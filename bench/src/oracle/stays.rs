@@ -10,7 +10,7 @@ use schema::{
     fact::{self, PartId, Stated, What},
     gate::CredentialKind,
     id::{self, Kind, Place, Province},
-    journal::{Deduction, Departure, Marks, Note, OrderEvent, Prepays, Refusal, RightUsed, SessionEvent, Stay, Terms},
+    journal::{Deduction, Departure, Entitled, Marks, Note, OrderEvent, Prepays, Refusal, RightUsed, SessionEvent, Stay, Terms},
     rate::{Prepaid, Validation},
     reference::{Deducts, Direction, LotReference, Passback},
     time::{MINUTE, SECOND},
@@ -130,7 +130,7 @@ impl<'a> Stays<'a> {
         }
         let car: Car = (event.lot, event.credential.clone());
         if event.kind == GateKind::Passed {
-            return self.passed(event, lot, province, car);
+            return self.passed(event, lot, province, car, actual);
         }
         if event.kind == GateKind::Price {
             return self.asked(event, province, &car);
@@ -144,7 +144,7 @@ impl<'a> Stays<'a> {
         let policies = &lot.declared.policies;
         let old = self.inside.get(&car).map(|(stay, _)| stay.clone());
         if event.decided.is_some() && !self.waits_for(&car, event) {
-            return self.entered_by_itself(event, province, car);
+            return self.entered_by_itself(event, province, car, actual);
         }
         if let Some(old) = &old {
             let apart = (event.seen_at.0 - old.entered_at.0).abs();
@@ -171,7 +171,7 @@ impl<'a> Stays<'a> {
         let is_banned = may_be_banned && actual.iter().any(|event| matches!(event, SessionEvent::Refused { reason: Refusal::Banned, .. }));
         let must_be_banned = must_be_banned && !marks.missed.contains(&fact::Kind::Bans);
         if self.waits_for(&car, event) {
-            return self.been_and_gone(event, car, stay);
+            return self.been_and_gone(event, car, stay, actual);
         }
         if !lot.is_open(event.seen_at) {
             return refused(Refusal::LotClosed);
@@ -237,14 +237,16 @@ impl<'a> Stays<'a> {
     }
 
     /// The entry of a car whose exit waits for it.
-    fn been_and_gone(&mut self, event: &GateEvent, car: Car, stay: Stay) -> Vec<SessionEvent> {
+    fn been_and_gone(&mut self, event: &GateEvent, car: Car, stay: Stay, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
         let (waiting, departure) = self.waiting.remove(&car).expect("it waits");
-        let marks = Box::new(Marks { local: event.decided.is_some(), ..Marks::default() });
+        let (stay, marks) = self.entitled(stay, actual);
+        let right = marks.right.clone().map(Box::new);
+        let marks = Box::new(Marks { local: event.decided.is_some(), ..marks });
         let releases = Some(waiting);
         let mut events =
             vec![SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases, marks, made_of: None, passes_by: None }];
         let (sequence, terms) = self.asks.entry(stay.session).or_default().ask(&departure, false);
-        events.push(SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right: None, terms });
+        events.push(SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right, terms });
         if departure.local {
             self.owed.insert(stay.session, (stay.clone(), departure.clone()));
             let asked = Some((1, departure.left_at));
@@ -255,8 +257,23 @@ impl<'a> Stays<'a> {
         events
     }
 
+    /// The right of a car that is in, whoever let it in: the decision lends it, and it must be one that was heard of.
+    fn entitled(&mut self, stay: Stay, actual: &[&SessionEvent]) -> (Stay, Marks) {
+        let lent = actual.iter().find_map(|event| match event {
+            SessionEvent::Opened { marks, .. } => Some((marks.right.clone(), marks.overrun, marks.missed.clone())),
+            SessionEvent::Corrected { entitled: Some(entitled), .. } => Some((entitled.right.clone(), entitled.overrun, entitled.missed.clone())),
+            _ => None,
+        });
+        let lent = lent.map(|(right, overrun, missed)| Marks { right, overrun, missed, ..Marks::default() });
+        let marks = lent.map(|marks| self.world.heard.marks(&marks, &stay.credential, &stay.lot)).unwrap_or_default();
+        let sharers = marks.right.as_ref().and_then(|used| Some(self.world.heard.right(used, &stay.credential)?.1)).unwrap_or_default();
+        self.rights.remove(&stay.session);
+        self.rights.extend(marks.right.clone().map(|right| (stay.session, right)));
+        (Stay { sharers, ..stay }, marks)
+    }
+
     /// A car that a lane let in without asking anybody: it is in.
-    fn entered_by_itself(&mut self, event: &GateEvent, province: Province, car: Car) -> Vec<SessionEvent> {
+    fn entered_by_itself(&mut self, event: &GateEvent, province: Province, car: Car, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
         let old = self.inside.get(&car).map(|(stay, _)| stay.clone());
         let asked_before = |old: &&Stay| old.lane == event.lane && (event.seen_at.0 - old.entered_at.0).abs() <= 2 * MINUTE;
         if let Some(old) = old.as_ref().filter(asked_before) {
@@ -269,13 +286,14 @@ impl<'a> Stays<'a> {
         let (lane, credential, entered_at) = (event.lane, event.credential.clone(), event.seen_at);
         let (class, energy) = (event.vehicle_class(), event.vehicle_energy());
         let stay = Stay { session, lot: event.lot, province, credential, lane, entered_at, class, energy, sharers: Vec::new() };
+        let (stay, marks) = self.entitled(stay, actual);
         let mut events = Vec::new();
         if let Some(old) = old {
             self.gone.insert(old.session, old.clone());
             events.push(SessionEvent::Superseded { stay: old, by: session, flagged: true });
         }
         let notice = self.world.lot(&event.lot).and_then(|lot| Self::notice(lot, &event.credential));
-        let marks = Box::new(Marks { local: true, notice, ..Marks::default() });
+        let marks = Box::new(Marks { local: true, notice, ..marks });
         events.push(SessionEvent::Opened {
             stay: stay.clone(),
             event: event.id,
@@ -291,6 +309,20 @@ impl<'a> Stays<'a> {
 
     fn exit(&mut self, event: &GateEvent, province: Province, car: Car, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
         let local = event.decided.is_some();
+        if let Some((reason, ask)) = self.world.lot(&event.lot).filter(|_| !local).and_then(|lot| held_at_exit(lot, event)) {
+            return vec![SessionEvent::Refused {
+                lot: event.lot,
+                lane: event.lane,
+                province,
+                credential: event.credential.clone(),
+                reason,
+                event: event.id,
+                seen_at: event.seen_at,
+                expires_at: NO_END,
+                ask,
+                made_of: None,
+            }];
+        }
         let inside = self.inside.get(&car).filter(|(_, leaving)| leaving.is_none() && !local);
         let deducts = inside.and_then(|(stay, _)| self.deducts.get(&stay.session)).cloned().map(Box::new);
         let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local, deducts };
@@ -336,7 +368,7 @@ impl<'a> Stays<'a> {
     }
 
     /// A car has crossed a lane.
-    fn passed(&mut self, event: &GateEvent, lot: &LotReference, province: Province, car: Car) -> Vec<SessionEvent> {
+    fn passed(&mut self, event: &GateEvent, lot: &LotReference, province: Province, car: Car, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
         let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot: event.lot, province, ask: None }];
         match self.inside.get(&car).cloned() {
             Some((stay, Some(before))) if before.lane == event.lane => {
@@ -351,7 +383,7 @@ impl<'a> Stays<'a> {
             }
             Some((stay, _)) => noted(Note::AlreadyInside, Some(stay.session)),
             None if lot.declared.lanes.iter().any(|lane| lane.lane == event.lane && lane.direction == Direction::In) => {
-                self.entered_by_itself(event, province, car)
+                self.entered_by_itself(event, province, car, actual)
             }
             None => noted(Note::Unknown, None),
         }
@@ -457,7 +489,7 @@ impl<'a> Stays<'a> {
             Says::Validated { who, validation } => Some(self.validated(event, who, validation)),
             // The city puts no stay right that is over.
             Says::Corrected { stay: Some(_), .. } => Some(Err(Note::Unknown)),
-            Says::Corrected { who, is, entered_at, stay: None } => Some(self.corrected(event, stored_at, who, (is.as_ref(), *entered_at))),
+            Says::Corrected { who, is, entered_at, stay: None } => Some(self.corrected(event, stored_at, who, (is.as_ref(), *entered_at), actual)),
             Says::Lost { who } => Some(self.lost(event, province, who)),
             Says::LetThrough { lane, way, who, at, open } => {
                 let crossed = (*lane, *way, who.as_ref(), at.unwrap_or(event.said_at), *open);
@@ -532,6 +564,7 @@ impl<'a> Stays<'a> {
         stored_at: Moment,
         who: &Credential,
         (is, entered_at): (Option<&Credential>, Option<Moment>),
+        actual: &[&SessionEvent],
     ) -> Result<Vec<SessionEvent>, Note> {
         let car = (event.lot, who.clone());
         let (old, departure) = self.inside.get(&car).cloned().ok_or(Note::Unknown)?;
@@ -555,7 +588,13 @@ impl<'a> Stays<'a> {
         let releases = self.waiting.get(&new_car).filter(|(_, exit)| departure.is_none() && exit.left_at >= stay.entered_at).cloned();
         let (waiting, by) = (releases.as_ref().map(|(waiting, _)| *waiting), event.said());
         let (was, came_at) = (old.credential, old.entered_at);
-        let mut events = vec![SessionEvent::Corrected { stay: stay.clone(), was, came_at, by, releases: waiting, gone: false }];
+        let (stay, entitled) = if new_car == car {
+            (stay, None)
+        } else {
+            let (stay, Marks { right, overrun, missed, .. }) = self.entitled(stay, actual);
+            (stay, Some(Box::new(Entitled { right, overrun, missed })))
+        };
+        let mut events = vec![SessionEvent::Corrected { stay: stay.clone(), was, came_at, by, releases: waiting, gone: false, entitled }];
         let Some((_, exit)) = releases else {
             self.inside.insert(new_car.clone(), (stay, departure));
             events.extend(self.again(&new_car));
@@ -702,6 +741,14 @@ impl<'a> Stays<'a> {
     fn has_paid(&self, session: Id, order: Id) -> bool {
         self.asks.get(&session).is_some_and(|asks| asks.paid.iter().any(|paid| &*paid.id == order.as_str()))
     }
+}
+
+/// Why a car does not leave by a lane, and whether a person is asked.
+fn held_at_exit(lot: &LotReference, event: &GateEvent) -> Option<(Refusal, bool)> {
+    if lot.declared.lanes.iter().any(|lane| lane.lane == event.lane && lane.direction == Direction::In) {
+        return Some((Refusal::WrongLane, false));
+    }
+    event.confidence.is_some_and(|sure| sure < lot.declared.policies.confidence_min).then_some((Refusal::UnsureRead, true))
 }
 
 /// Why a lane does not serve a car, if it does not.

@@ -311,10 +311,11 @@ fn parts(recorded: &Recorded) -> Said {
         SessionEvent::Corrected { stay, was, gone: true, .. } => {
             vec![(was.clone(), Part { id: debt_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Arrears) })]
         }
-        SessionEvent::Corrected { stay, was, .. } => {
+        SessionEvent::Corrected { stay, was, entitled, .. } => {
             let removed = Part { id: presence_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Presence) };
             let wrong = (*was != stay.credential).then(|| (was.clone(), removed));
-            wrong.into_iter().chain(present(stay, None, recorded.at)).collect()
+            let right = entitled.as_ref().and_then(|entitled| entitled.right.as_ref());
+            wrong.into_iter().chain(present(stay, right.map(|right| right.id), recorded.at)).collect()
         }
         SessionEvent::Stated { stated, dropped, .. } => {
             let removed = Part { id: stated.part, at: recorded.at, what: What::Removed(stated.what.kind()) };

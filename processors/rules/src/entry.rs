@@ -10,7 +10,9 @@
 //!    (`prepay::tests::what_is_paid_inside_counts`).
 //! 7. A car that never crosses the lane that was opened for it holds no space   (`tests::who_never_crosses_holds_no_space`).
 //! 8. A car that comes in again is refused, or its old session ends, as its lot says   (`tests::a_second_entry_is_what_the_lot_says`).
-//! 9. A channel that deducts fees by the plate is told of each car that drives in, and named where it leaves   (`notice::tests`).
+//! 9. What a right covers costs nothing, however its car came in   (`tests::a_right_counts_however_its_car_came_in`).
+//! 10. A car leaves by a way out, and well read   (`tests::a_car_leaves_by_a_way_out_and_well_read`).
+//! 11. A channel that deducts fees by the plate is told of each car that drives in, and named where it leaves   (`notice::tests`).
 //!
 //! Not here: what a stay costs (`pricing`).
 
@@ -76,17 +78,35 @@ fn needs(_: &dyn View, facts: &Facts, input: &Input) -> Vec<Key> {
     session.and_then(|session| Key::of(Table::Sessions, session)).into_iter().collect()
 }
 
-/// Who asks to come in is put to the checks: what they want and do not have.
+/// What is to be known of a vehicle, and is not yet.
 fn wants(view: &dyn View, facts: &Facts, input: &Input) -> Option<Wanted> {
-    let Body::Gate(event) = &input.body else { return None };
+    match &input.body {
+        Body::Gate(event) => gate_wants(view, facts, input, event),
+        Body::Desk(event) => desk::wants(view, facts, input, event),
+        Body::Journal(_) | Body::Channel(_) | Body::Statement(_) | Body::Tick(_) => None,
+    }
+}
+
+/// Who asks to come in is put to the checks; of who is in already, or has been, it is its right alone.
+fn gate_wants(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Option<Wanted> {
     let lot = facts.reference.lot(&event.lot)?;
     let (inside, waiting) = here(view, event);
-    let asks = event.kind == GateKind::Entry
-        && event.decided.is_none()
-        && unbelievable(facts, input, event).is_none()
-        && been_and_gone(inside, waiting, event).is_none();
-    let kinds = if asks { admit::wants(view, lot, event, inside) } else { Kinds::NONE };
+    if unbelievable(facts, input, event).is_some() {
+        return None;
+    }
+    let kinds = match (event.kind, event.decided) {
+        (GateKind::Entry, Some(Verdict::Refuse | Verdict::Ask)) => Kinds::NONE,
+        (GateKind::Entry, _) if been_and_gone(inside, waiting, event).is_some() => admit::wants_right(view, lot, event),
+        (GateKind::Entry, Some(Verdict::Open)) => admit::wants_right(view, lot, event),
+        (GateKind::Entry, None) => admit::wants(view, lot, event, inside),
+        (GateKind::Passed, _) if inside.is_none() && is_way_in(lot, event) => admit::wants_right(view, lot, event),
+        (GateKind::Passed | GateKind::Exit | GateKind::Price, _) => Kinds::NONE,
+    };
     (!kinds.is_empty()).then(|| (event.credential.clone(), kinds))
+}
+
+fn is_way_in(lot: &LotReference, event: &GateEvent) -> bool {
+    lot.declared.lane(&event.lane).is_some_and(|lane| lane.direction == Direction::In)
 }
 
 fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
@@ -121,7 +141,7 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
     match event.kind {
         GateKind::Entry if event.decided.is_some_and(|decided| decided != Verdict::Open) => local::refused(lot, event),
         GateKind::Exit if event.decided.is_some_and(|decided| decided != Verdict::Open) => local::refused(lot, event),
-        GateKind::Passed => passed(lot, event, inside, expires_at),
+        GateKind::Passed => passed(view, lot, event, inside, expires_at),
         GateKind::Price => match inside {
             Some(session) if session.stage == Stage::Open && event.seen_at >= session.stay.entered_at => prepay::asked(session, event),
             Some(session) if session.stage == Stage::Leaving => {
@@ -132,8 +152,10 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
         },
         GateKind::Entry => match (been_and_gone(inside, waiting, event), inside) {
             (Some(exit), _) => {
-                let stay = stay(lot, event);
-                let marks = Box::new(Marks { local: event.decided.is_some(), ..Marks::default() });
+                let (sharers, marks) = admit::right(view, lot, event);
+                let stay = Stay { sharers, ..stay(lot, event) };
+                let right = marks.right.clone().map(Box::new);
+                let marks = Box::new(Marks { local: event.decided.is_some(), ..marks });
                 let opened = SessionEvent::Opened {
                     stay: stay.clone(),
                     event: event.id,
@@ -143,13 +165,12 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
                     made_of: None,
                     passes_by: None,
                 };
-                let (right, terms) = (None, None);
-                let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1, right, terms };
+                let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1, right, terms: None };
                 let asked = Some((1, exit.departure.left_at));
                 let gone = exit.departure.local.then(|| SessionEvent::Gone { stay, departure: exit.departure.clone(), asked });
                 [opened, leaving].into_iter().chain(gone).collect()
             }
-            (None, inside) if event.decided.is_some() => local::entered(lot, event, inside, expires_at),
+            (None, inside) if event.decided.is_some() => local::entered(view, lot, event, inside, expires_at),
             (None, inside) => match admit(view, lot, event, inside, input.received_at) {
                 Admission::Again(session) => {
                     let (note, concerns) = (Note::DoubleRead, Some(session));
@@ -181,6 +202,9 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
         },
         GateKind::Exit => {
             let local = event.decided.is_some();
+            if let Some((reason, ask)) = (!local).then(|| admit::held_at_exit(view, lot, event)).flatten() {
+                return refuse(province, reason, ask);
+            }
             // Who has gone by itself owes, and pays like anybody who owes.
             let deducts = inside.filter(|session| !local && session.stage == Stage::Open).and_then(|session| session.deducts.clone());
             let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local, deducts };
@@ -209,7 +233,7 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
 }
 
 /// A car has crossed a lane: what was decided of it before, or not, has happened.
-fn passed(lot: &LotReference, event: &GateEvent, inside: Option<&Session>, expires_at: Moment) -> Vec<SessionEvent> {
+fn passed(view: &dyn View, lot: &LotReference, event: &GateEvent, inside: Option<&Session>, expires_at: Moment) -> Vec<SessionEvent> {
     let province = lot.declared.province;
     let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot: event.lot, province, ask: None }];
     let stands_at = |departure: &Departure| departure.lane == event.lane;
@@ -222,7 +246,7 @@ fn passed(lot: &LotReference, event: &GateEvent, inside: Option<&Session>, expir
         }
         Some(session) => noted(Note::AlreadyInside, Some(session.stay.session)),
         // Nobody was let in, or it took longer than it may: it is inside all the same.
-        None if lot.declared.lane(&event.lane).is_some_and(|lane| lane.direction == Direction::In) => local::entered(lot, event, None, expires_at),
+        None if is_way_in(lot, event) => local::entered(view, lot, event, None, expires_at),
         None => noted(Note::Unknown, None),
     }
 }
@@ -425,8 +449,8 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             let deducts = parking.clone().map(|parking| Box::new(Deduction { channel: channel.clone(), parking }));
             Entity::Session(Box::new(Session { deducts, ..*session }))
         }
-        (Table::Sessions, SessionEvent::Corrected { stay, .. }, Some(Entity::Session(session))) => {
-            Entity::Session(Box::new(Session { stay: stay.clone(), ..*session }))
+        (Table::Sessions, SessionEvent::Corrected { stay, entitled, .. }, Some(Entity::Session(session))) => {
+            Entity::Session(Box::new(hand::corrected(*session, stay, entitled.as_deref())))
         }
         (Table::Sessions, SessionEvent::Leaving { departure, sequence, terms, .. }, Some(Entity::Session(session))) => {
             let (asked, departure) = (Some(departure.clone()), Some(departure.clone()));

@@ -1,11 +1,11 @@
 //! A place to try rules in tests: entities in a map, inputs one after the other, no loop and no store.
 
-use crate::{Body, Facts, Input, Limits, Rules, View, settlement};
+use crate::{Body, Facts, Input, Limits, Rules, View, entry::checks::Fact, settlement};
 use schema::{
     Cause, ChannelEvent, Currency, DeskEvent, Effect, Entity, Event, GateEvent, GateKind, Handle, Inbox, Key, Moment, Recorded, Reference,
     VehicleClass,
     entity::Posting,
-    fact::{TimeBand, Weekdays},
+    fact::{self, Part, TimeBand, Weekdays},
     gate::{Colour, Confidence, Credential},
     reference::{Declared, Deducts, Direction, LaneDeclared, LotDeclared, Passback, Policies, RateTable, Step},
     time::MINUTE,
@@ -110,6 +110,8 @@ pub struct Trial {
     pub limits: Limits,
     /// The ledger rows, as the store has them; none while it is away.
     pub rows: Option<Vec<(Moment, Posting)>>,
+    /// What is known of vehicles elsewhere.
+    pub known: BTreeMap<(Credential, fact::Kind), Vec<Part>>,
 }
 
 impl View for Trial {
@@ -119,6 +121,10 @@ impl View for Trial {
 
     fn find(&self, handle: &Handle) -> Option<&Entity> {
         self.entities.values().find(|entity| entity.handle().as_ref() == Some(handle))
+    }
+
+    fn fact(&self, credential: &Credential, kind: fact::Kind) -> Fact<'_> {
+        self.known.get(&(credential.clone(), kind)).map_or(Fact::Here(&[]), |parts| Fact::Here(parts))
     }
 
     fn rows(&self, _: &Key) -> Option<settlement::Rows<'_>> {
@@ -145,6 +151,10 @@ impl View for Seen<'_> {
     fn rows(&self, window: &Key) -> Option<settlement::Rows<'_>> {
         self.trial.rows(window)
     }
+
+    fn fact(&self, credential: &Credential, kind: fact::Kind) -> Fact<'_> {
+        self.trial.fact(credential, kind)
+    }
 }
 
 impl Trial {
@@ -158,6 +168,7 @@ impl Trial {
             now: at(0),
             limits: Limits::default(),
             rows: Some(Vec::new()),
+            known: BTreeMap::new(),
         }
     }
 

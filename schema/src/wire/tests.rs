@@ -142,6 +142,7 @@ fn session_events() -> Vec<SessionEvent> {
             by: said(),
             releases: Some(id(Kind::Waiting, "w")),
             gone: false,
+            entitled: None,
         },
         SessionEvent::Noted { note: Note::AlreadyLeaving, concerns: Some(id(Kind::Session, "s")), lot, province, ask: Some((lane, name("e3"), AT)) },
     ]

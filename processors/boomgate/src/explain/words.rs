@@ -236,10 +236,15 @@ fn session(event: &SessionEvent, clock: Clock) -> Vec<String> {
             let who = who.as_ref().map_or_else(|| "a car".to_owned(), car);
             vec![format!("{}  {who} was let through by hand at lane {lane} of {lot} ({})", clock(said.at), way.as_str()), by(said)]
         }
-        SessionEvent::Corrected { stay, was, came_at, by: said, .. } => {
+        SessionEvent::Corrected { stay, was, came_at, by: said, entitled, .. } => {
             let plate = (*was != stay.credential).then(|| format!("it is {}, not {}", car(&stay.credential), car(was)));
             let time = (*came_at != stay.entered_at).then(|| format!("it came at {}, not at {}", clock(stay.entered_at), clock(*came_at)));
-            let what: Vec<String> = plate.into_iter().chain(time).collect();
+            let right = entitled.as_ref().map(|entitled| match (&entitled.right, entitled.overrun) {
+                (Some(right), _) => format!("it uses right {}", right.id),
+                (None, Some(id)) => format!("as many cars as may be were inside under right {id}: an ordinary stay"),
+                (None, None) => "it uses no right".to_owned(),
+            });
+            let what: Vec<String> = plate.into_iter().chain(time).chain(right).collect();
             vec![format!("{}  The stay was put right: {}", clock(said.at), what.join("; ")), by(said)]
         }
         SessionEvent::Noted { note, .. } => vec![format!("Nothing was to be done: {note:?}")],

@@ -2,7 +2,7 @@
 //!
 //! Not here: the checks themselves (`checks`), what is journaled of it (`entry`).
 
-use super::checks::{self, Case, Decision, Fact, Finding, Here, Judged, LaneSays, LotSays, Mark, Policy, State, TABLE, judge, weighed};
+use super::checks::{self, Case, Decision, Fact, Finding, Here, Judged, LaneSays, LotSays, Mark, Policy, State, TABLE, entitled, judge, weighed};
 use crate::View;
 use schema::{
     Credential, Entity, GateEvent, Id, Key, Moment, Verdict,
@@ -31,6 +31,40 @@ pub(super) fn wants(view: &dyn View, lot: &LotReference, event: &GateEvent, insi
     match judge(&case(view, lot, event, inside)) {
         Judged::Wants(kinds) => kinds,
         Judged::Again | Judged::Decided(_) => Kinds::NONE,
+    }
+}
+
+/// The facts without which nobody knows the right of a car that is inside, or was, whatever the prechecks would have said.
+pub(super) fn wants_right(view: &dyn View, lot: &LotReference, event: &GateEvent) -> Kinds {
+    match entitled(&case(view, lot, event, None)) {
+        Judged::Wants(kinds) => kinds,
+        Judged::Again | Judged::Decided(_) => Kinds::NONE,
+    }
+}
+
+/// The right that such a car uses, and who else may: a driver with a pass is not to pay because a lane or a network was slow.
+pub(super) fn right(view: &dyn View, lot: &LotReference, event: &GateEvent) -> (Vec<Credential>, Marks) {
+    let mut case = case(view, lot, event, None);
+    let mut judged = entitled(&case);
+    if let Judged::Wants(kinds) = judged {
+        case.facts = missed(case.facts, kinds);
+        judged = entitled(&case);
+    }
+    let pending = [fact::Kind::Rights, fact::Kind::Presence].into_iter().filter(|kind| matches!(case.facts.get(*kind), Fact::Missed));
+    let missed = pending.fold(Kinds::NONE, |kinds, kind| kinds | kind.into());
+    let marks = if let Judged::Decided(Decision { marks, .. }) = judged { marks } else { checks::Marks::default() };
+    remembered(&case, checks::Marks { missed, ..marks })
+}
+
+fn missed(facts: checks::Facts, kinds: Kinds) -> checks::Facts {
+    kinds.iter().fold(facts, |facts, kind| facts.with(kind, Fact::Missed))
+}
+
+/// Whether a car may leave by this lane, and was read well enough; why not, and whether a person is asked.
+pub(super) fn held_at_exit(view: &dyn View, lot: &LotReference, event: &GateEvent) -> Option<(Refusal, bool)> {
+    match judge(&case(view, lot, event, None)) {
+        Judged::Decided(Decision { verdict, reason: Some(reason), .. }) => Some((reason, verdict == Verdict::Ask)),
+        Judged::Decided(_) | Judged::Again | Judged::Wants(_) => None,
     }
 }
 
@@ -90,7 +124,7 @@ pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, insi
     // Whoever decides has waited as long as it may: what has not come by now does not come.
     let mut judged = judge(&case);
     if let Judged::Wants(kinds) = judged {
-        case.facts = kinds.iter().fold(case.facts, |facts, kind| facts.with(kind, Fact::Missed));
+        case.facts = missed(case.facts, kinds);
         judged = judge(&case);
     }
     match (judged, inside) {
@@ -162,6 +196,13 @@ pub(super) struct Admitted {
 }
 
 fn admitted(case: &Case, marks: checks::Marks, made_of: Made) -> Admitted {
+    let inside = marks.inside;
+    let (sharers, marks) = remembered(case, marks);
+    Admitted { inside, sharers, marks: Box::new(marks), made_of }
+}
+
+/// Who else may use the right, and what a session is to remember.
+fn remembered(case: &Case, marks: checks::Marks) -> (Vec<Credential>, Marks) {
     let is_used = |part: &&Part| marks.right == Some(&part.id);
     let used = match case.facts.rights {
         Fact::Here(parts) => {
@@ -170,19 +211,16 @@ fn admitted(case: &Case, marks: checks::Marks, made_of: Made) -> Admitted {
         Fact::Pending | Fact::Missed => None,
     };
     let right = used.map(|(id, AssignedRight { from, until, bands, .. })| RightUsed { id, from: *from, until: *until, bands: bands.clone() });
-    Admitted {
-        inside: marks.inside,
-        sharers: used.map_or_else(Vec::new, |(_, right)| right.holders.iter().filter(|other| *other != case.credential).cloned().collect()),
-        marks: Box::new(Marks {
-            right,
-            overrun: marks.overrun.copied(),
-            reservation: marks.reservation.copied(),
-            elsewhere: marks.elsewhere.copied(),
-            missed: marks.missed.iter().collect(),
-            local: false,
-            lost: None,
-            notice: None,
-        }),
-        made_of,
-    }
+    let sharers = used.map_or_else(Vec::new, |(_, right)| right.holders.iter().filter(|other| *other != case.credential).cloned().collect());
+    let marks = Marks {
+        right,
+        overrun: marks.overrun.copied(),
+        reservation: marks.reservation.copied(),
+        elsewhere: marks.elsewhere.copied(),
+        missed: marks.missed.iter().collect(),
+        local: false,
+        lost: None,
+        notice: None,
+    };
+    (sharers, marks)
 }

@@ -259,6 +259,12 @@ pub struct Check {
     pub missed: fn(Missed) -> Policy,
 }
 
+/// The right that a car uses, and whether another car may use it still.
+const RIGHTS: [Check; 2] = [
+    check("right", false, |_, _| Kind::Rights.into(), right, |missed| missed.rights),
+    check("right_overrun", false, |_, _| Kinds::from(Kind::Rights) | Kind::Presence.into(), right_overrun, allowed),
+];
+
 /// All checks. Where several refuse, the first one's reason is said.
 pub const TABLE: [Check; 15] = [
     check("double_read", true, nothing, double_read, allowed),
@@ -271,8 +277,8 @@ pub const TABLE: [Check; 15] = [
     check("ban", false, |_, _| Kind::Bans.into(), ban, |missed| missed.bans),
     check("arrears", false, arrears_where_they_count, arrears, |missed| missed.arrears),
     check("holders_only", false, holdings_where_asked_for, holders_only, |missed| missed.rights),
-    check("right", false, |_, _| Kind::Rights.into(), right, |missed| missed.rights),
-    check("right_overrun", false, |_, _| Kinds::from(Kind::Rights) | Kind::Presence.into(), right_overrun, allowed),
+    RIGHTS[0],
+    RIGHTS[1],
     check("reservation", false, reservations_where_there_are_any, reservation, |missed| missed.reservations),
     check("elsewhere", false, |_, _| Kind::Presence.into(), elsewhere, allowed),
     check("confidence", true, nothing, confidence, allowed),
@@ -312,8 +318,18 @@ impl Check {
 /// Judges a case by all checks that concern it. Facts may be pending: then it is decided all the same where one check refuses, or says what is
 /// wanted. Judged again when more has come, it decides the same.
 pub fn judge<'a>(case: &Case<'a>) -> Judged<'a> {
+    judge_by(concerned(case), case)
+}
+
+/// Judges by the checks of rights alone: of a car that is inside whatever anybody decides, the right that it uses is still to be known.
+pub fn entitled<'a>(case: &Case<'a>) -> Judged<'a> {
+    const CHECKS: &[Check] = &RIGHTS;
+    judge_by(CHECKS.iter(), case)
+}
+
+fn judge_by<'a>(checks: impl Iterator<Item = &'static Check>, case: &Case<'a>) -> Judged<'a> {
     let (mut wants, mut asked, mut marks) = (Kinds::NONE, None, Marks::default());
-    for check in concerned(case) {
+    for check in checks {
         match check.state(case) {
             State::Found(Finding::Pass) => {}
             State::Found(Finding::Mark(mark)) => marks.remember(mark),
@@ -494,7 +510,11 @@ fn right<'a>(case: &Case<'a>) -> Finding<'a> {
 
 fn right_overrun<'a>(case: &Case<'a>) -> Finding<'a> {
     let used = |id: &PartId| {
-        let uses = |part: &&Part| matches!(&part.what, What::Presence(car) if car.right.as_ref() == Some(id) && car.credential != *case.credential);
+        let uses = |part: &&Part| match &part.what {
+            // Whoever came later than this one does not use it before this one, however late this one is told of.
+            What::Presence(car) => car.right.as_ref() == Some(id) && car.credential != *case.credential && car.since <= case.seen_at,
+            _ => false,
+        };
         u32::try_from(case.facts.parts(Kind::Presence).iter().filter(uses).count()).unwrap_or(u32::MAX)
     };
     let with_room = rights(case).filter(|(id, cars_max)| used(id) < *cars_max).map(|(id, _)| id).min();

@@ -7,7 +7,7 @@
 //! Not here: who may say it (the server's permissions), how all processors come to know it (the cache).
 
 use super::hand;
-use crate::{Facts, Input, Touch, View};
+use crate::{Facts, Input, Touch, View, Wanted};
 use schema::{
     DeskEvent, Entity, Key, Moment, Table,
     desk::Says,
@@ -25,6 +25,12 @@ pub(super) fn needs(facts: &Facts, event: &DeskEvent) -> Vec<Key> {
         Says::Corrected { stay: Some(stay), .. } => Key::of(Table::Sessions, *stay).into_iter().collect(),
         _ => Vec::new(),
     }
+}
+
+/// What is to be known of a vehicle: the right of one that was let through, or that is really another one.
+pub(super) fn wants(view: &dyn View, facts: &Facts, input: &Input, event: &DeskEvent) -> Option<Wanted> {
+    let lot = facts.reference.lot(&event.lot)?;
+    (input.received_at.since(event.said_at) <= facts.limits.late_max).then(|| hand::wants(view, facts, input, event, lot)).flatten()
 }
 
 pub(super) fn decide(view: &dyn View, facts: &Facts, input: &Input, event: &DeskEvent) -> Vec<SessionEvent> {

@@ -7,14 +7,14 @@
 //!
 //! Not here: who may do it (the server's permissions), what it costs then (`pricing`).
 
-use super::{Settled, gate, prepay::ask_again};
-use crate::{Facts, Input, View, pricing::order_of};
+use super::{Settled, admit, gate, gate_wants, prepay::ask_again};
+use crate::{Facts, Input, View, Wanted, pricing::order_of};
 use schema::{
     Credential, DeskEvent, Entity, GateEvent, GateKind, Handle, Id, Key, LaneId, LotId, Moment, Money, Partition, Table, Verdict,
     desk::{Said, Says},
     entity::{Answer, Session, Stage, Waiting},
     id::{self, Kind, Place, Province},
-    journal::{Departure, Marks, Note, SessionEvent, Stay, Terms},
+    journal::{Departure, Entitled, Marks, Note, SessionEvent, Stay, Terms},
     rate::{Prepaid, Validation},
     reference::LotReference,
 };
@@ -27,13 +27,11 @@ pub(super) fn decide(view: &dyn View, facts: &Facts, input: &Input, event: &Desk
     let province = lot.declared.province;
     let decided = match &event.says {
         Says::Validated { who, validation } => validate(view, event, who, validation),
-        Says::Corrected { who, .. } => correct(view, input, event, who),
+        Says::Corrected { .. } => correct(view, input, event, lot),
         Says::Lost { who } => lost(view, facts, event, who, lot),
-        Says::LetThrough { lane, way, who, at, open } => {
-            let crossed = Crossed { lane: *lane, way: *way, who: who.as_ref(), at: at.unwrap_or(event.said_at), open: *open };
-            Ok(let_through(view, facts, input, event, province, &crossed))
+        Says::LetThrough { .. } | Says::Stock { .. } => {
+            crossed(view, event).map(|crossed| let_through(view, facts, input, event, province, &crossed))
         }
-        Says::Stock { who, held } => stock(view, event, who, *held).map(|crossed| let_through(view, facts, input, event, province, &crossed)),
         // Decided where it is stated, or by `payment`.
         Says::Stated { .. }
         | Says::Refund { .. }
@@ -81,19 +79,71 @@ pub(super) fn validated(mut session: Session, validation: &Validation) -> Sessio
     session
 }
 
-fn correct(view: &dyn View, input: &Input, event: &DeskEvent, who: &Credential) -> Result<Vec<SessionEvent>, Note> {
-    let Says::Corrected { is, entered_at, stay: which, .. } = &event.says else { return Err(Note::Unknown) };
+/// What is wanted of a vehicle before it is decided.
+pub(super) fn wants(view: &dyn View, facts: &Facts, input: &Input, event: &DeskEvent, lot: &LotReference) -> Option<Wanted> {
+    match &event.says {
+        Says::LetThrough { .. } | Says::Stock { .. } => {
+            let crossed = crossed(view, event).ok()?;
+            gate_wants(view, facts, input, &crossed.told(event)?)
+        }
+        Says::Corrected { .. } => {
+            let (_, told) = put_right(view, event).ok()?;
+            let told = told.another?;
+            let kinds = admit::wants_right(view, lot, &told);
+            (!kinds.is_empty()).then(|| (told.credential, kinds))
+        }
+        _ => None,
+    }
+}
+
+/// A stay as it really was, and what its lane would have told of the car that it really is, where that is another one.
+struct PutRight {
+    stay: Stay,
+    another: Option<GateEvent>,
+}
+
+fn put_right<'a>(view: &'a dyn View, event: &DeskEvent) -> Result<(&'a Session, PutRight), Note> {
+    let Says::Corrected { who, is, entered_at, stay: which } = &event.says else { return Err(Note::Unknown) };
     let session = match which {
         Some(stay) => over(view, event.lot, *stay, who)?,
         None => inside(view, event.lot, who).ok_or(Note::Unknown)?,
     };
-    let (old, gone) = (&session.stay, which.is_some());
+    let old = &session.stay;
     let credential = is.clone().unwrap_or_else(|| old.credential.clone());
     let energy = is.as_ref().and_then(Credential::energy).unwrap_or(old.energy);
     let stay = Stay { entered_at: entered_at.unwrap_or(old.entered_at), energy, credential, ..old.clone() };
+    let another = (stay.credential != old.credential).then(|| GateEvent {
+        id: event.id,
+        lot: stay.lot,
+        lane: stay.lane,
+        kind: GateKind::Entry,
+        seen_at: stay.entered_at,
+        credential: stay.credential.clone(),
+        class: Some(stay.class),
+        energy: Some(stay.energy),
+        confidence: None,
+        decided: Some(Verdict::Open),
+    });
+    Ok((session, PutRight { stay, another }))
+}
+
+/// A session as it really is.
+pub(super) fn corrected(session: Session, stay: &Stay, entitled: Option<&Entitled>) -> Session {
+    let right = entitled.map_or(session.right, |entitled| entitled.right.clone());
+    Session { stay: stay.clone(), right, ..session }
+}
+
+fn correct(view: &dyn View, input: &Input, event: &DeskEvent, lot: &LotReference) -> Result<Vec<SessionEvent>, Note> {
+    let Says::Corrected { stay: which, .. } = &event.says else { return Err(Note::Unknown) };
+    let (session, PutRight { stay, another }) = put_right(view, event)?;
+    let (old, gone) = (&session.stay, which.is_some());
     if stay == *old {
         return Err(Note::AlreadyKnown);
     }
+    let (stay, entitled) = match another.map(|told| admit::right(view, lot, &told)) {
+        Some((sharers, Marks { right, overrun, missed, .. })) => (Stay { sharers, ..stay }, Some(Box::new(Entitled { right, overrun, missed }))),
+        None => (stay, None),
+    };
     if !gone && stay.credential != old.credential && inside(view, event.lot, &stay.credential).is_some() {
         return Err(Note::AlreadyInside);
     }
@@ -103,8 +153,8 @@ fn correct(view: &dyn View, input: &Input, event: &DeskEvent, who: &Credential) 
     }
     let exit = waiting(view, event.lot, &stay.credential).filter(|exit| session.stage == Stage::Open && exit.departure.left_at >= stay.entered_at);
     let (was, came_at, by, releases) = (old.credential.clone(), old.entered_at, event.said(), exit.map(|exit| exit.waiting));
-    let corrected = SessionEvent::Corrected { stay: stay.clone(), was, came_at, by, releases, gone };
-    let session = Session { stay, ..session.clone() };
+    let session = corrected(session.clone(), &stay, entitled.as_deref());
+    let corrected = SessionEvent::Corrected { stay, was, came_at, by, releases, gone, entitled };
     let again = match exit {
         Some(exit) => leave(&session, exit.departure.clone(), session.terms()),
         None if gone => price_again(session, event).into_iter().collect(),
@@ -226,16 +276,32 @@ struct Crossed<'a> {
     open: bool,
 }
 
+impl Crossed<'_> {
+    /// What a lane would have told that opened by itself.
+    fn told(&self, event: &DeskEvent) -> Option<GateEvent> {
+        let &Crossed { lane, way, who, at, .. } = self;
+        let credential = who?.clone();
+        let (class, energy, confidence, decided) = (None, None, None, Some(Verdict::Open));
+        Some(GateEvent { id: event.id, lot: event.lot, lane, kind: way, seen_at: at, credential, class, energy, confidence, decided })
+    }
+}
+
+fn crossed<'a>(view: &dyn View, event: &'a DeskEvent) -> Result<Crossed<'a>, Note> {
+    match &event.says {
+        Says::LetThrough { lane, way, who, at, open } => {
+            Ok(Crossed { lane: *lane, way: *way, who: who.as_ref(), at: at.unwrap_or(event.said_at), open: *open })
+        }
+        Says::Stock { who, held } => stock(view, event, who, *held),
+        _ => Err(Note::Unknown),
+    }
+}
+
 fn let_through(view: &dyn View, facts: &Facts, input: &Input, event: &DeskEvent, province: Province, crossed: &Crossed) -> Vec<SessionEvent> {
-    let &Crossed { lane, way, who, at, open } = crossed;
+    let &Crossed { lane, way, who, open, .. } = crossed;
     let opens_until = open.then(|| event.said_at.plus(facts.limits.command_life));
     let (lot, by) = (event.lot, event.said());
     let fact = SessionEvent::LetThrough { lot, lane, province, way, who: who.cloned(), by, opens_until, event: event.id };
-    // What a lane would have told that opened by itself.
-    let (class, energy, confidence, decided) = (None, None, None, Some(Verdict::Open));
-    let passed =
-        |who: &Credential| GateEvent { id: event.id, lot, lane, kind: way, seen_at: at, credential: who.clone(), class, energy, confidence, decided };
-    let became = who.map(passed).map(|passed| gate(view, facts, input, &passed)).unwrap_or_default();
+    let became = crossed.told(event).map(|told| gate(view, facts, input, &told)).unwrap_or_default();
     std::iter::once(fact).chain(became).collect()
 }
 

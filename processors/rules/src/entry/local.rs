@@ -6,11 +6,12 @@
 //!
 //! Not here: by which policy a lane decides (its device), how old its word may be (`entry`).
 
-use super::{notice, stay};
+use super::{admit, notice, stay};
+use crate::View;
 use schema::{
     GateEvent, Moment,
     entity::{Session, Stage},
-    journal::{Departure, Marks, Note, SessionEvent},
+    journal::{Departure, Marks, Note, SessionEvent, Stay},
     reference::LotReference,
     time::MINUTE,
 };
@@ -23,17 +24,18 @@ pub(super) fn refused(lot: &LotReference, event: &GateEvent) -> Vec<SessionEvent
     vec![SessionEvent::Noted { note: Note::LocallyRefused, concerns: None, lot: event.lot, province: lot.declared.province, ask: None }]
 }
 
-/// The car is in, whatever the checks would have said.
-pub(super) fn entered(lot: &LotReference, event: &GateEvent, inside: Option<&Session>, expires_at: Moment) -> Vec<SessionEvent> {
+/// The car is in, whatever the checks would have said; what its right covers it does not pay.
+pub(super) fn entered(view: &dyn View, lot: &LotReference, event: &GateEvent, inside: Option<&Session>, expires_at: Moment) -> Vec<SessionEvent> {
     let asked_before = |old: &&Session| old.stay.lane == event.lane && event.seen_at.since(old.stay.entered_at).saturating_abs() <= SAME;
     if let Some(old) = inside.filter(asked_before) {
         let concerns = Some(old.stay.session);
         return vec![SessionEvent::Noted { note: Note::DoubleRead, concerns, lot: event.lot, province: lot.declared.province, ask: None }];
     }
-    let stay = stay(lot, event);
+    let (sharers, marks) = admit::right(view, lot, event);
+    let stay = Stay { sharers, ..stay(lot, event) };
     let by = stay.session;
     let old = inside.map(|old| SessionEvent::Superseded { stay: old.stay.clone(), by, flagged: true });
-    let marks = Box::new(Marks { local: true, notice: notice::wanted(lot, &stay.credential), ..Marks::default() });
+    let marks = Box::new(Marks { local: true, notice: notice::wanted(lot, &stay.credential), ..marks });
     old.into_iter()
         .chain([SessionEvent::Opened { stay, event: event.id, expires_at, releases: None, marks, made_of: None, passes_by: None }])
         .collect()

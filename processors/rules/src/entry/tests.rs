@@ -1,7 +1,9 @@
 use super::*;
 use crate::trial::{Trial, at, gate};
 use schema::{
-    Currency, Energy, Inbox, Recorded, VehicleClass,
+    Currency, DeskEvent, Energy, Inbox, Recorded, VehicleClass,
+    desk::Says,
+    fact::{self, AssignedRight, Part, Presence, Scope, What},
     gate::{Colour, Confidence},
     journal::OrderEvent,
 };
@@ -265,4 +267,106 @@ fn who_never_crosses_holds_no_space() {
         assert_eq!(occupied.unwrap_or(0), taken, "{script}");
     }
     assert_eq!(day("small", "in A 1, wait - 99").1, "opened, ", "where no lane tells, the decision counts");
+}
+
+#[test]
+fn a_right_counts_however_its_car_came_in() {
+    let plate = |car: &str| Credential::plate(car, Colour::Blue);
+    let asks = |kind, car, minute| gate(kind, "senses", car, minute);
+    let by_itself = |kind, minute| GateEvent { decided: Some(Verdict::Open), ..asks(kind, "HOLDER", minute) };
+    let says = |minute, says| DeskEvent {
+        id: format!("said-{minute}").parse().expect("a name"),
+        lot: "senses".parse().expect("a name"),
+        said_at: at(minute),
+        author: "lin".parse().expect("a name"),
+        reason: "because".into(),
+        says,
+    };
+    let is_really = |who, is| says(60, Says::Corrected { who: plate(who), is: Some(plate(is)), entered_at: None, stay: None });
+    let lane = "in".parse().expect("a name");
+    let by_hand = Says::LetThrough { lane, way: GateKind::Entry, who: Some(plate("HOLDER")), at: None, open: true };
+    type Day<'a> = &'a dyn Fn(&mut Trial);
+    let days: [(&str, Day, Option<&str>); 9] = [
+        ("it asked", &|trial| drop(trial.gate(asks(GateKind::Entry, "HOLDER", 1))), Some("pass-1")),
+        ("another one asked", &|trial| drop(trial.gate(asks(GateKind::Entry, "STRANGER", 1))), None),
+        ("its lane opened by itself", &|trial| drop(trial.gate(by_itself(GateKind::Entry, 1))), Some("pass-1")),
+        ("it was seen to cross", &|trial| drop(trial.gate(GateEvent { lane, ..asks(GateKind::Passed, "HOLDER", 1) })), Some("pass-1")),
+        ("a person let it in", &|trial| drop(trial.desk(says(1, by_hand.clone()))), Some("pass-1")),
+        ("it was found inside", &|trial| drop(trial.desk(says(1, Says::Stock { who: plate("HOLDER"), held: true }))), Some("pass-1")),
+        (
+            "its exit was told first",
+            &|trial| {
+                trial.gate(asks(GateKind::Exit, "HOLDER", 90));
+                trial.gate(asks(GateKind::Entry, "HOLDER", 1));
+            },
+            Some("pass-1"),
+        ),
+        (
+            "it was misread",
+            &|trial| {
+                trial.gate(asks(GateKind::Entry, "STRANGER", 1));
+                trial.desk(is_really("STRANGER", "HOLDER"));
+            },
+            Some("pass-1"),
+        ),
+        (
+            "another one was read as it",
+            &|trial| {
+                trial.gate(asks(GateKind::Entry, "HOLDER", 1));
+                trial.desk(is_really("HOLDER", "STRANGER"));
+            },
+            None,
+        ),
+    ];
+    for (name, day, right) in days {
+        let mut trial = Trial::new(&RULES);
+        let holders = vec![plate("HOLDER"), plate("SHARER")];
+        let (from, until, scope) = (at(-600), at(6_000), Scope::Lots(vec!["senses".parse().expect("a name")]));
+        let what = What::Right(AssignedRight { scope, bands: Vec::new(), from, until, cars_max: 1, holders });
+        let pass = Part { id: "pass-1".parse().expect("a name"), at: from, what };
+        trial.known.insert((plate("HOLDER"), fact::Kind::Rights), vec![pass]);
+        day(&mut trial);
+        for car in ["HOLDER", "STRANGER"] {
+            trial.gate(asks(GateKind::Exit, car, 95));
+        }
+        let mut left = trial.journal.iter().filter_map(|recorded| match &recorded.event {
+            Event::Session(SessionEvent::Leaving { stay, right, .. }) => Some((stay, right.as_ref().map(|right| right.id.to_string()))),
+            _ => None,
+        });
+        let (stay, used) = left.next().unwrap_or_else(|| panic!("{name}: nobody left"));
+        assert_eq!(used.as_deref(), right, "{name}");
+        assert_eq!(stay.sharers, right.map(|_| plate("SHARER")).into_iter().collect::<Vec<_>>(), "{name}");
+    }
+}
+
+#[test]
+fn who_came_later_does_not_use_a_right_before_who_is_told_of_late() {
+    for (since, right, overrun) in [(10, None, Some("pass-1")), (120, Some("pass-1"), None)] {
+        let mut trial = Trial::new(&RULES);
+        let (own, other) = (Credential::plate("HOLDER", Colour::Blue), Credential::plate("SHARER", Colour::Blue));
+        let id = "pass-1".parse().expect("a name");
+        let (from, until, scope) = (at(-600), at(6_000), Scope::Lots(vec!["small".parse().expect("a name")]));
+        let pass = AssignedRight { scope, bands: Vec::new(), from, until, cars_max: 1, holders: vec![own.clone(), other.clone()] };
+        trial.known.insert((own.clone(), fact::Kind::Rights), vec![Part { id, at: from, what: What::Right(pass) }]);
+        let session = "S1".parse().expect("an id");
+        let what = What::Presence(Presence { session, lot: "bare".parse().expect("a name"), credential: other, since: at(since), right: Some(id) });
+        trial.known.insert((own, fact::Kind::Presence), vec![Part { id: "p-1".parse().expect("a name"), at: at(since), what }]);
+        trial.gate(gate(GateKind::Exit, "small", "HOLDER", 90));
+        let opened = trial.gate(gate(GateKind::Entry, "small", "HOLDER", 60));
+        let Some(Event::Session(SessionEvent::Opened { marks, .. })) = opened.first() else { panic!("it is in: {opened:?}") };
+        let told = (marks.right.as_ref().map(|right| right.id.to_string()), marks.overrun.map(|id| id.to_string()));
+        assert_eq!(told, (right.map(str::to_owned), overrun.map(str::to_owned)), "the other came at {since}");
+    }
+}
+
+#[test]
+fn a_car_leaves_by_a_way_out_and_well_read() {
+    for (lane, confidence, told) in [("out", 99, "leaving"), ("in", 99, "wrong_lane"), ("out", 5, "unsure_read")] {
+        let mut trial = Trial::new(&RULES);
+        trial.gate(gate(GateKind::Entry, "strict", "A", 1));
+        let confidence = Confidence::try_from(confidence).ok();
+        let lane = lane.parse().expect("a name");
+        let events = trial.gate(GateEvent { lane, confidence, ..gate(GateKind::Exit, "strict", "A", 90) });
+        assert_eq!(events.iter().map(word).collect::<Vec<_>>(), [told]);
+    }
 }
