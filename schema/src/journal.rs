@@ -305,6 +305,9 @@ pub struct Made {
     /// What was known of the car elsewhere, as far as it was needed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<Known>,
+    /// The oldest order that it owes, and how much, where that is why it was not let in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owes: Option<(Id, Money)>,
 }
 
 /// What was known of one kind.

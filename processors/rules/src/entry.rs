@@ -12,7 +12,8 @@
 //! 8. A car that comes in again is refused, or its old session ends, as its lot says   (`tests::a_second_entry_is_what_the_lot_says`).
 //! 9. What a right covers costs nothing, however its car came in   (`tests::a_right_counts_however_its_car_came_in`).
 //! 10. A car leaves by a way out, and well read   (`tests::a_car_leaves_by_a_way_out_and_well_read`).
-//! 11. A channel that deducts fees by the plate is told of each car that drives in, and named where it leaves   (`notice::tests`).
+//! 11. Who is kept out for what it owes is told how much, and for which order   (`tests::who_owes_is_told_what_and_for_which_order`).
+//! 12. A channel that deducts fees by the plate is told of each car that drives in, and named where it leaves   (`notice::tests`).
 //!
 //! Not here: what a stay costs (`pricing`).
 
@@ -541,9 +542,20 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
             let opens = at(stay.session, stay.lot, stay.lane, *event, Verdict::Open, "welcome", *expires_at);
             opens.into_iter().chain(notice::effect(stay, marks)).collect()
         }
-        SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at, ask, .. } => {
+        SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at, ask, made_of } => {
             let verdict = if *ask || *reason == Refusal::ClockAhead { Verdict::Ask } else { Verdict::Refuse };
-            at(refused(*province, *lot, credential, *seen_at), *lot, *lane, *event, verdict, reason.as_str(), *expires_at)
+            let owes = made_of.as_ref().and_then(|made| made.owes);
+            command(recorded, refused(*province, *lot, credential, *seen_at), |id| LaneCommand {
+                id,
+                lot: *lot,
+                lane: *lane,
+                answers: Some(*event),
+                verdict,
+                reason: reason.as_str().into(),
+                due: owes.map(|(_, amount)| amount),
+                order: owes.map(|(order, _)| order),
+                expires_at: *expires_at,
+            })
         }
         SessionEvent::Waiting { waiting, lot, departure, expires_at, .. } => {
             at(*waiting, *lot, departure.lane, departure.event, Verdict::Ask, "no_entry_known", *expires_at)

@@ -7,7 +7,7 @@ use schema::{
     entity::Posting,
     fact::{self, Part, TimeBand, Weekdays},
     gate::{Colour, Confidence, Credential},
-    reference::{Declared, Deducts, Direction, LaneDeclared, LotDeclared, Passback, Policies, RateTable, Step},
+    reference::{Declared, Deducts, Direction, LaneDeclared, LotDeclared, Passback, Policies, Policy, RateTable, Step},
     time::MINUTE,
 };
 use std::{
@@ -21,7 +21,7 @@ pub fn at(minutes: i64) -> Moment {
 }
 
 /// Lots of one operator: `small` with two spaces and 5 yuan an hour after 15 free minutes, `bare` without a rate table, `shut`, `closes` for who
-/// comes in again, `strict`, `deducts` with a channel that deducts by the plate, and `senses`, whose lanes tell who crosses.
+/// comes in again, `strict`, `deducts` with a channel that deducts by the plate, `minds` what cars owe, and `senses`, whose lanes tell who crosses.
 pub fn reference() -> Reference {
     let rates = RateTable {
         id: "hourly".into(),
@@ -52,6 +52,7 @@ pub fn reference() -> Reference {
             deducts: Some(Deducts { channel: "wechat".parse().expect("a name"), free_min: 15 }),
             ..lot("deducts", 2, true, Some("hourly"))
         },
+        LotDeclared { policies: Policies { arrears: Policy::Refuse, ..Policies::default() }, ..lot("minds", 2, true, Some("hourly")) },
         LotDeclared { lanes: vec![sensing("in", Direction::In), sensing("out", Direction::Out)], ..lot("senses", 2, true, Some("hourly")) },
     ];
     Reference::resolve(Declared { lots, rate_tables: vec![rates], ..Declared::default() }).expect("the trial's own reference data")
@@ -170,6 +171,12 @@ impl Trial {
             rows: Some(Vec::new()),
             known: BTreeMap::new(),
         }
+    }
+
+    /// Whose a lot is.
+    pub fn operator(lot: &str) -> String {
+        let lot = lot.parse().expect("a name");
+        reference().lot(&lot).map(|lot| lot.declared.operator.to_string()).expect("a lot of the trial")
     }
 
     /// Decides and folds a gate event, seen as it is received.

@@ -566,7 +566,7 @@ fn what_a_session_remembers_reads_and_writes_its_golden_bytes() {
     let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
     let known = Known { kind: crate::fact::Kind::Rights, parts: Some(1), age_ms: Some(42) };
     let missed = Known { kind: crate::fact::Kind::Bans, parts: None, age_ms: None };
-    let made_of = Some(Box::new(Made { checks: "lot_open capacity right=pass-7".into(), facts: vec![known, missed] }));
+    let made_of = Some(Box::new(Made { checks: "lot_open capacity right=pass-7".into(), facts: vec![known, missed], owes: None }));
     let SessionEvent::Opened { stay, event, expires_at, releases, marks, .. } = opened(Marks::default()) else { panic!("it is one") };
     let event = Event::Session(SessionEvent::Opened { stay, event, expires_at, releases, marks, made_of, passes_by: None });
     let explained = Recorded { at: AT.plus(1), cause, event };

@@ -181,7 +181,8 @@ fn session(event: &SessionEvent, clock: Clock) -> Vec<String> {
             let (when, who, why) = (clock(*seen_at), car(credential), reason.as_str());
             let what = if *ask { "a person was asked" } else { "it was refused" };
             let head = format!("{when}  {who} stood at lane {lane} of {lot}, and {what}: {why}");
-            std::iter::once(head).chain(made_of.iter().flat_map(|made| decided(made))).collect()
+            let owes = made_of.as_ref().and_then(|made| made.owes).map(|(order, amount)| format!("it owes {amount} for order {order}"));
+            std::iter::once(head).chain(owes).chain(made_of.iter().flat_map(|made| decided(made))).collect()
         }
         SessionEvent::Superseded { stay, by, flagged } => {
             let flag = if *flagged { ", and a person is to look at it" } else { "" };

@@ -5,7 +5,7 @@
 use super::checks::{self, Case, Decision, Fact, Finding, Here, Judged, LaneSays, LotSays, Mark, Policy, State, TABLE, entitled, judge, weighed};
 use crate::View;
 use schema::{
-    Credential, Entity, GateEvent, Id, Key, Moment, Verdict,
+    Credential, Entity, GateEvent, Id, Key, Moment, Money, Verdict,
     entity::Session,
     fact::{self, AssignedRight, Kinds, LocalMinute, Part, What},
     journal::{Known, Made, Marks, Refusal, RightUsed},
@@ -127,6 +127,11 @@ pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, insi
         case.facts = missed(case.facts, kinds);
         judged = judge(&case);
     }
+    let turned_away = |how: fn(Refusal, Made) -> Admission, reason: Option<Refusal>| {
+        let reason = reason.unwrap_or(Refusal::FactMissing);
+        let owes = (reason == Refusal::Arrears).then(|| oldest_debt(&case)).flatten();
+        how(reason, Made { owes, ..made_of(&case, false, now) })
+    };
     match (judged, inside) {
         (Judged::Again, Some(session)) => Admission::Again(session.stay.session),
         (Judged::Decided(Decision { verdict: Verdict::Open, marks, .. }), _) => {
@@ -135,12 +140,12 @@ pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, insi
             Admission::Open(Box::new(admitted(&case, marks, made_of(&case, is_plain, now))))
         }
         (Judged::Decided(Decision { verdict: Verdict::Refuse, reason, .. }), _) => {
-            Admission::Refused(reason.unwrap_or(Refusal::FactMissing), made_of(&case, false, now))
+            turned_away(Admission::Refused, reason)
         }
         (Judged::Decided(Decision { verdict: Verdict::Ask, reason, .. }), _) => {
-            Admission::Asked(reason.unwrap_or(Refusal::FactMissing), made_of(&case, false, now))
+            turned_away(Admission::Asked, reason)
         }
-        (Judged::Again, None) | (Judged::Wants(_), _) => Admission::Asked(Refusal::FactMissing, made_of(&case, false, now)),
+        (Judged::Again, None) | (Judged::Wants(_), _) => turned_away(Admission::Asked, None),
     }
 }
 
@@ -159,7 +164,17 @@ fn made_of(case: &Case, is_plain: bool, now: Moment) -> Made {
         }
         Fact::Pending | Fact::Missed => Known { kind, parts: None, age_ms: None },
     };
-    Made { checks, facts: needed.iter().map(known).collect() }
+    Made { checks, facts: needed.iter().map(known).collect(), owes: None }
+}
+
+/// The oldest order that a car owes here, for its driver to pay.
+fn oldest_debt(case: &Case) -> Option<(Id, Money)> {
+    let Fact::Here(parts) = case.facts.arrears else { return None };
+    let here = parts.iter().filter_map(|part| match &part.what {
+        What::Arrear(arrear) if arrear.operator == *case.lot.operator && arrear.amount.minor > 0 => Some((part.at, arrear)),
+        _ => None,
+    });
+    here.min_by_key(|(at, arrear)| (*at, arrear.order)).map(|(_, arrear)| (arrear.order, arrear.amount))
 }
 
 fn word(name: &str, state: State) -> String {

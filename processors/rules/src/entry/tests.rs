@@ -370,3 +370,29 @@ fn a_car_leaves_by_a_way_out_and_well_read() {
         assert_eq!(events.iter().map(word).collect::<Vec<_>>(), [told]);
     }
 }
+
+#[test]
+fn who_owes_is_told_what_and_for_which_order() {
+    let yuan = |minor| Money::new(minor, Currency::Cny);
+    let debt = |order: &str, operator: &str, minute, minor| {
+        let (order, lot) = (order.parse().expect("an id"), "small".parse().expect("a name"));
+        let what = What::Arrear(fact::Arrear { order, operator: operator.parse().expect("a name"), lot, amount: yuan(minor) });
+        Part { id: format!("debt-{minute}").parse().expect("a name"), at: at(minute), what }
+    };
+    let own = Trial::operator("minds");
+    for (debts, due) in [
+        (vec![], None),
+        (vec![debt("O1", "another", -90, 700)], None),
+        (vec![debt("O1", &own, -90, 0)], None),
+        (vec![debt("O2", &own, -60, 500), debt("O1", &own, -90, 700)], Some(("O1", yuan(700)))),
+    ] {
+        let mut trial = Trial::new(&RULES);
+        trial.known.insert((Credential::plate("A", Colour::Blue), fact::Kind::Arrears), debts);
+        trial.gate(gate(GateKind::Entry, "minds", "A", 1));
+        let effects = trial.effects();
+        let [Effect::Lane(command)] = effects.as_slice() else { panic!("one command: {effects:?}") };
+        let told = command.order.zip(command.due);
+        assert_eq!(told, due.map(|(order, amount)| (order.parse().expect("an id"), amount)), "{command:?}");
+        assert_eq!(command.verdict == Verdict::Refuse, due.is_some());
+    }
+}
