@@ -120,6 +120,9 @@ pub struct ChannelCall {
     /// The stay whose fee it shall deduct by the plate; none where a driver pays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deducts: Option<Box<Deducted>>,
+    /// Whether a fee is asked about that was deducted by the plate, where its stay is not known any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_plate: bool,
 }
 
 /// A stay whose fee a channel deducts by the plate.

@@ -727,6 +727,9 @@ pub struct Refund {
     /// When it was heard that the money went back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_at: Option<Moment>,
+    /// Whether one person wanted it, and nobody approved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
 }
 
 /// What became of money.

@@ -50,6 +50,8 @@ struct Refund {
     state: RefundState,
     tries: u32,
     due_at: Option<Moment>,
+    /// One person wanted it, and nobody approved.
+    alone: bool,
 }
 
 /// Money that came, in the order in which it came.
@@ -161,11 +163,16 @@ impl Purse {
         Bill { order, lot: self.lot, day: day(order) }
     }
 
-    /// What an older system was paid is known once.
+    /// What an older system was paid is known once, and is for none of our orders.
     fn imported(&mut self, order: Id, source: Source, amount: Money, (number, paid_at): (&std::sync::Arc<str>, Moment)) -> PaymentEvent {
-        if let Some((_, known)) = self.imported.iter().find(|(known, _)| *known == source) {
-            let note = if *known == amount { Note::AlreadyKnown } else { Note::AmountDiffers };
+        let theirs = self.imported.iter().find(|(known, _)| *known == source).map(|(_, known)| *known);
+        let ours = self.receipts.iter().find(|receipt| receipt.source == source).map(|receipt| receipt.amount);
+        if let Some(known) = theirs.or(ours) {
+            let note = if known == amount { Note::AlreadyKnown } else { Note::AmountDiffers };
             return PaymentEvent::Noted { note, order };
+        }
+        if self.imported.is_empty() && (self.due.is_some() || !self.receipts.is_empty()) {
+            return PaymentEvent::Noted { note: Note::OfAnotherKind, order };
         }
         self.imported.push((source.clone(), amount));
         PaymentEvent::Imported { bill: self.bill(order), source, amount, number: number.clone(), paid_at }
@@ -248,6 +255,9 @@ impl Purse {
         let receipt = &mut self.receipts[at];
         let whole = receipt.amount;
         let mut event = receipt.send_back(bill, amount, RefundReason::Ordered, false);
+        if let Some(refund) = receipt.refunds.last_mut() {
+            refund.alone = approved.is_none();
+        }
         if let PaymentEvent::RefundRequested { applied, captured, by: who, approved: agreed, .. } = &mut event {
             (*applied, *captured, *who, *agreed) = (true, Some(whole), Some(by), approved);
         }
@@ -265,7 +275,7 @@ impl Receipt {
 
     fn send_back(&mut self, bill: Bill, amount: Money, reason: RefundReason, held: bool) -> PaymentEvent {
         let refund = refund_id(bill.order, &self.source, self.refunds.len() + 1);
-        self.refunds.push(Refund { refund, amount, reason, state: RefundState::Requested, tries: 1, due_at: None });
+        self.refunds.push(Refund { refund, amount, reason, state: RefundState::Requested, tries: 1, due_at: None, alone: false });
         self.request(bill, self.refunds.len() - 1, held, false)
     }
 
@@ -360,7 +370,7 @@ impl Purses {
             ChannelFact::Failed { transaction, amount, .. } => vec![purse.failed(order, source(transaction), *amount)],
             ChannelFact::Imported { transaction, amount, number, .. } => vec![purse.imported(order, source(transaction), *amount, (number, paid_at))],
             ChannelFact::RefundAnswered { refund, succeeded, tries, standing, .. } => {
-                vec![purse.refund_answered(order, (*refund, *tries), (*succeeded, *standing))]
+                vec![purse.refund_answered(order, (&event.channel, *refund, *tries), (*succeeded, *standing))]
             }
             ChannelFact::Parked { .. } => Vec::new(),
         }
@@ -479,7 +489,13 @@ impl Purse {
             return vec![PaymentEvent::Noted { note, order }];
         }
         let whole: i64 = parts.iter().map(|(_, amount)| amount.minor).sum();
-        if whole <= ALONE_MAX {
+        let mut alone = 0;
+        for refund in self.receipts.iter().flat_map(|receipt| &receipt.refunds) {
+            if refund.alone && refund.state != RefundState::Failed {
+                alone += refund.amount.minor;
+            }
+        }
+        if alone + whole <= ALONE_MAX {
             return self.all_ordered(order, parts, &event.said(), None);
         }
         self.wanted.insert(event.id, (parts.to_vec(), event.said()));
@@ -578,9 +594,17 @@ impl Purse {
         PaymentEvent::Reversed { bill, source, amount: receipt.amount, applied }
     }
 
-    fn refund_answered(&mut self, order: Id, (refund, tries): (Id, u32), (succeeded, standing): (bool, Option<Standing>)) -> PaymentEvent {
+    fn refund_answered(
+        &mut self,
+        order: Id,
+        (channel, refund, tries): (&str, Id, u32),
+        (succeeded, standing): (bool, Option<Standing>),
+    ) -> PaymentEvent {
         let noted = |note| PaymentEvent::Noted { note, order };
         let Some((at, number)) = self.refund(refund) else { return noted(Note::Unknown) };
+        if &*self.receipts[at].source.channel != channel {
+            return noted(Note::Unknown);
+        }
         let bill = self.bill(order);
         let source = self.receipts[at].source.clone();
         let left = self.receipts[at].left(self.receipts[at].refunds[number].amount);

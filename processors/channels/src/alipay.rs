@@ -8,9 +8,10 @@
 //! 1. The published notifications are verified as published, and no changed one is   (`tests::the_published_notifications_are_what_they_are`).
 //! 2. A notice of a refund is no second success   (`tests::a_notice_of_a_refund_is_no_payment`).
 //! 3. The same refund goes out under the same number   (`tests::requests_are_signed_by_the_same_rules`).
+//! 4. Genuine money is told whatever its number and currency are   (`tests::money_for_any_number_is_told`).
 
 use crate::{
-    Call, Channel, Error, Heard, Kind, Notice, Now, Reply, Request, Response, Settings,
+    Call, Channel, Error, Heard, Kind, Notice, Now, Reply, Request, Response, Settings, attempt_of,
     seal::{PrivateKey, PublicKey},
     yuan,
 };
@@ -103,6 +104,7 @@ struct Node {
     out_trade_no: Option<Id>,
     trade_status: Option<String>,
     total_amount: Option<String>,
+    trans_currency: Option<String>,
     send_pay_date: Option<String>,
     fund_change: Option<String>,
     refund_status: Option<String>,
@@ -127,13 +129,20 @@ const fn node_name(call: &Call) -> (&'static str, &'static str) {
     }
 }
 
-/// How a payment stands, by the words of notifications and answers.
-fn stands(attempt: Id, number: Option<&str>, status: &str, amount: Option<&str>, happened_at: Moment) -> Result<Vec<ChannelEvent>, Error> {
+/// How a payment stands, by the words of notifications and answers. An amount without a currency is in yuan.
+fn stands(
+    attempt: Id,
+    number: Option<&str>,
+    status: &str,
+    (amount, currency): (Option<&str>, Option<&str>),
+    happened_at: Moment,
+) -> Result<Vec<ChannelEvent>, Error> {
     if !["TRADE_SUCCESS", "TRADE_FINISHED"].contains(&status) {
         return Ok(Vec::new());
     }
     let missing = || Error::new(Kind::Malformed, format!("Alipay says {status} of {attempt} without its amount or number"));
-    let (transaction, amount) = (number.ok_or_else(missing)?.into(), yuan::read(amount.ok_or_else(missing)?)?);
+    let transaction = number.filter(|number| !number.is_empty()).ok_or_else(missing)?.into();
+    let amount = yuan::read(amount.ok_or_else(missing)?, yuan::currency(currency.unwrap_or("CNY"))?)?;
     Ok(vec![ChannelEvent { channel: NAME.into(), happened_at, fact: ChannelFact::Succeeded { attempt, transaction, amount } }])
 }
 
@@ -153,9 +162,10 @@ impl Channel for Alipay {
         if get("refund_fee").is_some() {
             return Ok(Vec::new());
         }
-        let Some(attempt) = get("out_trade_no").and_then(|attempt| attempt.parse::<Id>().ok()) else { return Ok(Vec::new()) };
+        let attempt = attempt_of(NAME, get("out_trade_no").unwrap_or_default());
         let happened_at = get("gmt_payment").map_or(Ok(notice.received_at), yuan::beijing)?;
-        stands(attempt, get("trade_no"), get("trade_status").unwrap_or_default(), get("total_amount"), happened_at)
+        let amount = (get("total_amount"), get("trans_currency"));
+        stands(attempt, get("trade_no"), get("trade_status").unwrap_or_default(), amount, happened_at)
     }
 
     fn reply(&self, outcome: Result<(), &Error>) -> Reply {
@@ -204,8 +214,8 @@ impl Channel for Alipay {
             Call::Query { attempt } if is_done => {
                 let status = node.trade_status.as_deref().unwrap_or_default();
                 let happened_at = node.send_pay_date.as_deref().map_or(Ok(response.received_at), yuan::beijing)?;
-                let facts =
-                    stands(node.out_trade_no.unwrap_or(*attempt), node.trade_no.as_deref(), status, node.total_amount.as_deref(), happened_at)?;
+                let amount = (node.total_amount.as_deref(), node.trans_currency.as_deref());
+                let facts = stands(node.out_trade_no.unwrap_or(*attempt), node.trade_no.as_deref(), status, amount, happened_at)?;
                 match status {
                     "TRADE_CLOSED" => Heard::Closed,
                     _ if facts.is_empty() => Heard::Unpaid,

@@ -8,6 +8,7 @@
 //! 2. The same call makes the same number at the channel, however often it is made   (each channel's tests: `out_refund_no`, `out_trade_no`).
 //! 3. Money is read and written in minor units, exactly   (`yuan::tests`).
 //! 4. A statement that disagrees with itself is refused whole   (`statement::tests`).
+//! 5. Genuine money is told whatever its number and currency are   (each channel's tests: `money_for_any_number_is_told`).
 //!
 //! Not here: which money counts (`rules::payment`), who listens and calls (`gateway`).
 
@@ -32,7 +33,11 @@ pub use unionpay::UnionPay;
 pub use wechat::WeChat;
 
 use http::{HeaderMap, Method};
-use schema::{ChannelEvent, Id, Moment, Money, RefundCall, gate::Colour};
+use schema::{
+    ChannelEvent, Day, Id, Moment, Money, Partition, RefundCall,
+    gate::Colour,
+    id::{self, Place, Province},
+};
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// A notification as it came.
@@ -252,6 +257,13 @@ impl Settings {
     pub fn key(&self, name: &str) -> Result<&str, Error> {
         self.keys.get(name).map(String::as_str).ok_or_else(|| Error::new(Kind::Settings, format!("the key {name} is not given")))
     }
+}
+
+/// The attempt of a number at a channel. A number that is no id at all gets one that follows from it and is no attempt of ours, so that its money is
+/// kept like that of any number that is not ours.
+fn attempt_of(channel: &str, number: &str) -> Id {
+    let nowhere = Place { province: Province(0), day: Day(0), partition: Partition(0) };
+    number.parse().unwrap_or_else(|_| id::derive(id::Kind::Order, nowhere, &["number", channel, number]))
 }
 
 /// How a channel is made from its settings.

@@ -7,6 +7,7 @@
 //! Invariants
 //! 1. What is not stamped, or stamped long ago, says nothing   (`tests::what_is_not_stamped_lately_says_nothing`).
 //! 2. What a channel refuses is told apart from what nobody knows   (`tests::each_answer_is_its_own_outcome`).
+//! 3. A channel speaks for itself alone, and says only what it knows   (`tests::a_channel_says_what_is_its_own_alone`).
 
 use crate::{Call, Error, Heard, Kind, Notice, Now, Reply, Request, Response, Settings, seal::Secret};
 use http::{HeaderMap, Method};
@@ -22,6 +23,18 @@ pub struct Signed {
     name: &'static str,
     base_url: String,
     secret: Secret,
+}
+
+/// What such a channel may say: which money it took, by its own number, and how a refund stands. What became of our calls we say ourselves, and
+/// what an older system was paid is brought in by an operator.
+fn may_say(fact: &ChannelFact) -> bool {
+    match fact {
+        ChannelFact::Succeeded { transaction, .. } | ChannelFact::Accepted { transaction, .. } | ChannelFact::Failed { transaction, .. } => {
+            !transaction.is_empty()
+        }
+        ChannelFact::RefundAnswered { .. } => true,
+        ChannelFact::Imported { .. } | ChannelFact::CallAnswered { .. } | ChannelFact::Parked { .. } => false,
+    }
 }
 
 impl Signed {
@@ -49,10 +62,13 @@ impl Signed {
     }
 
     fn is_its_own(&self, events: Vec<ChannelEvent>) -> Result<Vec<ChannelEvent>, Error> {
-        if events.iter().all(|event| &*event.channel == self.name) {
-            return Ok(events);
+        if events.iter().any(|event| &*event.channel != self.name) {
+            return Err(Error::new(Kind::Stranger, format!("{} speaks for another channel", self.name)));
         }
-        Err(Error::new(Kind::Stranger, format!("{} speaks for another channel", self.name)))
+        match events.iter().find(|event| !may_say(&event.fact)) {
+            Some(event) => Err(Error::new(Kind::Malformed, format!("{} says {}, which it cannot know", self.name, event.kind()))),
+            None => Ok(events),
+        }
     }
 
     /// What a notification says.
@@ -125,7 +141,10 @@ impl Signed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::{ChannelFact, Currency, Money};
+    use schema::{
+        Currency, Money,
+        channel::{Act, Outcome},
+    };
 
     fn signed() -> Signed {
         let keys = [("secret".to_owned(), "0123456789abcdef0123".to_owned())].into();
@@ -138,12 +157,16 @@ mod tests {
         let attempt = "O4426112307VZx3MdpKtIUVlfy701".parse().expect("an attempt");
         let fact = ChannelFact::Accepted { attempt, transaction: "t".into(), amount: Money::new(500, Currency::Cny) };
         let text = serde_json::to_string(&ChannelEvent { channel: channel.into(), happened_at: NOW, fact }).expect("it can be written");
+        said(&text, body.unwrap_or(&text), age_s)
+    }
+
+    /// What a body says beside the stamp of a text.
+    fn said(text: &str, body: &str, age_s: i64) -> Result<Vec<ChannelEvent>, Kind> {
         let timestamp = (NOW.0 / SECOND - age_s).to_string();
         let stamp = signed().secret.stamp(format!("{timestamp}\nn\n{text}\n").as_bytes());
         let headers = [("x-timestamp", timestamp), ("x-nonce", "n".to_owned()), ("x-stamp", stamp)];
         let headers: HeaderMap = headers.into_iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value"))).collect();
-        let body = body.unwrap_or(&text).as_bytes();
-        signed().notified(&Notice { headers: &headers, body, received_at: NOW }).map_err(|error| error.kind)
+        signed().notified(&Notice { headers: &headers, body: body.as_bytes(), received_at: NOW }).map_err(|error| error.kind)
     }
 
     #[test]
@@ -154,6 +177,27 @@ mod tests {
         assert_eq!(told("etc", None, -300), Err(Kind::Stale));
         assert_eq!(told("etc", Some("{}"), 0), Err(Kind::NotGenuine));
         assert_eq!(told("wechat", None, 0), Err(Kind::Stranger));
+    }
+
+    #[test]
+    fn a_channel_says_what_is_its_own_alone() {
+        let id = |text: &str| text.parse().expect("an id");
+        let (attempt, order) = (id("O4426112307VZx3MdpKtIUVlfy701"), id("O4426112307VZx3MdpKtIUVlfy7"));
+        let (refund, session) = (id("R4426112307VZx3MdpKtIUVlfy7"), id("S4426112307VZx3MdpKtIUVlfy7"));
+        let (amount, lot) = (Money::new(500, Currency::Cny), "small".parse().expect("a name"));
+        for (fact, expected) in [
+            (ChannelFact::Succeeded { attempt, transaction: "t".into(), amount }, Ok(1)),
+            (ChannelFact::Accepted { attempt, transaction: "t".into(), amount }, Ok(1)),
+            (ChannelFact::Failed { attempt, transaction: "t".into(), amount }, Ok(1)),
+            (ChannelFact::RefundAnswered { refund, order, succeeded: true, tries: 0, standing: None }, Ok(1)),
+            (ChannelFact::Succeeded { attempt, transaction: "".into(), amount }, Err(Kind::Malformed)),
+            (ChannelFact::Imported { order, number: "A-1".into(), transaction: "t".into(), amount }, Err(Kind::Malformed)),
+            (ChannelFact::CallAnswered { attempt, act: Act::Query, tries: 1, outcome: Outcome::Closed, code: None }, Err(Kind::Malformed)),
+            (ChannelFact::Parked { session, lot, parking: None }, Err(Kind::Malformed)),
+        ] {
+            let text = serde_json::to_string(&ChannelEvent { channel: "etc".into(), happened_at: NOW, fact }).expect("it can be written");
+            assert_eq!(said(&text, &text, 0).map(|events| events.len()), expected, "{text}");
+        }
     }
 
     #[test]

@@ -8,17 +8,20 @@
 //! Invariants
 //! 1. What is not signed says nothing   (`tests::what_is_changed_is_refused`).
 //! 2. The same refund goes out under the same number   (`tests::a_refund_has_its_own_number_and_names_its_order`).
+//! 3. Genuine money is told whatever its number and currency are   (`tests::money_for_any_number_is_told`).
 
 use crate::{
-    Call, Channel, Error, Heard, Kind, Notice, Now, Reply, Request, Response, Settings,
+    Call, Channel, Error, Heard, Kind, Notice, Now, Reply, Request, Response, Settings, attempt_of,
     seal::{PrivateKey, PublicKey, sha256_hex},
     yuan,
 };
 use http::Method;
-use schema::{ChannelEvent, ChannelFact, Id, Moment, RefundCall, channel::Standing};
+use schema::{ChannelEvent, ChannelFact, Moment, Money, RefundCall, channel::Standing};
 use std::collections::BTreeMap;
 
 const NAME: &str = "unionpay";
+/// The currency where a form names none (UnionPay's open platform, `currencyCode`: 156 unless it says otherwise).
+const CURRENCY: &str = "156";
 
 /// The channel.
 #[derive(Debug)]
@@ -29,6 +32,11 @@ pub struct UnionPay {
     serial: String,
     ours: PrivateKey,
     theirs: PublicKey,
+}
+
+/// An amount as requests have it.
+fn priced(amount: Money) -> [(&'static str, String); 2] {
+    [("txnAmt", amount.minor.to_string()), ("currencyCode", yuan::number(amount.currency).to_owned())]
 }
 
 fn signed_text(parameters: &BTreeMap<String, String>) -> String {
@@ -71,7 +79,7 @@ impl UnionPay {
             ("accessType", "0"),
             ("channelType", "07"),
             ("merId", &self.merchant),
-            ("currencyCode", "156"),
+            ("currencyCode", CURRENCY),
         ];
         let always = always.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut parameters: BTreeMap<String, String> = always.into();
@@ -90,16 +98,18 @@ impl UnionPay {
         let get = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
         let malformed = |what: &str| Error::new(Kind::Malformed, format!("UnionPay's {what} is not what it should be"));
         let succeeded = ["00", "A6"].contains(&get("respCode"));
-        let number = || get("orderId").parse::<Id>().map_err(|_| malformed("orderId"));
         let told = |fact| Ok(vec![ChannelEvent { channel: NAME.into(), happened_at, fact }]);
         match get("txnType") {
             "01" if succeeded => {
-                let amount = yuan::fen(get("txnAmt").parse().map_err(|_| malformed("txnAmt"))?, "CNY")?;
-                told(ChannelFact::Succeeded { attempt: number()?, transaction: get("queryId").into(), amount })
+                let currency = yuan::currency(parameters.get("currencyCode").map_or(CURRENCY, String::as_str))?;
+                let amount = Money::new(get("txnAmt").parse().map_err(|_| malformed("txnAmt"))?, currency);
+                let transaction = Some(get("queryId")).filter(|number| !number.is_empty()).ok_or_else(|| malformed("queryId"))?.into();
+                told(ChannelFact::Succeeded { attempt: attempt_of(NAME, get("orderId")), transaction, amount })
             }
             "04" => {
+                let refund = get("orderId").parse().map_err(|_| malformed("orderId"))?;
                 let order = get("reqReserved").parse().map_err(|_| malformed("reqReserved"))?;
-                told(ChannelFact::RefundAnswered { refund: number()?, order, succeeded, tries, standing: None })
+                told(ChannelFact::RefundAnswered { refund, order, succeeded, tries, standing: None })
             }
             _ => Ok(Vec::new()),
         }
@@ -128,13 +138,13 @@ impl Channel for UnionPay {
             Call::Open { attempt, amount, expires_at, .. } => {
                 let until = yuan::in_beijing(*expires_at, "%Y%m%d%H%M%S");
                 let more = vec![("txnType", "01".into()), ("txnSubType", "07".into()), ("orderId", attempt.to_string()), ("payTimeout", until)];
-                let more = more.into_iter().chain([("txnAmt", amount.minor.to_string())]).collect();
+                let more = more.into_iter().chain(priced(*amount)).collect();
                 self.call("/gateway/api/backTransReq.do", more, now).map(Some)
             }
             Call::Refund(RefundCall { asks: false, refund, order, transaction, amount, .. }) => {
                 let more = vec![("txnType", "04".into()), ("txnSubType", "00".into()), ("orderId", refund.to_string())];
                 let more = more.into_iter().chain([("origQryId", transaction.to_string()), ("reqReserved", order.to_string())]);
-                self.call("/gateway/api/backTransReq.do", more.chain([("txnAmt", amount.minor.to_string())]).collect(), now).map(Some)
+                self.call("/gateway/api/backTransReq.do", more.chain(priced(*amount)).collect(), now).map(Some)
             }
             Call::Refund(_)
             | Call::Settle { .. }
@@ -178,7 +188,7 @@ mod tests {
     use super::*;
     use crate::seal::tests::{KEY, PUBLIC};
     use http::HeaderMap;
-    use schema::{Currency, Money};
+    use schema::Currency;
 
     fn unionpay() -> UnionPay {
         let keys = [("merchant", KEY), ("unionpay", PUBLIC)].map(|(name, text)| (name.to_owned(), text.to_owned())).into();
@@ -219,6 +229,29 @@ mod tests {
         let other = form(&PAID).replace("merId=777", "merId=778");
         assert_eq!(said(&other), Err(Kind::NotGenuine));
         assert_eq!(said(&form(&[("merId", "778"), ("respCode", "00")])), Err(Kind::Stranger));
+    }
+
+    #[test]
+    fn money_for_any_number_is_told() {
+        for (name, value, expected) in [
+            ("currencyCode", "156", Ok((500, Currency::Cny, true))),
+            ("currencyCode", "840", Ok((500, Currency::Usd, true))),
+            ("currencyCode", "999", Err(Kind::Malformed)),
+            ("orderId", "elsewhere1", Ok((500, Currency::Cny, false))),
+            ("orderId", "a number of more than 32 characters", Ok((500, Currency::Cny, false))),
+            ("queryId", "", Err(Kind::Malformed)),
+        ] {
+            let changed: Vec<_> = PAID.into_iter().filter(|(known, _)| *known != name).chain([(name, value)]).collect();
+            let (headers, body) = (HeaderMap::new(), form(&changed));
+            let told = unionpay().notified(&Notice { headers: &headers, body: body.as_bytes(), received_at: Moment(0) });
+            let told = told.map_err(|error| error.kind).map(|events| match &events[..] {
+                [event @ ChannelEvent { fact: ChannelFact::Succeeded { amount, .. }, .. }] => {
+                    (amount.minor, amount.currency, event.order().is_some())
+                }
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(told, expected, "{name} {value}");
+        }
     }
 
     #[test]

@@ -10,16 +10,17 @@
 //! 1. The published notification is opened, and no changed one is   (`tests::the_published_notification_is_opened_and_no_changed_one`).
 //! 2. A signature is refused once it is 300 s old   (`tests::what_is_stale_strange_or_a_probe_is_refused`).
 //! 3. The same refund goes out under the same number   (`tests::a_refund_is_asked_for_under_its_own_number`).
+//! 4. Genuine money is told whatever its number and currency are   (`tests::money_for_any_number_is_told`).
 
 mod parking;
 
 use crate::{
-    Call, Channel, Error, Heard, Kind, Notice, Now, Pace, Reply, Request, Response, Settings,
+    Call, Channel, Error, Heard, Kind, Notice, Now, Pace, Reply, Request, Response, Settings, attempt_of,
     seal::{PrivateKey, PublicKey, Secret},
     yuan,
 };
 use http::{HeaderMap, Method};
-use schema::{ChannelEvent, ChannelFact, Id, Moment, RefundCall, channel::Standing, id, time::SECOND};
+use schema::{ChannelEvent, ChannelFact, Id, Moment, Money, RefundCall, channel::Standing, id, time::SECOND};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 use std::{collections::BTreeMap, sync::Arc};
@@ -74,7 +75,7 @@ fn cny() -> String {
 struct Transaction {
     #[serde(alias = "sp_mchid")]
     mchid: Option<String>,
-    out_trade_no: Id,
+    out_trade_no: String,
     transaction_id: Option<Arc<str>>,
     trade_state: String,
     #[serde(default)]
@@ -165,27 +166,30 @@ impl WeChat {
 
     fn transaction(&self, transaction: &Transaction, received_at: Moment) -> Result<Vec<ChannelEvent>, Error> {
         self.is_ours(transaction.mchid.as_deref())?;
-        let Transaction { out_trade_no: attempt, transaction_id, trade_state, trade_scene, success_time, amount, .. } = transaction;
-        let amount = amount.as_ref().map(|amount| yuan::fen(amount.total, &amount.currency)).transpose()?;
+        let Transaction { out_trade_no, transaction_id, trade_state, trade_scene, success_time, amount, .. } = transaction;
+        let attempt = attempt_of(NAME, out_trade_no);
+        let money = |amount: &Amount| yuan::currency(&amount.currency).map(|currency| Money::new(amount.total, currency));
+        let amount = amount.as_ref().map(money).transpose()?;
         let parking = trade_scene.as_deref() == Some("PARKING");
-        let number = if parking { Some(Arc::from(attempt.as_str())) } else { transaction_id.clone() };
+        let number: Option<Arc<str>> = if parking { Some(out_trade_no.as_str().into()) } else { transaction_id.clone() };
+        let number = number.filter(|number| !number.is_empty());
         let happened_at = success_time.as_deref().map_or(Ok(received_at), yuan::rfc3339)?;
         let told = |fact| Ok(vec![ChannelEvent { channel: NAME.into(), happened_at, fact }]);
-        let missing = || Error::new(Kind::Malformed, format!("WeChat says {trade_state} of {attempt} without its amount or number"));
+        let missing = || Error::new(Kind::Malformed, format!("WeChat says {trade_state} of {out_trade_no} without its amount or number"));
         let whole = || number.clone().zip(amount).ok_or_else(missing);
         match trade_state.as_str() {
             // A transaction of which something was given back was paid.
             "SUCCESS" | "REFUND" => {
                 let (transaction, amount) = whole()?;
-                told(ChannelFact::Succeeded { attempt: *attempt, transaction, amount })
+                told(ChannelFact::Succeeded { attempt, transaction, amount })
             }
             "ACCEPT" | "ACCEPTED" => {
                 let (transaction, amount) = whole()?;
-                told(ChannelFact::Accepted { attempt: *attempt, transaction, amount })
+                told(ChannelFact::Accepted { attempt, transaction, amount })
             }
             "FAIL" | "PAY_FAIL" | "PAYERROR" | "REVOKED" if parking => {
                 let (transaction, amount) = whole()?;
-                told(ChannelFact::Failed { attempt: *attempt, transaction, amount })
+                told(ChannelFact::Failed { attempt, transaction, amount })
             }
             _ => Ok(Vec::new()),
         }

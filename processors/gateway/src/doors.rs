@@ -4,6 +4,7 @@
 //! 1. Who sends its head slowly is cut off, and who comes then is served   (`tests::a_slow_client_is_cut_off_and_the_next_one_is_served`).
 //! 2. A body past its limit is refused before it is read   (`webhook::tests::what_is_too_large_is_refused`).
 //! 3. A shutdown finishes what is under way   (`tests::a_shutdown_finishes_what_is_under_way`).
+//! 4. Who does not read its answer is cut off   (`tests::who_does_not_read_is_cut_off_and_the_next_one_is_served`).
 
 use axum::Router;
 use hyper::{
@@ -14,8 +15,16 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -37,6 +46,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// How long a head, and then a body, may take to come.
     pub read_wait: Duration,
+    /// How long a client may read nothing of an answer that waits for it.
+    pub write_wait: Duration,
     /// How long the broker may take to store; channels wait five seconds for an answer.
     pub store_wait: Duration,
 }
@@ -48,6 +59,7 @@ impl Default for Limits {
             under_way_max: 512,
             body_bytes_max: 64 * 1024,
             read_wait: Duration::from_secs(5),
+            write_wait: Duration::from_secs(10),
             store_wait: Duration::from_secs(4),
         }
     }
@@ -102,6 +114,7 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router, limits: Limit
         request.extensions_mut().insert(peer);
         router.call(request)
     });
+    let stream = Patient { stream, wait: limits.write_wait, stalled: None };
     let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
     let over = async {
         shutdown.wait_for(|stop| *stop).await.ok();
@@ -119,6 +132,64 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router, limits: Limit
     // Who hangs up, or is cut off, is no concern of ours.
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended");
+    }
+}
+
+/// A connection whose client must read, sooner or later: what cannot be written for too long fails.
+struct Patient {
+    stream: TcpStream,
+    wait: Duration,
+    /// Ends when the patience with what is written now does.
+    stalled: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Patient {
+    fn written(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let wait = self.wait;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(patience(wait)));
+        let over = stalled.as_mut().poll(context);
+        if over.is_ready() {
+            self.stalled = None;
+        }
+        over.map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+async fn patience(wait: Duration) {
+    tokio::time::timeout(wait, std::future::pending::<()>()).await.ok();
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(context, written)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -170,6 +241,19 @@ pub(crate) mod tests {
             stream.read_to_end(&mut answer).await.ok();
             assert!(!String::from_utf8_lossy(&answer).contains("200 OK"));
         }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_is_cut_off_and_the_next_one_is_served() {
+        let limits = Limits { connections_max: 1, write_wait: Duration::from_millis(100), ..Limits::default() };
+        // More than the kernel takes of it by itself.
+        let router = Router::new().route("/", get(|| async { "here" })).route("/large", get(|| async { vec![b'a'; 64 * 1024 * 1024] }));
+        let (address, _stop, _served) = open(router, limits).await;
+        let mut deaf = TcpStream::connect(address).await.expect("it listens");
+        deaf.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it is taken");
+        let next = tokio::time::timeout(Duration::from_secs(20), said(address, GET)).await;
+        assert!(next.expect("there is a place again").ends_with("here"));
+        drop(deaf);
     }
 
     #[tokio::test]

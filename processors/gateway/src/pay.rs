@@ -284,13 +284,14 @@ async fn look_up(
     let language = Asks::of(query).language(&headers);
     let words = language.words();
     let Some(lot) = pages.lot(&lot) else { return notice(language, StatusCode::NOT_FOUND, "", words.no_such_lot) };
-    let Ok(_room) = pages.room.try_acquire() else {
-        counted("busy");
-        return asked_again(language, &lot, &Typed::default(), Some((StatusCode::SERVICE_UNAVAILABLE, "bad", words.away)));
-    };
+    // Who sends slowly takes nobody's place.
     let mut fields = match fields(&pages, &headers, body).await {
         Ok(fields) => fields,
         Err(status) => return notice(language, status, "", words.type_plate),
+    };
+    let Ok(_room) = pages.room.try_acquire() else {
+        counted("busy");
+        return asked_again(language, &lot, &Typed::default(), Some((StatusCode::SERVICE_UNAVAILABLE, "bad", words.away)));
     };
     let mut field = |name: &str| fields.remove(name).unwrap_or_default();
     let typed = Typed { province: field("province"), plate: field("plate"), colour: field("colour"), ticket: field("ticket") };
@@ -367,13 +368,13 @@ async fn choose(
 ) -> Response {
     let language = Asks::of(query).language(&headers);
     let words = language.words();
-    let Ok(_room) = pages.room.try_acquire() else {
-        counted("busy");
-        return notice(language, StatusCode::SERVICE_UNAVAILABLE, "", words.away);
-    };
     let fields = match fields(&pages, &headers, body).await {
         Ok(fields) => fields,
         Err(status) => return notice(language, status, "", words.choose),
+    };
+    let Ok(_room) = pages.room.try_acquire() else {
+        counted("busy");
+        return notice(language, StatusCode::SERVICE_UNAVAILABLE, "", words.away);
     };
     let look = match found(&pages, language, &order).await {
         Ok(look) => look,

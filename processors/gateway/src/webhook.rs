@@ -5,6 +5,8 @@
 //! 2. What is not genuine, fresh and about our merchant changes nothing, and is counted   (`tests::what_is_not_genuine_changes_nothing`).
 //! 3. What cannot be stored is not answered as handled: the channel tells it again   (`tests::what_cannot_be_stored_is_told_again`).
 //! 4. Genuine money for a number that is none of ours is kept for a person   (`tests::money_for_a_number_that_is_not_ours_is_kept`).
+//! 5. Who sends slowly takes nobody's place: only what has come whole is worked on   (`tests::a_slow_body_holds_up_nobody`).
+//! 6. What says nothing is not counted as stored   (`tests::what_says_nothing_is_told_apart`).
 
 use crate::{body, doors::Limits};
 use axum::{
@@ -65,10 +67,6 @@ async fn notify(State(Webhooks(doors)): State<Webhooks>, Path(name): Path<String
     let Some(channel) = doors.channels.get(name.as_str()) else { return StatusCode::NOT_FOUND.into_response() };
     let counted =
         |outcome: &'static str| metrics::counter!("boomgate_notifications_total", "channel" => channel.name(), "outcome" => outcome).increment(1);
-    let Ok(_room) = doors.room.try_acquire() else {
-        counted("busy");
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
     let body = match body::read(&headers, body, &doors.limits).await {
         Ok(body) => body,
         Err(refused) => {
@@ -76,9 +74,17 @@ async fn notify(State(Webhooks(doors)): State<Webhooks>, Path(name): Path<String
             return refused.status().into_response();
         }
     };
+    let Ok(_room) = doors.room.try_acquire() else {
+        counted("busy");
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
     let handled = handle(&doors, &**channel, &headers, &body).await;
     match &handled {
-        Ok(()) => counted("stored"),
+        Ok(0) => {
+            counted("empty");
+            tracing::debug!(channel = channel.name(), "a notification says nothing of use");
+        }
+        Ok(_) => counted("stored"),
         Err(error) => {
             counted(error.kind.name());
             // Whoever likes can send what is not genuine: that is no alarm, but it is told.
@@ -89,17 +95,18 @@ async fn notify(State(Webhooks(doors)): State<Webhooks>, Path(name): Path<String
             }
         }
     }
-    answer(channel.reply(handled.as_ref().copied()))
+    answer(channel.reply(handled.as_ref().map(|_| ())))
 }
 
-async fn handle(doors: &Inner, channel: &dyn Channel, headers: &HeaderMap, body: &Bytes) -> Result<(), Error> {
+/// Stores what a notification says; gives how many facts that are.
+async fn handle(doors: &Inner, channel: &dyn Channel, headers: &HeaderMap, body: &Bytes) -> Result<usize, Error> {
     let facts = channel.notified(&Notice { headers, body, received_at: (doors.clock)() })?;
     for fact in &facts {
         let not_stored = |why: String| Error::because(Kind::NotStored, format!("storing what {} says", channel.name()), why);
         let stored = timeout(doors.limits.store_wait, doors.bus.publish(message(fact))).await;
         stored.map_err(|late| not_stored(late.to_string()))?.map_err(|error| not_stored(error.to_string()))?;
     }
-    Ok(())
+    Ok(facts.len())
 }
 
 fn answer(Reply { status, content_type, body }: Reply) -> Response {

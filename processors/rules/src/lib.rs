@@ -102,7 +102,7 @@ pub struct Limits {
     pub refund_retry: i64,
     /// How often a refund is asked for, or about, before it is a person's work.
     pub refund_tries_max: u32,
-    /// The most, in minor units, that one person may send back alone; above it another one must agree.
+    /// The most, in minor units, that is sent back of an order, in however many parts, because one person says so; above it another one must agree.
     pub refund_alone_max: i64,
     /// Of which money a refund is, where several means paid.
     pub refund_shares: payment::RefundShares,

@@ -235,7 +235,7 @@ fn said(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, event:
             vec![import(known, order, source, *amount, (number, paid_at))]
         }
         ChannelFact::RefundAnswered { refund, succeeded, tries, standing, .. } => {
-            vec![refund::answer(known, facts, input, order, (*refund, *tries), (*succeeded, *standing))]
+            vec![refund::answer(known, facts, input, order, (&event.channel, *refund, *tries), (*succeeded, *standing))]
         }
         ChannelFact::CallAnswered { attempt, act, tries, outcome, code } => {
             vec![attempt::answer(known, facts, input, (order, &event.channel, *attempt), (*act, *tries), (*outcome, code.as_ref()))]
@@ -318,7 +318,7 @@ fn succeed(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, (mo
     }
 }
 
-/// Money of an older system is taken as it is: what it paid was due there.
+/// Money of an older system is taken as it is: what it paid was due there. An order of ours is none of its: what is paid for that its channel tells.
 fn import(known: Option<&Payment>, order: Id, source: Source, amount: Money, (number, paid_at): (&Arc<str>, Moment)) -> PaymentEvent {
     let receipt = known.and_then(|payment| payment.receipts.get(&Payment::receipt_key(&source)));
     match receipt {
@@ -326,6 +326,7 @@ fn import(known: Option<&Payment>, order: Id, source: Source, amount: Money, (nu
             let note = if receipt.amount == amount { Note::AlreadyKnown } else { Note::AmountDiffers };
             PaymentEvent::Noted { note, order }
         }
+        None if known.is_some_and(|payment| payment.imported.is_none()) => PaymentEvent::Noted { note: Note::OfAnotherKind, order },
         None => PaymentEvent::Imported { bill: bill(known, order), source, amount, number: number.clone(), paid_at },
     }
 }

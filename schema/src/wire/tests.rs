@@ -725,6 +725,7 @@ fn what_goes_out_reads_and_writes_its_golden_bytes() {
         tries: 1,
         lot: Some(name("lot-1")),
         deducts: None,
+        by_plate: false,
     };
     check("effect.call", &call, |content_type, bytes| decode(Some(content_type), bytes));
     let Stay { session, credential, entered_at, lot, .. } = stay();

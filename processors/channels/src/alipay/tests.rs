@@ -80,6 +80,33 @@ fn a_notice_of_a_refund_is_no_payment() {
 }
 
 #[test]
+fn money_for_any_number_is_told() {
+    let alipay = alipay(PUBLIC, "2021", "2088");
+    for (number, more, expected) in [
+        (ATTEMPT, vec![], Ok(Money::new(500, Currency::Cny))),
+        ("elsewhere1", vec![], Ok(Money::new(500, Currency::Cny))),
+        ("停车 1/2", vec![], Ok(Money::new(500, Currency::Cny))),
+        ("a number of more than 32 characters", vec![], Ok(Money::new(500, Currency::Cny))),
+        (ATTEMPT, vec![("trans_currency", "USD")], Ok(Money::new(500, Currency::Usd))),
+        (ATTEMPT, vec![("trans_currency", "JPY"), ("total_amount", "500")], Ok(Money::new(500, Currency::Jpy))),
+        (ATTEMPT, vec![("trans_currency", "XAU")], Err(Kind::Malformed)),
+        (ATTEMPT, vec![("trade_no", "")], Err(Kind::Malformed)),
+    ] {
+        let more: Vec<_> = more.into_iter().chain([("out_trade_no", number)]).collect();
+        let told = said(&alipay, &notification(&more));
+        let amount = told.clone().map(|events| match &events[..] {
+            [ChannelEvent { fact: ChannelFact::Succeeded { amount, transaction, .. }, .. }] if &**transaction == "T1" => *amount,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(amount, expected, "{number} {more:?}");
+        let ours = told.is_ok_and(|events| events.iter().all(|event| event.order().is_some()));
+        assert_eq!(ours, number == ATTEMPT && expected.is_ok(), "{number}");
+    }
+    let attempts = ["停车 1", "停车 2"].map(|number| attempt_of(NAME, number));
+    assert_ne!(attempts[0], attempts[1], "two numbers are two attempts");
+}
+
+#[test]
 fn what_is_about_others_is_refused_and_told_as_the_protocol_asks() {
     for (app, seller) in [("2022", "2088"), ("2021", "2089")] {
         let alipay = alipay(PUBLIC, app, seller);

@@ -114,6 +114,30 @@ fn each_state_is_its_own_fact() {
     assert_eq!(told("COUPON.USE", &json!({})), Ok(vec![]));
 }
 
+#[test]
+fn money_for_any_number_is_told() {
+    let amount = |total: i64, currency: &str| ("amount", json!({ "total": total, "currency": currency }));
+    for (number, more, expected) in [
+        (ATTEMPT, vec![], Ok(Money::new(500, Currency::Cny))),
+        ("elsewhere1", vec![], Ok(Money::new(500, Currency::Cny))),
+        ("*A|1", vec![], Ok(Money::new(500, Currency::Cny))),
+        (ATTEMPT, vec![amount(500, "USD")], Ok(Money::new(500, Currency::Usd))),
+        (ATTEMPT, vec![amount(500, "JPY")], Ok(Money::new(500, Currency::Jpy))),
+        (ATTEMPT, vec![amount(500, "XAU")], Err(Kind::Malformed)),
+        (ATTEMPT, vec![("transaction_id", json!(""))], Err(Kind::Malformed)),
+    ] {
+        let more: Vec<_> = more.into_iter().chain([("out_trade_no", json!(number))]).collect();
+        let told = told("TRANSACTION.SUCCESS", &transaction(&more));
+        let ours = told.as_ref().is_ok_and(|events| events.iter().all(|event| event.order().is_some()));
+        assert_eq!(ours, number == ATTEMPT && expected.is_ok(), "{number}");
+        let amount = told.map(|events| match &events[..] {
+            [ChannelEvent { fact: ChannelFact::Succeeded { amount, transaction, .. }, .. }] if &**transaction == "42" => *amount,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(amount, expected, "{number} {more:?}");
+    }
+}
+
 fn refund_call(asks: bool) -> Call {
     let [refund, order] = ["R4426112307VZx3MdpKtIUVlfy7", &ATTEMPT[..27]].map(|id| id.parse().expect("an id"));
     let [amount, captured] = [200, 500].map(|minor| Money::new(minor, Currency::Cny));

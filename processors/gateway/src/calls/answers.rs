@@ -39,7 +39,7 @@ pub enum Came {
 pub fn call(job: &Job, subject: &str) -> Option<Call> {
     Some(match job {
         Job::Refund(call) => Call::Refund(call.clone()),
-        Job::Attempt(ChannelCall { attempt, act, amount, until, lot, deducts, .. }) => {
+        Job::Attempt(ChannelCall { attempt, act, amount, until, lot, deducts, by_plate, .. }) => {
             let name = lot.as_ref().map_or("", |lot| lot.as_str());
             let subject = || if name.is_empty() { subject.into() } else { format!("{subject} {name}").into() };
             match (act, deducts) {
@@ -53,8 +53,8 @@ pub fn call(job: &Job, subject: &str) -> Option<Call> {
                 (Act::Settle, _) => Call::Settle { attempt: *attempt },
                 (Act::Close, None) => Call::Close { attempt: *attempt },
                 (Act::Close, Some(_)) => return None,
-                (Act::Query, None) => Call::Query { attempt: *attempt },
-                (Act::Query, Some(_)) => Call::Deduction { attempt: *attempt },
+                (Act::Query, None) if !*by_plate => Call::Query { attempt: *attempt },
+                (Act::Query, _) => Call::Deduction { attempt: *attempt },
             }
         }
         Job::Notice(notice, _) => {
@@ -222,6 +222,8 @@ mod tests {
         assert!(matches!(of(Act::Open), Some(Call::Deduct { parking, .. }) if &*parking == "P1"));
         assert!(matches!(of(Act::Query), Some(Call::Deduction { .. })));
         assert_eq!(of(Act::Close), None);
+        let asked = ChannelCall { act: Act::Query, by_plate: true, ..call.clone() };
+        assert!(matches!(super::call(&Job::Attempt(asked), "停车费"), Some(Call::Deduction { .. })));
     }
 
     #[test]

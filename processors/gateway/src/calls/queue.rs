@@ -224,7 +224,8 @@ pub(super) mod tests {
     pub fn attempt(number: u32, act: Act, tries: u32) -> Job {
         let attempt = format!("O4426112307VZx3MdpKtIUVlfy7{number:02}").parse().expect("an attempt");
         let amount = Money::new(200, Currency::Cny);
-        Job::Attempt(ChannelCall { attempt, channel: "wechat".into(), act, amount, until: Moment(i64::MAX), tries, lot: None, deducts: None })
+        let (channel, until) = ("wechat".into(), Moment(i64::MAX));
+        Job::Attempt(ChannelCall { attempt, channel, act, amount, until, tries, lot: None, deducts: None, by_plate: false })
     }
 
     pub fn notice() -> EntryNotice {

@@ -3,6 +3,10 @@ use crate::doors::tests::{open, said};
 use channels::{Settings, make, seal::PrivateKey};
 use schema::ChannelFact;
 use streams::{Memory, table::Declared};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 const KEY: &str = include_str!("../../../channels/vectors/test_key.pem");
 const PUBLIC: &str = include_str!("../../../channels/vectors/test_public.pem");
@@ -79,9 +83,36 @@ async fn what_cannot_be_stored_is_told_again() {
 
 #[tokio::test]
 async fn money_for_a_number_that_is_not_ours_is_kept() {
-    let (answers, facts) = doors(Memory::new(NOW), Limits::default(), &[post("alipay", &signed(&[("out_trade_no", "elsewhere1")]))]).await;
-    assert!(answers[0].ends_with("\r\n\r\nsuccess"), "{answers:?}");
-    assert_eq!(facts[0].0, "CHANNEL.0.alipay.succeeded", "from where it goes to the dead letters");
+    for number in ["elsewhere1", "a number/of another system, and long"] {
+        let (answers, facts) = doors(Memory::new(NOW), Limits::default(), &[post("alipay", &signed(&[("out_trade_no", number)]))]).await;
+        assert!(answers[0].ends_with("\r\n\r\nsuccess"), "{answers:?}");
+        assert_eq!(facts[0].0, "CHANNEL.0.alipay.succeeded", "from where it goes to the dead letters");
+    }
+}
+
+#[tokio::test]
+async fn what_says_nothing_is_told_apart() {
+    let Webhooks(inner) = Webhooks::new(Arc::new(Memory::new(NOW)), [alipay()], || NOW, Limits::default());
+    for (more, expected) in [(("trade_status", "TRADE_SUCCESS"), 1), (("trade_status", "WAIT_BUYER_PAY"), 0), (("refund_fee", "1.00"), 0)] {
+        let handled = handle(&inner, &*alipay(), &HeaderMap::new(), &Bytes::from(signed(&[more]))).await;
+        assert_eq!(handled.map_err(|error| error.kind), Ok(expected), "{more:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_body_holds_up_nobody() {
+    let limits = Limits { under_way_max: 1, ..Limits::default() };
+    let webhooks = Webhooks::new(Arc::new(Memory::new(NOW)), [alipay()], || NOW, limits);
+    let (address, _stop, _served) = open(webhooks.router(), limits).await;
+    let mut slow = TcpStream::connect(address).await.expect("it listens");
+    let head = b"POST /notify/alipay HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n";
+    slow.write_all(head).await.expect("it is taken");
+    // Its body is waited for from now on, and never comes.
+    let mut word = [0; 12];
+    slow.read_exact(&mut word).await.expect("it is waited for");
+    assert_eq!(&word, b"HTTP/1.1 100");
+    let answer = said(address, &post("alipay", &signed(&[]))).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("success"), "{answer}");
 }
 
 #[tokio::test]

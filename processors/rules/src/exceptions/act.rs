@@ -82,7 +82,10 @@ fn query(known: &Exception, event: &DeskEvent) -> Option<ChannelCall> {
     let of_payment = || known.payment.as_ref().map(|payment| payment.amount);
     let amount = known.line.as_ref().map(|line| line.amount).or_else(of_payment)?;
     let (channel, act) = (known.piece.channel.clone(), schema::channel::Act::Query);
-    Some(ChannelCall { attempt, channel, act, amount, until: event.said_at, tries: known.asked.saturating_add(1), lot: None, deducts: None })
+    let (until, tries) = (event.said_at, known.asked.saturating_add(1));
+    // What is deducted by the plate has no transaction but its own number.
+    let by_plate = known.payment.as_ref().is_some_and(|payment| order_of(&payment.transaction).is_some());
+    Some(ChannelCall { attempt, channel, act, amount, until, tries, lot: None, deducts: None, by_plate })
 }
 
 /// What the channel would have told us, had it reached us.

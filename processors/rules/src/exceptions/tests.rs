@@ -235,6 +235,19 @@ fn a_channel_is_asked_how_its_payment_stands() {
 }
 
 #[test]
+fn a_deduction_by_the_plate_is_asked_about_as_one() {
+    for (transaction, by_plate) in [(number("a"), true), ("42-a".into(), false), ("".into(), false)] {
+        let mut desk = Desk::new();
+        let payment = BookedPayment { attempt: number("a"), transaction: transaction.clone(), ..booked("a", 500, Standing::Done) };
+        let shortage = differs(Difference::Shortage, None, Some(payment));
+        desk.finds(&shortage);
+        desk.says(shortage.exception().expect("it differs"), "lin", ExceptionStep::Requery);
+        let Some(Effect::Call(call)) = desk.trial.effects().pop() else { panic!("it is asked") };
+        assert_eq!((call.by_plate, call.deducts.is_some()), (by_plate, false), "{transaction}");
+    }
+}
+
+#[test]
 fn a_strangers_number_is_a_persons_work() {
     for step in [ExceptionStep::Requery, ExceptionStep::Repair, ExceptionStep::Refund] {
         let mut desk = Desk::new();

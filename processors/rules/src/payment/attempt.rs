@@ -362,7 +362,7 @@ fn give_up(payment: &mut Payment, number: u16) {
 pub fn call(event: &PaymentEvent) -> Option<ChannelCall> {
     let PaymentEvent::Attempted { bill, attempt, channel, amount, act, tries, until, deducts, .. } = event else { return None };
     let (attempt, channel, lot, deducts) = (*attempt, channel.clone(), bill.lot, deducts.clone());
-    Some(ChannelCall { attempt, channel, act: *act, amount: *amount, until: *until, tries: *tries, lot, deducts })
+    Some(ChannelCall { attempt, channel, act: *act, amount: *amount, until: *until, tries: *tries, lot, deducts, by_plate: false })
 }
 
 #[cfg(test)]

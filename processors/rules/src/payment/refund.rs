@@ -4,7 +4,9 @@
 //! 1. A refund keeps its id, whatever happens to it, and none has the id of another   (`tests::a_refund_without_an_answer_is_asked_about`).
 //! 2. What nobody knows is asked about, and not repeated   (`tests::a_refund_without_an_answer_is_asked_about`).
 //! 3. No more goes back of a transaction than it captured   (`tests::no_more_goes_back_than_was_captured`, `search`).
-//! 4. Past a limit two persons agree   (`tests::past_a_limit_another_person_must_agree`).
+//! 4. Past a limit two persons agree, in however many parts one asks   (`tests::past_a_limit_another_person_must_agree`,
+//!    `tests::a_limit_is_not_passed_in_parts`).
+//! 5. The channel that has the money says how its refund stands, and no other   (`tests::another_channel_says_nothing_of_a_refund`).
 //!
 //! Not here: what is refunded without anybody's asking (`payment`), how a channel is called (`channels`).
 
@@ -114,7 +116,7 @@ pub fn want_shared(payment: &Payment, facts: &Facts, input: &Input, said: (&Even
 /// A person wants these parts of money to go back.
 pub fn want(payment: &Payment, facts: &Facts, input: &Input, (said, by): (&EventId, Said), parts: Vec<(Source, Money)>) -> Vec<PaymentEvent> {
     let noted = |note| vec![PaymentEvent::Noted { note, order: payment.order }];
-    let whole = parts.iter().fold(0_i64, |sum, (_, amount)| sum.saturating_add(amount.minor));
+    let whole = parts.iter().fold(alone(payment), |sum, (_, amount)| sum.saturating_add(amount.minor));
     if whole <= facts.limits.refund_alone_max {
         return request(payment, facts, input, &parts, (&by, None)).unwrap_or_else(noted);
     }
@@ -125,6 +127,13 @@ pub fn want(payment: &Payment, facts: &Facts, input: &Input, (said, by): (&Event
     let Some((source, amount)) = parts.next() else { return noted(Note::MoreThanPaid) };
     let bill = bill(Some(payment), payment.order);
     vec![PaymentEvent::RefundWanted { bill, source, amount, by, said: *said, beside: parts.collect() }]
+}
+
+/// What went back of an order, or is to, because one person said so and nobody approved it.
+fn alone(payment: &Payment) -> i64 {
+    let refunds = payment.receipts.values().flat_map(|receipt| &receipt.refunds);
+    let counts = refunds.filter(|refund| refund.alone && refund.state != RefundState::Failed);
+    counts.fold(0, |sum, refund| sum.saturating_add(refund.amount.minor))
 }
 
 /// All these parts, or why none of them.
@@ -197,11 +206,15 @@ pub fn answer(
     facts: &Facts,
     input: &Input,
     order: Id,
-    (refund, tries): (Id, u32),
+    (channel, refund, tries): (&str, Id, u32),
     (succeeded, standing): (bool, Option<Standing>),
 ) -> PaymentEvent {
     let noted = |note| PaymentEvent::Noted { note, order };
-    let Some((payment, (receipt, known))) = payment.and_then(|payment| Some((payment, find(payment, refund)?))) else { return noted(Note::Unknown) };
+    let found = payment.and_then(|payment| Some((payment, find(payment, refund)?)));
+    // Another channel than the one that has the money knows of no such refund.
+    let Some((payment, (receipt, known))) = found.filter(|(_, (receipt, _))| &*receipt.source.channel == channel) else {
+        return noted(Note::Unknown);
+    };
     if known.state == RefundState::Succeeded {
         return noted(Note::AlreadyKnown);
     }
@@ -244,12 +257,13 @@ pub fn done(receipt: &mut Receipt, event: &PaymentEvent, at: Moment) {
 /// The fold of what concerns the refunds of a receipt.
 pub fn evolve(receipt: &mut Receipt, event: &PaymentEvent) {
     let (refund, state, due_at) = match event {
-        PaymentEvent::RefundRequested { refund, amount, reason, tries, due_at, .. } => {
+        PaymentEvent::RefundRequested { refund, amount, reason, tries, due_at, by, approved, .. } => {
             let (amount, reason, tries) = (*amount, *reason, *tries);
             let (state, due_at, done_at) = (RefundState::Requested, Some(*due_at), None);
-            let new = Refund { refund: *refund, amount, reason, state, tries, due_at, done_at };
+            let new = Refund { refund: *refund, amount, reason, state, tries, due_at, done_at, alone: by.is_some() && approved.is_none() };
             match receipt.refunds.iter_mut().find(|known| known.refund == *refund) {
-                Some(known) => *known = new,
+                // Who wanted it is said when it is first asked for.
+                Some(known) => *known = Refund { alone: known.alone || new.alone, ..new },
                 None => receipt.refunds.push(new),
             }
             return;

@@ -133,6 +133,40 @@ fn money_of_an_older_system_pays_its_order_and_is_not_given_back_here() {
 }
 
 #[test]
+fn money_of_an_older_system_pays_no_order_of_ours() {
+    let imported = |transaction: &str, minor| {
+        let (number, amount) = ("A-1".into(), Money::new(minor, Currency::Cny));
+        let fact = ChannelFact::Imported { order: order(), number, transaction: transaction.into(), amount };
+        ChannelEvent { channel: "wechat".into(), happened_at: at(91), fact }
+    };
+    let [price, paid, import] = ["p", "w", "i"];
+    for (before, transaction, minor, expected) in [
+        (&[price, paid][..], "2", DUE, Note::OfAnotherKind),
+        (&[price, paid], "1", DUE, Note::AlreadyKnown),
+        (&[price, paid], "1", DUE + 1, Note::AmountDiffers),
+        (&[price], "1", DUE, Note::OfAnotherKind),
+        (&[paid], "2", DUE, Note::OfAnotherKind),
+        (&[import], "1", DUE, Note::AlreadyKnown),
+    ] {
+        let mut trial = Trial::new(&RULES);
+        for step in before {
+            match *step {
+                "p" => trial.journal(Inbox::Order, &priced()),
+                "w" => trial.channel(&succeeded("wechat", "1", DUE)),
+                _ => trial.channel(&imported("1", DUE)),
+            };
+        }
+        let sums = trial.sums();
+        let events = trial.channel(&imported(transaction, minor));
+        assert!(
+            matches!(events[..], [Event::Payment(PaymentEvent::Noted { note, .. })] if note == expected),
+            "{before:?} {transaction} {minor}: {events:?}"
+        );
+        assert_eq!(trial.sums(), sums, "{before:?}");
+    }
+}
+
+#[test]
 fn successes_in_any_order_apply_one() {
     for (script, expected) in [
         ("pw", "expected, applied"),
@@ -310,6 +344,19 @@ fn each_standing_of_a_refund_has_its_next_step() {
 }
 
 #[test]
+fn another_channel_says_nothing_of_a_refund() {
+    for (succeeded, word) in [(true, None), (false, None), (false, Some(Standing::Abnormal))] {
+        let (mut trial, refund) = paid_twice();
+        for (channel, expected) in [("wechat", "noted"), ("points", "noted"), ("etc", if succeeded { "refunded" } else { "refund_stood" })] {
+            let before = trial.payment().clone();
+            let event = ChannelEvent { channel: channel.into(), ..standing(refund, succeeded, 1, word) };
+            assert_eq!(kinds(&trial.channel(&event)), expected, "{channel} {succeeded} {word:?}");
+            assert_eq!(*trial.payment() == before, expected == "noted", "{channel} {succeeded} {word:?}");
+        }
+    }
+}
+
+#[test]
 fn an_old_answer_says_less_than_what_came_since() {
     let (mut trial, refund) = paid_twice();
     trial.channel(&standing(refund, false, 1, None));
@@ -379,6 +426,40 @@ fn past_a_limit_another_person_must_agree() {
 }
 
 #[test]
+fn a_limit_is_not_passed_in_parts() {
+    let mut trial = Trial::new(&RULES);
+    let mut dear = priced();
+    if let Event::Order(OrderEvent::Priced { quote, .. }) = &mut dear.event {
+        quote.total.minor = 50_000;
+    }
+    trial.journal(Inbox::Order, &dear);
+    trial.channel(&succeeded("wechat", "1", 50_000));
+    // What goes back by itself is nobody's wish.
+    assert_eq!(kinds(&trial.channel(&succeeded("etc", "2", 50_000))), "refund_requested");
+    let agrees = |said: &str| Says::Approved { order: order(), refund: said.parse().expect("a token") };
+    for (number, author, says, expected) in [
+        ("1", "lin", refund_of("1", 10_000), "refund_requested"),
+        ("2", "lin", refund_of("1", 10_000), "refund_wanted"),
+        ("3", "lin", refund_of("1", 1), "refund_wanted"),
+        ("4", "wang", refund_of("1", 1), "refund_wanted"),
+        ("5", "wang", agrees("2"), "refund_requested"),
+        // What two persons wanted counts for nobody alone, and what one did still counts.
+        ("6", "lin", refund_of("1", 1), "refund_wanted"),
+    ] {
+        assert_eq!(kinds(&trial.desk(said(number, author, says))), expected, "{number}");
+    }
+    let alone = trial.payment().receipts["wechat/1"].refunds[0].refund;
+    let failed = ChannelEvent { channel: "wechat".into(), ..standing(alone, false, 0, None) };
+    // Asked for again it is still what one person wanted; once it has failed for good nobody has that money.
+    for tries in 1..=Limits::default().refund_tries_max {
+        assert_eq!(kinds(&trial.desk(said(&format!("7-{tries}"), "lin", refund_of("1", 1)))), "refund_wanted", "{tries}");
+        trial.channel(&failed);
+        trial.tick(30 * i64::from(tries) + 1);
+    }
+    assert_eq!(kinds(&trial.desk(said("8", "lin", refund_of("1", 1)))), "refund_requested");
+}
+
+#[test]
 fn the_same_transaction_with_another_amount_changes_nothing() {
     let mut trial = Trial::new(&RULES);
     trial.journal(Inbox::Order, &priced());
@@ -410,7 +491,7 @@ proptest! {
                 _ => {
                     let receipts = trial.entities.values().flat_map(|e| if let Entity::Payment(p) = e { p.receipts.values().collect() } else { Vec::new() });
                     let refunds: Vec<_> = receipts.flat_map(|receipt| receipt.refunds.iter().map(|refund| refund.refund)).collect();
-                    for refund in refunds { trial.channel(&answered(refund, more == 0, 1)); }
+                    for refund in refunds { trial.channel(&ChannelEvent { channel: "wechat".into(), ..answered(refund, more == 0, 1) }); }
                 }
             }
             if !trial.entities.is_empty() {

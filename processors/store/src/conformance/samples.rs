@@ -99,7 +99,8 @@ pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64
 }
 
 fn refunding(refund: Id) -> Refund {
-    Refund { refund, amount: FEN, reason: RefundReason::Duplicate, state: RefundState::Accepted, tries: 1, due_at: Some(Moment(9)), done_at: None }
+    let (reason, state, due_at) = (RefundReason::Duplicate, RefundState::Accepted, Some(Moment(9)));
+    Refund { refund, amount: FEN, reason, state, tries: 1, due_at, done_at: None, alone: false }
 }
 
 fn quote(total: i64) -> Quote {

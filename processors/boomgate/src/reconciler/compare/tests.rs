@@ -56,7 +56,7 @@ fn with(mut payment: Payment, change: impl Fn(&mut Receipt)) -> Payment {
 fn refunded(payment: Payment, state: RefundState, done_at: Option<Moment>) -> Payment {
     let refund = id::derive(Kind::Refund, PLACE, &[payment.order.as_str()]);
     let (amount, reason) = (Money::new(200, Currency::Cny), RefundReason::Ordered);
-    with(payment, |receipt| receipt.refunds.push(Refund { refund, amount, reason, state, tries: 1, due_at: None, done_at }))
+    with(payment, |receipt| receipt.refunds.push(Refund { refund, amount, reason, state, tries: 1, due_at: None, done_at, alone: false }))
 }
 
 fn line(name: &str, amount: i64) -> Spooled {

@@ -376,10 +376,11 @@ fn happen(trial: &mut Trial, what: Happens, number: usize) {
             trial.ticks(now);
         }
         Happens::Refunded(succeeded) => {
-            let refunds: Vec<Id> = trial.payment().receipts.values().flat_map(|receipt| receipt.refunds.iter().map(|refund| refund.refund)).collect();
-            for refund in refunds {
+            let of = |receipt: &Receipt| receipt.refunds.iter().map(|refund| (refund.refund, receipt.source.channel.clone())).collect::<Vec<_>>();
+            let refunds: Vec<_> = trial.payment().receipts.values().flat_map(of).collect();
+            for (refund, channel) in refunds {
                 let standing = (!succeeded).then_some(Standing::Accepted);
-                trial.fact("wechat", ChannelFact::RefundAnswered { refund, order: order(), succeeded, tries: 0, standing });
+                trial.fact(&channel, ChannelFact::RefundAnswered { refund, order: order(), succeeded, tries: 0, standing });
             }
         }
     }

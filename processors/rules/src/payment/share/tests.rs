@@ -17,8 +17,8 @@ fn paid(means: &[(&str, i64, i64)]) -> Payment {
     let receipt = |(channel, minor, back): &(&str, i64, i64)| {
         let source = Source { channel: (*channel).into(), transaction: "1".into() };
         let (amount, reason, state) = (cny(*back), RefundReason::Ordered, RefundState::Succeeded);
-        let refunds =
-            (*back > 0).then_some(Refund { refund: order, amount, reason, state, tries: 1, due_at: None, done_at: None }).into_iter().collect();
+        let back = Refund { refund: order, amount, reason, state, tries: 1, due_at: None, done_at: None, alone: false };
+        let refunds = (amount.minor > 0).then_some(back).into_iter().collect();
         let (amount, came_at, fate) = (cny(*minor), Moment(0), Fate::Applied);
         (Payment::receipt_key(&source), Receipt { source, amount, came_at, fate, paid_at: None, provisional: false, choice: None, refunds })
     };
