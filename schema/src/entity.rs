@@ -724,7 +724,7 @@ pub struct Refund {
     /// When it is asked for, or about, again; none once it has ended or waits for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Moment>,
-    /// When it was heard that the money went back.
+    /// When the money went back: by its channel's own clock; else when that was heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_at: Option<Moment>,
     /// Whether one person wanted it, and nobody approved.

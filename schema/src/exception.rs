@@ -1,7 +1,8 @@
 //! What workers say of a channel's day that they have compared with what we booked, and what RECON holds of it: pieces and exceptions.
 //!
 //! A day of a channel and merchant is compared in pieces, one for each province and partition, so that whatever a line and its payment are about has one home.
-//! Nothing in a fact tells who said it or when: a piece that is compared again, by whomever, says the same facts under the same keys.
+//! Nothing in a fact tells who said it or when, but which comparison it was: a piece whose worker died is compared again, by whomever, and says the same facts under
+//! the same keys. Another comparison says what it finds under keys of its own, so that it is heard, even if an earlier one had found the same.
 //!
 //! Invariants
 //! 1. What is found again is the same fact   (`tests::what_is_found_again_is_the_same_fact`).
@@ -76,6 +77,9 @@ pub struct PieceAt {
 pub struct StatementEvent {
     /// Of which piece.
     pub piece: PieceAt,
+    /// By which comparison: the key of its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Token<32>>,
     /// What.
     #[serde(flatten)]
     pub fact: StatementFact,
@@ -107,6 +111,9 @@ pub enum StatementFact {
         /// What we booked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         payment: Option<Box<BookedPayment>>,
+        /// How many of the piece are the same and stand before it.
+        #[serde(default, skip_serializing_if = "is_default")]
+        nth: u32,
     },
     /// An exception of the piece is found no more.
     Explained {
@@ -128,6 +135,10 @@ pub struct DifferenceSum {
     pub ours: i64,
     /// What the channel says.
     pub theirs: i64,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The first moment of a channel's day; none where there is no such day.
@@ -189,13 +200,17 @@ impl StatementEvent {
 
     /// What tells this fact from all others of the inbox, in 18 characters.
     pub fn key(&self) -> String {
+        let keyed = |parts: &[&str]| {
+            let parts: Vec<&str> = parts.iter().copied().chain(self.run.as_ref().map(Token::as_str)).collect();
+            id::digest(&parts, 18)
+        };
         match &self.fact {
             StatementFact::Matched { term, hash, .. } => {
                 let PieceAt { channel, merchant, day, province, partition } = &self.piece;
-                id::digest(&["matched", channel, merchant, &day.to_string(), &province.to_string(), &partition.to_string(), term.as_str(), hash], 18)
+                keyed(&["matched", channel, merchant, &day.to_string(), &province.to_string(), &partition.to_string(), term.as_str(), hash])
             }
-            StatementFact::Differs { .. } => id::digest(&["differs", self.exception().as_ref().map_or("", |id| id.as_str())], 18),
-            StatementFact::Explained { exception, .. } => id::digest(&["explained", exception.as_str()], 18),
+            StatementFact::Differs { .. } => keyed(&["differs", self.exception().as_ref().map_or("", |id| id.as_str())]),
+            StatementFact::Explained { exception, .. } => keyed(&["explained", exception.as_str()]),
         }
     }
 
@@ -208,7 +223,9 @@ impl StatementEvent {
     pub fn exception(&self) -> Option<Id> {
         match &self.fact {
             StatementFact::Matched { .. } => None,
-            StatementFact::Differs { difference, line, payment } => Some(self.piece.exception(*difference, line.as_deref(), payment.as_deref())),
+            StatementFact::Differs { difference, line, payment, nth } => {
+                Some(self.piece.exception(*difference, line.as_deref(), payment.as_deref(), *nth))
+            }
             StatementFact::Explained { exception, .. } => Some(*exception),
         }
     }
@@ -259,8 +276,9 @@ impl PieceAt {
         Key { table: Table::Pieces, province: self.province, day: self.day, bucket: self.partition, id }
     }
 
-    /// The id of the exception that these make: what is compared of them, and not where they stand in their files.
-    pub fn exception(&self, difference: Difference, line: Option<&StatementLine>, payment: Option<&BookedPayment>) -> Id {
+    /// The id of the exception that these make: what is compared of them, and not where they stand in their files. `nth`: how many of the piece are the same and stand
+    /// before it.
+    pub fn exception(&self, difference: Difference, line: Option<&StatementLine>, payment: Option<&BookedPayment>, nth: u32) -> Id {
         let line = line.map_or_else(String::new, |line| {
             let StatementLine { kind, standing, transaction, number, refund, amount, .. } = line;
             format!("{} {} {transaction} {number} {refund} {} {:?}", kind.as_str(), standing.as_str(), amount.minor, amount.currency)
@@ -269,7 +287,10 @@ impl PieceAt {
             let BookedPayment { kind, standing, order, attempt, transaction, refund, amount, .. } = payment;
             format!("{} {} {order} {attempt} {transaction} {refund} {} {:?}", kind.as_str(), standing.as_str(), amount.minor, amount.currency)
         });
-        id::derive(Kind::Exception, self.place(), &[&self.channel, &self.merchant, difference.as_str(), &line, &payment])
+        let (parts, nth) = ([&*self.channel, &*self.merchant, difference.as_str(), line.as_str(), payment.as_str()], nth.to_string());
+        // The first one has the id that it had before there was a second.
+        let all: Vec<&str> = parts.into_iter().chain((nth != "0").then_some(nth.as_str())).collect();
+        id::derive(Kind::Exception, self.place(), &all)
     }
 }
 
@@ -516,6 +537,9 @@ pub enum ReconEvent {
         payment: Option<Box<BookedPayment>>,
         /// How old it is.
         age: Age,
+        /// Whether it was closed as explained, and is found again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
     },
     /// Somebody looks after it from now on.
     ExceptionAssigned {

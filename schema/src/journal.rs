@@ -1362,6 +1362,9 @@ pub enum PaymentEvent {
         /// Whether it was given out of a drawer, whatever it had come by.
         #[serde(default, skip_serializing_if = "is_default")]
         drawer: bool,
+        /// When, by its channel's own clock, where that has said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        done_at: Option<Moment>,
     },
     /// It was chosen how to pay an order.
     Chosen {

@@ -23,6 +23,8 @@ struct Case {
     wanted: Option<schema::EventId>,
     wanted_by: Option<schema::desk::AuthorId>,
     is_closed: bool,
+    /// Whether a comparison closed it, and no person.
+    is_explained: bool,
     gap: Gap,
 }
 
@@ -67,17 +69,22 @@ impl Cases {
                     ReconEvent::Matched { piece: piece.clone(), term: *term, sums: sums.clone(), fees: *fees, hash: hash.clone() }
                 }
             }
-            StatementFact::Differs { difference, line, payment } => {
-                let exception = piece.exception(*difference, line.as_deref(), payment.as_deref());
-                match self.cases.get(&exception) {
-                    Some(case) if case.is_closed => noted(exception, ReconNote::AlreadyClosed),
-                    Some(_) => noted(exception, ReconNote::AlreadyKnown),
-                    None => {
+            StatementFact::Differs { difference, line, payment, nth } => {
+                let exception = piece.exception(*difference, line.as_deref(), payment.as_deref(), *nth);
+                let known = self.cases.get(&exception);
+                match known {
+                    Some(case) if case.is_closed && !case.is_explained => noted(exception, ReconNote::AlreadyClosed),
+                    Some(case) if !case.is_closed => noted(exception, ReconNote::AlreadyKnown),
+                    // It is new, or was explained and is found again.
+                    _ => {
+                        let again = known.is_some();
                         let age = Age::of_days(days_after(piece.day, stored_at));
                         let (day, line, payment) = (piece.day, line.clone(), payment.clone());
                         let gap = Gap { channel: piece.channel.clone(), money: more(line.as_deref(), payment.as_deref()) };
-                        self.cases.insert(exception, Case { age, day, line: line.clone(), wanted: None, wanted_by: None, is_closed: false, gap });
-                        ReconEvent::ExceptionOpened { exception, piece: piece.clone(), difference: *difference, line, payment, age }
+                        let (wanted, wanted_by, is_closed, is_explained) = (None, None, false, false);
+                        let case = Case { age, day, line: line.clone(), wanted, wanted_by, is_closed, is_explained, gap };
+                        self.cases.insert(exception, case);
+                        ReconEvent::ExceptionOpened { exception, piece: piece.clone(), difference: *difference, line, payment, age, again }
                     }
                 }
             }
@@ -85,7 +92,7 @@ impl Cases {
                 None => noted(*exception, ReconNote::Unknown),
                 Some(case) if case.is_closed => noted(*exception, ReconNote::AlreadyClosed),
                 Some(case) => {
-                    case.is_closed = true;
+                    (case.is_closed, case.is_explained) = (true, true);
                     let (why, term, gap) = (Closing::Explained, Some(*term), Some(Box::new(case.gap.clone())));
                     ReconEvent::ExceptionClosed { exception: *exception, why, term, by: None, approved: None, gap }
                 }

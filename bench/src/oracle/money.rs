@@ -370,7 +370,7 @@ impl Purses {
             ChannelFact::Failed { transaction, amount, .. } => vec![purse.failed(order, source(transaction), *amount)],
             ChannelFact::Imported { transaction, amount, number, .. } => vec![purse.imported(order, source(transaction), *amount, (number, paid_at))],
             ChannelFact::RefundAnswered { refund, succeeded, tries, standing, .. } => {
-                vec![purse.refund_answered(order, (&event.channel, *refund, *tries), (*succeeded, *standing))]
+                vec![purse.refund_answered(order, (&event.channel, *refund, *tries), (*succeeded, *standing), paid_at)]
             }
             ChannelFact::Parked { .. } => Vec::new(),
         }
@@ -428,7 +428,7 @@ impl Purses {
                 if *back {
                     let (source, amount) = (receipt.source.clone(), receipt.refunds[number].amount);
                     let (left, drawer) = (receipt.left(amount), shift.is_some());
-                    let mut events = vec![PaymentEvent::Refunded { bill, source, amount, refund: *refund, left, drawer }];
+                    let mut events = vec![PaymentEvent::Refunded { bill, source, amount, refund: *refund, left, drawer, done_at: None }];
                     if let Some(shift) = shift {
                         match self.drawers.take(event, *shift, Money::new(-amount.minor, amount.currency), province, order) {
                             Ok(took) => events.push(took),
@@ -599,6 +599,7 @@ impl Purse {
         order: Id,
         (channel, refund, tries): (&str, Id, u32),
         (succeeded, standing): (bool, Option<Standing>),
+        told_at: Moment,
     ) -> PaymentEvent {
         let noted = |note| PaymentEvent::Noted { note, order };
         let Some((at, number)) = self.refund(refund) else { return noted(Note::Unknown) };
@@ -615,7 +616,7 @@ impl Purse {
         }
         if succeeded {
             known.state = RefundState::Succeeded;
-            return PaymentEvent::Refunded { bill, source, amount: known.amount, refund, left, drawer: false };
+            return PaymentEvent::Refunded { bill, source, amount: known.amount, refund, left, drawer: false, done_at: Some(told_at) };
         }
         known.state = match standing {
             Some(Standing::Accepted) => RefundState::Accepted,

@@ -326,7 +326,8 @@ fn right() -> Logs {
         let answered = ChannelEvent { channel: "wechat".into(), happened_at: TEN, fact };
         let sequence = scribe.channel(&answered);
         let event = if succeeded {
-            PaymentEvent::Refunded { bill: bill.clone(), source: source.clone(), amount: due, refund, left: None, drawer: false }
+            let (bill, source) = (bill.clone(), source.clone());
+            PaymentEvent::Refunded { bill, source, amount: due, refund, left: None, drawer: false, done_at: Some(TEN) }
         } else {
             PaymentEvent::RefundStood { bill: bill.clone(), source: source.clone(), refund, state: RefundState::Refused, due_at: Some(TEN) }
         };

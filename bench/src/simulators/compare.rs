@@ -81,7 +81,7 @@ mod tests {
             part: None,
             discounts: None,
         };
-        let refunded = PaymentEvent::Refunded { bill, source, amount, refund: order, left: None, drawer: false };
+        let refunded = PaymentEvent::Refunded { bill, source, amount, refund: order, left: None, drawer: false, done_at: None };
         for (truth, events, expected) in [
             (vec![truth(500, 0)], vec![&applied], 0),
             (vec![truth(500, 500)], vec![&applied, &refunded], 0),

@@ -6,7 +6,12 @@
 //! Invariants
 //! 1. A piece whose worker died is done again, and says the same   (`tests::a_piece_whose_worker_died_is_done_again_and_says_the_same`).
 //! 2. Nothing is said of a statement that is refused   (`tests::nothing_is_said_of_a_statement_that_is_refused`).
-//! 3. A day whose statement is not there yet waits for it   (`tests::a_day_waits_for_its_statement`).
+//! 3. A day whose statement is not there yet waits for it   (`tests::a_day_waits_for_its_statement`), and one that is due for another one where that is refused
+//!    (`tests::a_day_that_is_due_waits_for_another_file_where_one_is_refused`).
+//! 4. T+2 comes after T+1   (`tests::the_second_comparison_waits_for_the_first`), and T+1 asked for after it knows what it knew
+//!    (`tests::the_first_comparison_asked_for_again_is_the_second`).
+//! 5. A right statement undoes what a wrong one did   (`tests::the_right_statement_undoes_what_a_wrong_one_did`).
+//! 6. What cannot be said holds nothing up   (`tests::a_number_that_is_too_long_is_found_still`).
 //!
 //! Not here: what becomes of what is said (`rules::exceptions`), when a day is due (`schedule`), who asks by hand (`ask`).
 
@@ -21,9 +26,9 @@ use anyhow::{Context, Result};
 use compare::compare;
 use futures_util::FutureExt;
 use schema::{
-    Day, Entity, Id, Key, Partition, StatementEvent, Table,
+    Day, Entity, Id, Key, Partition, StatementEvent, Table, Token,
     entity::Payment,
-    exception::{Exception, begins, day_of},
+    exception::{Exception, Term, begins, day_of},
     id::{Province, order_of},
     time::DAY,
     wire::{self, Format},
@@ -50,6 +55,8 @@ const FETCH_WAIT: Duration = Duration::from_millis(500);
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// How long a day waits until it is looked again for its statement.
 const MISSING_WAIT: Duration = Duration::from_secs(60);
+/// How long a day waits until it is looked again for another statement than the one that is refused.
+const REFUSED_WAIT: Duration = Duration::from_secs(600);
 /// How long work waits after the broker or the store was away.
 const AWAY: Duration = Duration::from_secs(2);
 /// How long lines of a statement are kept: longer than any piece waits.
@@ -110,6 +117,9 @@ impl Settings {
 pub struct Standing {
     /// Who asked for it.
     pub asked: Arc<str>,
+    /// As what it is compared, once it is split: T+1 of a day that has had T+2 is that again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<Term>,
     /// What it waits for, or why it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,
@@ -289,32 +299,88 @@ impl Reconciler {
         Ok(())
     }
 
-    async fn day(&self, worker: usize, work: &DayWork) -> Result<Ended> {
-        let standing = Standing { asked: work.asked.as_str().into(), waits: None, refused: false, pieces: Vec::new(), lines: 0 };
-        let split = match self.split(worker, work).await {
-            Ok(split) => split,
+    async fn day(&self, worker: usize, asked: &DayWork) -> Result<Ended> {
+        let by = asked.asked.as_str().into();
+        let standing = Standing { asked: by, term: None, waits: None, refused: false, pieces: Vec::new(), lines: 0 };
+        let (work, split) = match self.laid(worker, asked).await {
+            Ok(laid) => laid,
             Err(Why::Missing(what)) => {
-                self.tell(work, &Standing { waits: Some(what), ..standing }).await?;
+                self.tell(asked, &Standing { waits: Some(what), ..standing }).await?;
                 return Ok(Ended::Again(MISSING_WAIT));
             }
-            Err(Why::Refused(why)) => {
-                tracing::error!(channel = &*work.channel, day = %work.day, why, "a statement is refused: nothing of it is compared");
-                metrics::counter!("boomgate_statements_refused_total", "channel" => work.channel.to_string()).increment(1);
-                self.tell(work, &Standing { waits: Some(why), refused: true, ..standing }).await?;
-                return Ok(Ended::Done);
-            }
+            Err(Why::Refused(why)) => return self.refused(asked, &Standing { waits: Some(why), refused: true, ..standing }).await,
             Err(Why::Failed(error)) => return Err(error),
         };
-        let mut pieces = split.pieces;
-        pieces.extend(self.parts(Table::Payments, work.day).await?.into_iter().map(|part| (part.province, part.bucket)));
-        for (province, partition) in &pieces {
+        for (province, partition) in &split.pieces {
             let piece = PieceWork { of: work.clone(), run: split.run, province: *province, partition: *partition };
             self.bus.publish(message(&Work::Piece(piece))).await?;
         }
-        let pieces: Vec<_> = pieces.into_iter().collect();
+        let pieces: Vec<_> = split.pieces.into_iter().collect();
         tracing::info!(channel = &*work.channel, day = %work.day, term = work.term.name(), lines = split.lines, pieces = pieces.len(), "is compared");
-        self.tell(work, &Standing { pieces, lines: split.lines, ..standing }).await?;
+        self.tell(asked, &Standing { term: Some(work.term), pieces, lines: split.lines, ..standing }).await?;
         Ok(Ended::Done)
+    }
+
+    /// A statement is refused. Who asked by hand hears of it and asks again; a day that is due waits for another file.
+    async fn refused(&self, work: &DayWork, standing: &Standing) -> Result<Ended> {
+        // It is said once of each file.
+        if self.standing(work).await?.as_ref() != Some(standing) {
+            let why = standing.waits.as_deref().unwrap_or_default();
+            tracing::error!(channel = &*work.channel, day = %work.day, why, "a statement is refused: nothing of it is compared");
+            metrics::counter!("boomgate_statements_refused_total", "channel" => work.channel.to_string()).increment(1);
+            self.tell(work, standing).await?;
+        }
+        Ok(if work.asked == DayWork::schedule() { Ended::Again(REFUSED_WAIT) } else { Ended::Done })
+    }
+
+    /// How a day stands, if that was told.
+    async fn standing(&self, work: &DayWork) -> Result<Option<Standing>> {
+        let entry = self.buckets.entry(table::RECONCILE, &work.key()).await?;
+        let told = entry.filter(|entry| !entry.value.is_empty());
+        Ok(told.map(|entry| serde_json::from_slice(&entry.value)).transpose()?)
+    }
+
+    /// Splits a day, and gives all its pieces: those that have lines, and those that have payments. T+1 of a day that has had T+2 is that again: it knows less, and would
+    /// take back what that has found.
+    async fn laid(&self, worker: usize, asked: &DayWork) -> Result<(DayWork, Split), Why> {
+        // Who names a file has seen to it.
+        if asked.term == Term::After && asked.file.is_none() && !self.has_had_next(asked).await? {
+            return Err(Why::Missing(format!("T+1 of {} of {} is not done yet", asked.channel, asked.day)));
+        }
+        let mut work = asked.clone();
+        loop {
+            let mut split = self.split(worker, &work).await?;
+            split.pieces.extend(self.parts(Table::Payments, work.day).await?.into_iter().map(|part| (part.province, part.bucket)));
+            let after: Vec<Key> = split.pieces.iter().map(|piece| ask::at(&work, *piece).key(Term::After)).collect();
+            if work.term == Term::After || self.saved(&after).await? == 0 {
+                return Ok((work, split));
+            }
+            work.term = Term::After;
+        }
+    }
+
+    /// Whether T+1 of a day is over: nothing of it is in the queue, and what came of it is saved, for that is what T+2 explains. One that nobody asked for is over.
+    async fn has_had_next(&self, work: &DayWork) -> Result<bool> {
+        let next = DayWork { term: Term::Next, ..work.clone() };
+        let queued = ask::queued(&*self.bus).await?;
+        // Who named a file that never comes waits alone.
+        let is_next = |of: &DayWork| DayWork { asked: next.asked, ..of.clone() } == next;
+        if queued.iter().any(|queued| is_next(queued.of())) {
+            return Ok(false);
+        }
+        let split = self.standing(&next).await?.filter(|standing| !standing.refused && standing.waits.is_none());
+        let Some(Standing { term, pieces, .. }) = split else { return Ok(true) };
+        let keys: Vec<Key> = pieces.iter().map(|piece| ask::at(work, *piece).key(term.unwrap_or(Term::Next))).collect();
+        Ok(self.saved(&keys).await? == pieces.len())
+    }
+
+    /// How many of these rows are saved.
+    async fn saved(&self, keys: &[Key]) -> Result<usize> {
+        let mut saved = 0_usize;
+        for keys in keys.chunks(LOAD_MOST) {
+            saved = saved.saturating_add(self.store.load(keys.to_vec()).await?.into_iter().flatten().count());
+        }
+        Ok(saved)
     }
 
     /// The days whose orders a statement may tell of.
@@ -340,12 +406,23 @@ impl Reconciler {
             Err(Why::Failed(error)) => return Err(error),
         };
         let payments = self.payments(work, &lines).await?;
-        let open = self.open(work).await?;
         let (at, term) = (work.at(), work.of.term);
+        // What T+2 has found meanwhile is not for T+1 to close.
+        let is_late = term == Term::Next && self.saved(&[at.key(Term::After)]).await? > 0;
+        let open = if is_late { Vec::new() } else { self.open(work).await? };
         let compared = tokio::task::spawn_blocking(move || compare(&at, term, &lines, &payments, &open)).await?;
+        let run: Token<32> = Work::Piece(work.clone()).key().parse().context("20 letters and digits are a token")?;
         for event in compared {
-            let event = event.checked().map_err(anyhow::Error::msg).context("what was found cannot be said")?;
-            self.bus.publish(finding(&event)).await?;
+            match (StatementEvent { run: Some(run), ..event }).checked() {
+                Ok(event) => {
+                    self.bus.publish(finding(&event)).await?;
+                }
+                // It would be the same each time, and is no reason to say nothing of all else.
+                Err(why) => {
+                    tracing::error!(channel = &*work.of.channel, day = %work.of.day, why, "what was found cannot be said");
+                    metrics::counter!("boomgate_findings_unsaid_total", "channel" => work.of.channel.to_string()).increment(1);
+                }
+            }
         }
         Ok(Ended::Done)
     }

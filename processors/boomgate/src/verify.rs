@@ -410,7 +410,7 @@ fn ledger(log: &Log, report: &mut Report) {
     }
 }
 
-/// No exception is opened twice, or goes on after it was closed.
+/// No exception is opened twice, or goes on after it was closed, unless it was found again.
 fn exceptions(log: &Log, report: &mut Report) {
     let mut open: BTreeMap<schema::Id, bool> = BTreeMap::new();
     for (_, sequence, recorded) in &log.events {
@@ -418,7 +418,8 @@ fn exceptions(log: &Log, report: &mut Report) {
         let Some(id) = event.exception() else { continue };
         let is_right = match event {
             ReconEvent::Matched { .. } | ReconEvent::Noted { .. } => true,
-            ReconEvent::ExceptionOpened { .. } => open.insert(id, true).is_none(),
+            ReconEvent::ExceptionOpened { again: false, .. } => open.insert(id, true).is_none(),
+            ReconEvent::ExceptionOpened { .. } => open.insert(id, true).map_or(log.trimmed, |was_open| !was_open),
             ReconEvent::ExceptionClosed { .. } => open.insert(id, false).unwrap_or(log.trimmed),
             _ => open.get(&id).copied().unwrap_or(log.trimmed),
         };

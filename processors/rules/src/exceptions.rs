@@ -3,8 +3,9 @@
 //! Invariants
 //! 1. What is found again changes nothing, whoever found it   (`tests::a_piece_that_is_compared_again_changes_nothing`).
 //! 2. In any order, and with any of it twice, the same exceptions are open in the end   (`tests::any_order_ends_the_same`).
-//! 3. An exception is closed once, and for a reason   (`tests::laws`).
+//! 3. An exception is closed for a reason, and once unless it is found again   (`tests::laws`).
 //! 4. It grows older with the days until it is closed   (`tests::an_exception_grows_older_until_it_is_closed`).
+//! 5. What was explained and is found again is open again; what a person closed stays closed   (`tests::what_was_explained_can_come_back`).
 //!
 //! Not here: what differs (`reconcile`), what a person may do about it (`act`), which money counts (`payment`).
 
@@ -88,16 +89,18 @@ fn found<'a>(view: &dyn View, known: impl Fn(Id) -> Option<&'a Exception>, input
                 _ => ReconEvent::Matched { piece, term: *term, sums: sums.clone(), fees: *fees, hash: hash.clone() },
             }]
         }
-        StatementFact::Differs { difference, line, payment } => {
-            let exception = piece.exception(*difference, line.as_deref(), payment.as_deref());
-            vec![match known(exception) {
-                None => {
-                    let age = Age::of_days(days_after(piece.day, input.received_at));
-                    ReconEvent::ExceptionOpened { exception, piece, difference: *difference, line: line.clone(), payment: payment.clone(), age }
-                }
-                Some(Exception { closed: Some(_), .. }) => noted(exception, ReconNote::AlreadyClosed),
-                Some(_) => noted(exception, ReconNote::AlreadyKnown),
-            }]
+        StatementFact::Differs { difference, line, payment, nth } => {
+            let exception = piece.exception(*difference, line.as_deref(), payment.as_deref(), *nth);
+            let again = match known(exception).map(|known| known.closed) {
+                None => false,
+                // A comparison found it no more, and another one does.
+                Some(Some(Closing::Explained)) => true,
+                Some(Some(Closing::Repaired | Closing::Refunded | Closing::WrittenOff)) => return vec![noted(exception, ReconNote::AlreadyClosed)],
+                Some(None) => return vec![noted(exception, ReconNote::AlreadyKnown)],
+            };
+            let (difference, line, payment) = (*difference, line.clone(), payment.clone());
+            let age = Age::of_days(days_after(piece.day, input.received_at));
+            vec![ReconEvent::ExceptionOpened { exception, piece, difference, line, payment, age, again }]
         }
         StatementFact::Explained { exception, term } => vec![match known(*exception) {
             None => noted(*exception, ReconNote::Unknown),
@@ -122,7 +125,7 @@ fn touches(event: &Event) -> Vec<Touch> {
     let touch = match event {
         // It is written whole, whatever was there.
         ReconEvent::Matched { piece, term, .. } => Some(Touch { key: piece.key(*term), born: true }),
-        ReconEvent::ExceptionOpened { exception, .. } => row(*exception).map(|key| Touch { key, born: true }),
+        ReconEvent::ExceptionOpened { exception, again, .. } => row(*exception).map(|key| Touch { key, born: !*again }),
         ReconEvent::ExceptionAssigned { exception, .. }
         | ReconEvent::ExceptionActed { exception, .. }
         | ReconEvent::ExceptionAged { exception, .. }
@@ -138,7 +141,7 @@ fn evolve(_: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         (ReconEvent::Matched { piece, term, sums, hash, .. }, _) => {
             Entity::Piece(Box::new(Piece { piece: piece.clone(), term: *term, sums: sums.clone(), hash: hash.clone() }))
         }
-        (ReconEvent::ExceptionOpened { exception, piece, difference, line, payment, age }, _) => {
+        (ReconEvent::ExceptionOpened { exception, piece, difference, line, payment, age, again: false }, _) => {
             let (piece, line, payment) = (piece.clone(), line.clone(), payment.clone());
             let (exception, difference, age) = (*exception, *difference, *age);
             let (owner, wanted, asked, closed) = (None, None, 0, None);
@@ -177,8 +180,14 @@ fn fold(exception: &mut Exception, recorded: &Recorded, event: &ReconEvent) {
             exception.wanted = None;
             happened(exception, recorded, why.as_str(), approved.as_ref().or(by.as_ref()));
         }
-        // What opens one is no change of it, and what concerns none is nothing to it.
-        ReconEvent::Matched { .. } | ReconEvent::ExceptionOpened { .. } | ReconEvent::Noted { .. } => {}
+        // It is what it was, as old as it is now.
+        ReconEvent::ExceptionOpened { line, payment, age, .. } => {
+            (exception.line, exception.payment) = (line.clone(), payment.clone());
+            (exception.age, exception.closed) = (*age, None);
+            happened(exception, recorded, event.kind(), None);
+        }
+        // What concerns none is nothing to it.
+        ReconEvent::Matched { .. } | ReconEvent::Noted { .. } => {}
     }
 }
 

@@ -23,8 +23,8 @@ fn line(number: &str, amount: i64, at: u32) -> StatementLine {
 }
 
 fn surplus(line: StatementLine) -> StatementEvent {
-    let fact = StatementFact::Differs { difference: Difference::Surplus, line: Some(Box::new(line)), payment: None };
-    StatementEvent { piece: piece(), fact }
+    let fact = StatementFact::Differs { difference: Difference::Surplus, line: Some(Box::new(line)), payment: None, nth: 0 };
+    StatementEvent { piece: piece(), run: None, fact }
 }
 
 #[test]
@@ -35,10 +35,28 @@ fn what_is_found_again_is_the_same_fact() {
     assert!(first.exception().is_some_and(|id| id::place(id.as_str()) == Some(piece().place())));
     assert!(first.key().len() + "0000STATEMENT-".len() <= 32, "it is a part of an answer's key");
     let matched = |hash: &str, term| {
-        StatementEvent { piece: piece(), fact: StatementFact::Matched { term, sums: vec![], fees: None, hash: hash.into() } }.key()
+        StatementEvent { piece: piece(), run: None, fact: StatementFact::Matched { term, sums: vec![], fees: None, hash: hash.into() } }.key()
     };
     let keys = [matched("a", Term::Next), matched("b", Term::Next), matched("a", Term::After), first.key()];
     assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
+}
+
+#[test]
+fn another_comparison_is_heard_and_the_same_one_is_not_twice() {
+    let by = |run: &str| StatementEvent { run: run.parse().ok(), ..surplus(line("n", 500, 3)) };
+    let (first, again, other) = (by("one"), by("one"), by("other"));
+    assert_eq!(first.key(), again.key());
+    assert_eq!([&first, &other].map(StatementEvent::exception), [surplus(line("n", 500, 3)).exception(); 2], "it is the same exception");
+    let keys = [first.key(), other.key(), surplus(line("n", 500, 3)).key()];
+    assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
+    assert!(keys.iter().all(|key| key.len() == 18));
+}
+
+#[test]
+fn several_that_are_the_same_are_several_exceptions() {
+    let ids = [0, 1, 2].map(|nth| piece().exception(Difference::DuplicateLine, Some(&line("n", 500, 3)), None, nth));
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 3);
+    assert!(ids.iter().all(|id| id::place(id.as_str()) == Some(piece().place())));
 }
 
 #[test]
@@ -91,7 +109,7 @@ fn what_means_nothing_is_refused() {
         (with(|event| event.piece.merchant = "x".repeat(65).into()), "at most 64"),
         (with(|event| event.piece.partition = Partition(64)), "0 to 63"),
         (with(|event| event.fact = StatementFact::Matched { term: Term::Next, sums: vec![], fees: None, hash: "".into() }), "64"),
-        (with(|event| event.fact = StatementFact::Differs { difference: Difference::Surplus, line: None, payment: None }), "nothing differs"),
+        (with(|event| event.fact = StatementFact::Differs { difference: Difference::Surplus, line: None, payment: None, nth: 0 }), "nothing differs"),
         (with(|event| *event = surplus(line(&"x".repeat(65), 1, 1))), "65 bytes"),
         (
             with(|event| {
@@ -110,7 +128,7 @@ fn what_means_nothing_is_refused() {
 fn an_exception_says_what_it_is_about() {
     let StatementFact::Differs { difference, line, .. } = surplus(line("n", 500, 3)).fact else { panic!("it differs") };
     let exception = |line, payment, age, closed| Exception {
-        exception: piece().exception(difference, None, None),
+        exception: piece().exception(difference, None, None, 0),
         piece: piece(),
         difference,
         line,

@@ -242,7 +242,7 @@ fn payment_events() -> Vec<PaymentEvent> {
         PaymentEvent::Reversed { bill: bill(), source: source(), amount: FEE, applied: true },
         PaymentEvent::RefundWanted { bill: bill(), source: source(), amount: FEE, by: said(), said: name("d1"), beside: Vec::new() },
         PaymentEvent::RefundStood { bill: bill(), source: source(), refund, state: RefundState::Accepted, due_at: Some(due_at) },
-        PaymentEvent::Refunded { bill: bill(), source: source(), amount: FEE, refund, left: None, drawer: false },
+        PaymentEvent::Refunded { bill: bill(), source: source(), amount: FEE, refund, left: None, drawer: false, done_at: None },
         PaymentEvent::Noted { note: Note::Unknown, order: bill().order },
         PaymentEvent::Chosen { bill: bill(), choice: 1, tenders: tenders(), until: AT, by: said(), deducts: None },
         PaymentEvent::Attempted {
@@ -349,8 +349,14 @@ fn what_the_ledger_learns_of_money_reads_and_writes_its_golden_bytes() {
         part: None,
         discounts: Some(taken_off().into()),
     };
-    let refunded = PaymentEvent::Refunded { bill, source, amount: FEE, refund: id(Kind::Refund, "r"), left: Some(FEE), drawer: true };
-    for event in [expected, applied, refunded] {
+    let refund = id(Kind::Refund, "r");
+    let refunded = |drawer, done_at| {
+        let (bill, source) = (bill.clone(), source.clone());
+        PaymentEvent::Refunded { bill, source, amount: FEE, refund, left: Some(FEE), drawer, done_at }
+    };
+    let told = Recorded { at: AT, cause: cause.clone(), event: Event::Payment(refunded(false, Some(AT))) };
+    check("payment.refunded.at_its_time", &told, |content_type, bytes| decode_recorded(Journal::Payment, Some(content_type), bytes));
+    for event in [expected, applied, refunded(true, None)] {
         let (file, event) = (format!("payment.{}.for_the_ledger", Event::Payment(event.clone()).kind()), Event::Payment(event));
         let recorded = Recorded { at: AT, cause: cause.clone(), event };
         check(&file, &recorded, |content_type, bytes| decode_recorded(Journal::Payment, Some(content_type), bytes));
@@ -425,6 +431,7 @@ fn recon_events() -> Vec<ReconEvent> {
             line: Some(Box::new(statement_line())),
             payment: Some(Box::new(booked_payment())),
             age: Age::T1,
+            again: false,
         },
         ReconEvent::ExceptionAssigned { exception, owner: name("lin"), by: said() },
         ReconEvent::ExceptionActed { exception, act: exception::Act::Repaired, said: name("d1"), by: said(), sends: Some(Box::new(sends)) },
@@ -438,7 +445,7 @@ fn recon_events() -> Vec<ReconEvent> {
 fn what_the_books_learn_of_a_statement_reads_and_writes_its_golden_bytes() {
     let cause = |inbox| Cause { inbox, sequence: 9, event: "k".into(), time: AT, index: 0 };
     let gap = Some(Box::new(Gap { channel: "wechat".into(), money: Money::new(-500, Currency::Cny) }));
-    let (exception, why) = (piece().exception(Difference::StatusDiffers, Some(&statement_line()), None), Closing::Explained);
+    let (exception, why) = (piece().exception(Difference::StatusDiffers, Some(&statement_line()), None, 0), Closing::Explained);
     let closed = ReconEvent::ExceptionClosed { exception, why, term: Some(Term::After), by: None, approved: None, gap };
     let closed = Recorded { at: AT.plus(1), cause: cause(Inbox::Statement), event: Event::Recon(closed) };
     check("recon.exception_closed.for_the_ledger", &closed, |content_type, bytes| decode_recorded(Journal::Recon, Some(content_type), bytes));
@@ -447,7 +454,7 @@ fn what_the_books_learn_of_a_statement_reads_and_writes_its_golden_bytes() {
     let matched = Recorded { at: AT.plus(1), cause: cause(Inbox::Statement), event: Event::Recon(matched) };
     check("recon.matched.with_fees", &matched, |content_type, bytes| decode_recorded(Journal::Recon, Some(content_type), bytes));
     let fact = StatementFact::Matched { term: Term::After, sums: sums(), fees, hash: "0f".repeat(32).into() };
-    let found = StatementEvent { piece: piece(), fact };
+    let found = StatementEvent { piece: piece(), run: None, fact };
     check("statement.matched.with_fees", &found, |content_type, bytes| decode(Some(content_type), bytes));
     let PieceAt { province, partition, channel, day, merchant } = piece();
     let told = LedgerEvent::FeesTold { fees: FeesAt { province, partition, channel, day, currency: Currency::Cny }, merchant, minor: 17 };
@@ -492,13 +499,14 @@ fn what_workers_find_reads_and_writes_its_golden_bytes() {
         difference: Difference::StatusDiffers,
         line: Some(Box::new(statement_line())),
         payment: Some(Box::new(booked_payment())),
+        nth: 0,
     };
     for fact in [
         StatementFact::Matched { term: Term::After, sums: sums(), fees: None, hash: "0f".repeat(32).into() },
         differs,
         StatementFact::Explained { exception: id(Kind::Exception, "x"), term: Term::After },
     ] {
-        let event = StatementEvent { piece: piece(), fact };
+        let event = StatementEvent { piece: piece(), run: None, fact };
         check(&format!("statement.{}", event.kind()), &event, |content_type, bytes| decode(Some(content_type), bytes));
     }
     let says = Says::Exception { exception: id(Kind::Exception, "x"), step: ExceptionStep::Approve(name("d1")) };

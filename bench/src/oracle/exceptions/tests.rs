@@ -25,8 +25,8 @@ fn differs() -> StatementEvent {
         fee_milli: 0,
         happened_at: Moment(1),
     };
-    let fact = StatementFact::Differs { difference: Difference::Surplus, line: Some(Box::new(line)), payment: None };
-    StatementEvent { piece: piece(), fact }
+    let fact = StatementFact::Differs { difference: Difference::Surplus, line: Some(Box::new(line)), payment: None, nth: 0 };
+    StatementEvent { piece: piece(), run: None, fact }
 }
 
 fn said(author: &str, step: ExceptionStep) -> DeskEvent {
@@ -80,9 +80,25 @@ fn each_wrong_answer_is_found() {
 }
 
 #[test]
+fn what_was_explained_comes_back() {
+    let next = begins(Day(261_123)).expect("a day").plus(DAY);
+    let exception = differs().exception().expect("it differs");
+    let explained = StatementEvent { piece: piece(), run: None, fact: StatementFact::Explained { exception, term: Term::After } };
+    let mut cases = Cases::default();
+    let kinds: Vec<_> = [&differs(), &explained, &differs(), &differs(), &explained]
+        .into_iter()
+        .flat_map(|event| cases.found(event, next))
+        .map(|event| (event.kind(), matches!(event, ReconEvent::ExceptionOpened { again: true, .. })))
+        .collect();
+    let closed = ("exception_closed", false);
+    assert_eq!(kinds, [("exception_opened", false), closed, ("exception_opened", true), ("noted", false), closed]);
+}
+
+#[test]
 fn a_piece_that_comes_to_the_same_is_known() {
     let matched = |hash: &str| StatementEvent {
         piece: piece(),
+        run: None,
         fact: StatementFact::Matched { term: Term::Next, sums: vec![], fees: None, hash: hash.into() },
     };
     let mut cases = Cases::default();

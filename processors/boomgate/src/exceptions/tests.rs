@@ -86,7 +86,7 @@ fn differs(order: &str, amount: i64, booked: Option<Standing>) -> StatementEvent
     let line = StatementLine { line: 3, kind, standing: Standing::Done, transaction, number, refund, amount, fee_milli: 6, happened_at };
     let difference = if payment.is_some() { Difference::StatusDiffers } else { Difference::Surplus };
     let piece = PieceAt { channel: "wechat".into(), merchant: "m".into(), day: PLACE.day, province: PLACE.province, partition: PLACE.partition };
-    StatementEvent { piece, fact: StatementFact::Differs { difference, line: Some(Box::new(line)), payment } }
+    StatementEvent { piece, run: None, fact: StatementFact::Differs { difference, line: Some(Box::new(line)), payment, nth: 0 } }
 }
 
 fn said(exception: Id, author: &str) -> Said {

@@ -115,15 +115,16 @@ fn recon(event: &ReconEvent) -> String {
             let count = sums.iter().fold(0_u64, |count, sum| count.saturating_add(sum.count));
             format!("{}'s statement of {} was compared, {}: {count} lines and payments of this part", piece.channel, piece.day, term.name())
         }
-        ReconEvent::ExceptionOpened { exception, piece, difference, line, payment, age } => {
+        ReconEvent::ExceptionOpened { exception, piece, difference, line, payment, age, again } => {
             let theirs = line.as_ref().map_or_else(|| "nothing".to_owned(), |line| format!("{} ({})", line.amount, line.standing.as_str()));
             let ours = payment.as_ref().map_or_else(|| "nothing".to_owned(), |payment| format!("{} ({})", payment.amount, payment.standing.as_str()));
             let what = difference.english();
             format!(
-                "{}'s statement of {} says {theirs}, and we booked {ours}: {what}, exception {exception}, {}",
+                "{}'s statement of {} says {theirs}, and we booked {ours}: {what}, exception {exception}, {}{}",
                 piece.channel,
                 piece.day,
-                age.as_str()
+                age.as_str(),
+                if *again { ", found again" } else { "" }
             )
         }
         ReconEvent::ExceptionAssigned { exception, owner, by: said } => format!("{owner} looks after exception {exception}; {}", by(said)),

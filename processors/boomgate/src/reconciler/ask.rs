@@ -86,13 +86,13 @@ pub async fn ask(with: &Shared, wanted: &Wanted) -> Result<Report> {
         file: wanted.file.as_deref().map(Arc::from),
     };
     with.bus.publish(message(&Work::Day(work.clone()))).await?;
-    let standing = followed(with, &work, wanted.wait).await?;
+    let (work, standing) = followed(with, work, wanted.wait).await?;
     saved(with, &work, &standing.pieces).await?;
     report(&*with.store, &work, &standing).await
 }
 
-/// Waits until a day is split and its pieces are compared.
-async fn followed(with: &Shared, work: &DayWork, wait: Duration) -> Result<Standing> {
+/// Waits until a day is split and its pieces are compared; gives as what it was, for T+1 of a day that has had T+2 is that.
+async fn followed(with: &Shared, mut work: DayWork, wait: Duration) -> Result<(DayWork, Standing)> {
     let begun = clock::now();
     let standing = loop {
         let entry = with.buckets.entry(table::RECONCILE, &work.key()).await?;
@@ -105,36 +105,43 @@ async fn followed(with: &Shared, work: &DayWork, wait: Duration) -> Result<Stand
             None => clock::wait(LOOK_EVERY).await,
         }
     };
+    work.term = standing.term.unwrap_or(work.term);
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} pieces")?;
     let bar = ProgressBar::new(standing.pieces.len() as u64).with_style(style);
     loop {
-        let left = left(&*with.bus, work).await?;
+        let left = left(&*with.bus, &work).await?;
         bar.set_position(standing.pieces.len().saturating_sub(left) as u64);
         if left == 0 {
             bar.finish_and_clear();
-            return Ok(standing);
+            return Ok((work, standing));
         }
         clock::wait(LOOK_EVERY).await;
     }
 }
 
-/// How many pieces of a day are not compared yet: what is done is no more in the queue.
+/// How many pieces of a day are not compared yet.
 async fn left(bus: &dyn Bus, work: &DayWork) -> Result<usize> {
-    let (mut left, mut next) = (0_usize, bus.look("WORK").await?.first.max(1));
+    let queued = queued(bus).await?;
+    Ok(queued.iter().filter(|queued| matches!(queued, Work::Piece(piece) if piece.of == *work)).count())
+}
+
+/// All work that waits or is worked on: what is done is no more in the queue.
+pub(super) async fn queued(bus: &dyn Bus) -> Result<Vec<Work>> {
+    let (mut queued, mut next) = (Vec::new(), bus.look("WORK").await?.first.max(1));
     loop {
         let page = bus.scan("WORK", next, SCAN_MOST).await?;
-        let Some(last) = page.last() else { return Ok(left) };
+        let Some(last) = page.last() else { return Ok(queued) };
         next = last.sequence.saturating_add(1);
-        let of_day = page.iter().filter(|stored| {
+        queued.extend(page.iter().filter_map(|stored| {
             let content_type = stored.headers.get(wire::CONTENT_TYPE).map(String::as_str);
             let read: Result<Work, _> = wire::decode(content_type, &stored.payload);
-            read.is_ok_and(|read| matches!(&read, Work::Piece(piece) if piece.of == *work))
-        });
-        left = left.saturating_add(of_day.count());
+            read.ok()
+        }));
     }
 }
 
-fn at(work: &DayWork, (province, partition): (Province, Partition)) -> PieceAt {
+/// A piece of a day.
+pub(super) fn at(work: &DayWork, (province, partition): (Province, Partition)) -> PieceAt {
     PieceAt { channel: work.channel.clone(), merchant: work.merchant.clone(), day: work.day, province, partition }
 }
 

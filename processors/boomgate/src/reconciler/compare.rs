@@ -3,18 +3,21 @@
 //! Invariants
 //! 1. The same lines and payments give the same facts, in whatever order they come   (`tests::order_changes_nothing`).
 //! 2. A payment of another day is no shortage of this one, and a line of the day after no surplus   (`tests::what_crosses_midnight_is_explained_the_day_after`).
-//! 3. What is found no more is explained   (`super::tests`).
+//! 3. What moved just after midnight may be told of by either day's statement, and by one of them it must   (`tests::either_side_of_midnight_tells_of_what_moved_there`).
+//! 4. What is found no more is explained   (`super::tests`).
+//! 5. Lines that are the same are as many exceptions   (`tests::the_same_line_again_and_again_is_as_many_exceptions`).
 //!
 //! Not here: what differs (`rules::reconcile`), where lines and payments come from (`super::worker`).
 
 use super::spool::Spooled;
 use rules::reconcile::{Decided, Finding, Key, Record, by_name, by_number};
 use schema::{
-    Currency, Day, Id, Money, StatementEvent, StatementFact,
+    Currency, Day, Id, Moment, Money, StatementEvent, StatementFact,
     entity::{Fate, Payment, Receipt},
-    exception::{DifferenceSum, Exception, PieceAt, Term, day_of},
+    exception::{DifferenceSum, Exception, PieceAt, Term, begins},
     journal::{AttemptState, RefundState},
     statement::{BookedPayment, Difference, LineKind, Standing, StatementLine},
+    time::{DAY, MINUTE},
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -25,6 +28,8 @@ use std::{
 
 /// The channel whose statements tell of a payment days after it was made: none is lacking on a certain day.
 const CLEARED_LATER: &str = "etc";
+/// For how long after midnight the statement of the day before may tell of what we booked: clocks differ, and some of our times are of when we heard.
+const CROSSING: i64 = 10_i64.saturating_mul(MINUTE);
 
 /// The texts that are compared, each with a number that stands for it.
 #[derive(Default)]
@@ -50,15 +55,38 @@ impl Names {
     }
 }
 
+/// Whether a statement must tell of what we booked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// Another one must.
+    Elsewhere,
+    /// It must.
+    Here,
+    /// It moved just after the day: one of both days' statements must.
+    Either,
+}
+
+impl Due {
+    /// Of what moved then. What moved just after midnight is judged where both statements are: at T+2 of the day before.
+    fn of(moment: Moment, day: Day, term: Term) -> Self {
+        let Some(first) = begins(day) else { return Self::Elsewhere };
+        match (moment.since(first), term) {
+            (CROSSING..DAY, _) => Self::Here,
+            (after, Term::After) if (DAY..DAY.saturating_add(CROSSING)).contains(&after) => Self::Either,
+            _ => Self::Elsewhere,
+        }
+    }
+}
+
 /// A payment as it is booked, whether this statement must tell of it, and whether its number at the channel is known.
 struct Booked {
     payment: BookedPayment,
-    is_due: bool,
+    due: Due,
     is_numbered: bool,
 }
 
 /// The money of an order that came by a channel, and what of it went back.
-fn booked(payment: &Payment, channel: &str, day: Day) -> Vec<Booked> {
+fn booked(payment: &Payment, channel: &str, day: Day, term: Term) -> Vec<Booked> {
     let mut all = Vec::new();
     // Which attempt brought the money is not told; where there is one alone, it is that.
     let mut paid = payment.attempts.values().filter(|attempt| &*attempt.channel == channel && attempt.state == AttemptState::Paid);
@@ -91,43 +119,58 @@ fn booked(payment: &Payment, channel: &str, day: Day) -> Vec<Booked> {
         for refund in &receipt.refunds {
             let standing = if refund.state == RefundState::Succeeded { Standing::Done } else { Standing::Pending };
             let (kind, refund_number, amount) = (LineKind::Refund, refund.refund.as_str().into(), refund.amount);
-            let is_due = refund.done_at.is_some_and(|at| day_of(at) == day);
+            let due = refund.done_at.map_or(Due::Elsewhere, |at| Due::of(at, day, term));
             let payment =
                 BookedPayment { kind, standing, refund: refund_number, amount, happened_at: refund.done_at.unwrap_or(happened_at), ..trade.clone() };
-            all.push(Booked { payment, is_due, is_numbered: false });
+            all.push(Booked { payment, due, is_numbered: false });
         }
         // What may still fail is told of whenever it is cleared, and so is all that a clearing house debits at lanes.
-        let is_due = standing == Standing::Done && channel != CLEARED_LATER && day_of(happened_at) == day;
-        all.push(Booked { is_due, is_numbered: !number.is_empty(), payment: trade });
+        let is_told_then = standing == Standing::Done && channel != CLEARED_LATER;
+        let due = if is_told_then { Due::of(happened_at, day, term) } else { Due::Elsewhere };
+        all.push(Booked { due, is_numbered: !number.is_empty(), payment: trade });
     }
     all
 }
 
-/// Compares a piece and gives what to say of it, the result last: whoever hears that has heard all. `open` are its exceptions as far as they are saved.
+/// Compares a piece and gives what to say of it, the result last: whoever hears that has heard all. `open` are its exceptions as far as they are saved, and what this term
+/// can judge.
 pub fn compare(piece: &PieceAt, term: Term, spooled: &[Spooled], payments: &[Payment], open: &[Exception]) -> Vec<StatementEvent> {
     let mut keys = Names::default();
-    let mut ours: Vec<Booked> = payments.iter().flat_map(|payment| booked(payment, &piece.channel, piece.day)).collect();
+    let mut ours: Vec<Booked> = payments.iter().flat_map(|payment| booked(payment, &piece.channel, piece.day, term)).collect();
     ours.sort_by(|one, other| order_of(&one.payment).cmp(&order_of(&other.payment)));
     let mut lines: Vec<&Spooled> = spooled.iter().collect();
     lines.sort_by_key(|spooled| (spooled.after, spooled.line.line));
+    let records: Vec<Record> = lines
+        .iter()
+        .map(|Spooled { line, .. }| {
+            let record = keys.record(line.kind, line.standing, [&line.transaction, &line.number, &line.refund], line.amount.minor);
+            Record { line: line.line, ..record }
+        })
+        .collect();
+    let told_after: BTreeSet<Key> = lines.iter().zip(&records).filter(|(spooled, _)| spooled.after).map(|(_, record)| record.name).collect();
     let mut own = Vec::new();
     for (place, booked) in ours.iter().enumerate() {
         let BookedPayment { kind, standing, transaction, attempt, refund, amount, .. } = &booked.payment;
         let record = keys.record(*kind, *standing, [transaction, attempt, refund], amount.minor);
         let at = u64::try_from(place).unwrap_or(u64::MAX);
-        own.push(Record { at, is_due: booked.is_due, is_numbered: booked.is_numbered, ..record });
+        let is_due = match booked.due {
+            Due::Here => true,
+            // What its own day's statement tells of is that day's business.
+            Due::Either => !told_after.contains(&record.name),
+            Due::Elsewhere => false,
+        };
+        own.push(Record { at, is_due, is_numbered: booked.is_numbered, ..record });
     }
     let due: BTreeSet<Key> = own.iter().filter(|record| record.is_due).map(|record| record.name).collect();
     let mut told: BTreeSet<Key> = BTreeSet::new();
     let mut theirs = Vec::new();
-    for (place, Spooled { after, line }) in lines.iter().enumerate() {
-        let record = keys.record(line.kind, line.standing, [&line.transaction, &line.number, &line.refund], line.amount.minor);
+    for (place, (Spooled { after, .. }, record)) in lines.iter().zip(records).enumerate() {
         // A line of the day after matters where it is what this day's statement did not tell of a payment of this day.
         if *after && (!due.contains(&record.name) || told.contains(&record.name)) {
             continue;
         }
         told.insert(record.name);
-        theirs.push(Record { at: u64::try_from(place).unwrap_or(u64::MAX), line: line.line, ..record });
+        theirs.push(Record { at: u64::try_from(place).unwrap_or(u64::MAX), ..record });
     }
     let (named, nameless): (Vec<Record>, Vec<Record>) = own.into_iter().partition(|record| record.name != Key::NONE);
     let mut rest = Vec::new();
@@ -162,13 +205,20 @@ fn conclude(
     let line = |finding: &Finding| finding.line.and_then(|place| lines.get(usize::try_from(place.at).ok()?)).map(|spooled| spooled.line.clone());
     let payment =
         |finding: &Finding| finding.payment.and_then(|place| ours.get(usize::try_from(place.at).ok()?)).map(|booked| booked.payment.clone());
+    let said = |fact| StatementEvent { piece: piece.clone(), run: None, fact };
     let mut found: BTreeMap<Id, StatementEvent> = BTreeMap::new();
-    for finding in &decided.findings {
+    let mut findings: Vec<&Finding> = decided.findings.iter().collect();
+    findings.sort_unstable_by_key(|finding| finding.order());
+    let mut same: BTreeMap<Id, u32> = BTreeMap::new();
+    for finding in findings {
         let (line, payment): (Option<StatementLine>, Option<BookedPayment>) = (line(finding), payment(finding));
         let difference = finding.difference;
-        let id = piece.exception(difference, line.as_ref(), payment.as_ref());
-        let fact = StatementFact::Differs { difference, line: line.map(Box::new), payment: payment.map(Box::new) };
-        found.insert(id, StatementEvent { piece: piece.clone(), fact });
+        let before = same.entry(piece.exception(difference, line.as_ref(), payment.as_ref(), 0)).or_default();
+        let nth = *before;
+        *before = before.saturating_add(1);
+        let id = piece.exception(difference, line.as_ref(), payment.as_ref(), nth);
+        let fact = StatementFact::Differs { difference, line: line.map(Box::new), payment: payment.map(Box::new), nth };
+        found.insert(id, said(fact));
     }
     let minor = |sum: i128| i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX });
     let sums: Vec<DifferenceSum> = Difference::ALL
@@ -178,16 +228,16 @@ fn conclude(
         .map(|(difference, sum)| DifferenceSum { difference, count: sum.count, ours: minor(sum.ours), theirs: minor(sum.theirs) })
         .collect();
     let hash: Arc<str> = hash(&sums, fees, found.keys()).into();
-    let same = |exception: &&Exception| (&exception.piece.channel, &exception.piece.merchant) == (&piece.channel, &piece.merchant);
+    let is_of_it = |exception: &&Exception| (&exception.piece.channel, &exception.piece.merchant) == (&piece.channel, &piece.merchant);
     let gone: BTreeSet<Id> = open
         .iter()
-        .filter(same)
+        .filter(is_of_it)
         .filter(|exception| exception.closed.is_none() && !found.contains_key(&exception.exception))
         .map(|exception| exception.exception)
         .collect();
     let explained = gone.into_iter().map(|exception| StatementFact::Explained { exception, term });
     let result = StatementFact::Matched { term, sums, fees, hash };
-    let rest = explained.chain([result]).map(|fact| StatementEvent { piece: piece.clone(), fact });
+    let rest = explained.chain([result]).map(said);
     found.into_values().chain(rest).collect()
 }
 

@@ -3,17 +3,20 @@
 //! Invariants
 //! 1. A statement that is refused leaves nothing behind that anybody reads   (`super::tests::nothing_is_said_of_a_statement_that_is_refused`).
 //! 2. The same files have the same run, whoever splits them   (`super::tests::a_piece_whose_worker_died_is_done_again_and_says_the_same`).
+//! 3. Of several files the last that is a statement of the day counts   (`super::tests::a_day_that_is_due_waits_for_another_file_where_one_is_refused`).
+//! 4. Numbers that are too long to be told are shorter ones, each its own   (`tests::a_number_that_is_too_long_is_shortened`).
 //!
 //! Not here: the form of files (`channels::statement`), how lines are kept (`spool`).
 
 use super::spool::{Spool, Spooled};
 use anyhow::{Context, Result};
-use channels::statement::{self, Cutter, Refusal, archive};
+use channels::statement::{self, Cutter, Form, Line, Refusal, archive};
 use jiff::civil::Date;
 use schema::{
-    Partition, Token,
+    Partition, StatementEvent, Token,
     exception::{Term, home_of_line},
     id::{self, Province},
+    statement::StatementLine,
     time::Day,
     work::DayWork,
 };
@@ -21,7 +24,16 @@ use std::{
     collections::BTreeSet,
     fs::File,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
+
+/// How names end of what lies beside statements, or is not there yet as a whole.
+const NO_STATEMENT: [&str; 5] = [".sha1", ".sha256", ".md5", ".part", ".tmp"];
+/// For how long nobody must have written to a file that is there as a whole.
+const SETTLED: Duration = Duration::from_secs(2);
+/// How much of a number is kept that is too long, in bytes: with a digest of all of it behind, it is none any more.
+const HEAD_MAX: usize = 40;
 
 /// A day that was split.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,16 +75,71 @@ pub fn day(date: Date) -> Day {
     Day(u32::from(date.year().rem_euclid(100).unsigned_abs()) * 10_000 + part(date.month()) * 100 + part(date.day()))
 }
 
-/// The statement of a day in a channel's folder: the last by name of those whose name has the day in it (261123, 20261123 or 2026-11-23), so that one which corrects
-/// an earlier one takes its place by a later name.
-pub fn find(folder: &Path, channel: &str, day: Day) -> Option<PathBuf> {
-    let words = [format!("{day}"), format!("20{day}"), date(day)?.to_string()];
-    let files = std::fs::read_dir(folder.join(channel)).ok()?.flatten();
-    let of_day = files.filter(|file| {
-        let name = file.file_name().to_string_lossy().into_owned();
-        words.iter().any(|word| name.contains(word.as_str()))
-    });
-    of_day.map(|file| file.path()).max()
+/// The files of a channel's folder that may be the statement of a day, by name: those whose name has the day in it (261123, 20261123 or 2026-11-23).
+fn find(folder: &Path, day: Date) -> Vec<PathBuf> {
+    let short = self::day(day);
+    let words = [format!("{short}"), format!("20{short}"), day.to_string()];
+    let is_one = |name: &str| {
+        let lower = name.to_ascii_lowercase();
+        let is_none = lower.starts_with('.') || NO_STATEMENT.iter().any(|end| lower.ends_with(end));
+        !is_none && words.iter().any(|word| name.contains(word.as_str()))
+    };
+    let Ok(files) = std::fs::read_dir(folder) else { return Vec::new() };
+    let files = files.flatten().filter(|file| is_one(&file.file_name().to_string_lossy()));
+    let mut found: Vec<PathBuf> = files.map(|file| file.path()).filter(|path| path.is_file()).collect();
+    found.sort();
+    found
+}
+
+/// Whether nobody writes to a file any more, as far as its time tells.
+fn is_settled(path: &Path) -> bool {
+    let age = std::fs::metadata(path).and_then(|about| about.modified()).ok().and_then(|at| at.elapsed().ok());
+    age.is_none_or(|age| age >= SETTLED)
+}
+
+/// The statement of a day in a channel's folder: the last by name of those that are one, so that one which corrects an earlier one takes its place by a later name.
+fn choose(form: &Form, wanted: &statement::Wanted, folder: &Path) -> Result<PathBuf, Why> {
+    let mut found = find(folder, wanted.day);
+    if let Some(path) = found.iter().find(|path| !is_settled(path)) {
+        return Err(Why::Missing(format!("{} is being written still", path.display())));
+    }
+    // One alone is read once.
+    while let Some(last) = found.last().filter(|_| found.len() > 1).cloned() {
+        match read(form, wanted, &last, |_| {}) {
+            Ok(_) => return Ok(last),
+            Err(Why::Refused(why)) => {
+                tracing::warn!(why, "a file is passed over, for there is another one of the day");
+                found.pop();
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    found.pop().ok_or_else(|| Why::Missing(format!("no statement of {} in {}", wanted.day, folder.display())))
+}
+
+/// Reads a file and verifies it; gives how many lines it has, and its hash. What `each` sees counts only then.
+fn read(form: &Form, wanted: &statement::Wanted, path: &Path, each: impl FnMut(&Line<'_>)) -> Result<(u64, String), Why> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Why::Missing(format!("{} is not there", path.display()))),
+        opened => opened.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let refused = |refusal: Refusal| Why::Refused(format!("{:#}", anyhow::Error::from(refusal.in_file(path.display().to_string()))));
+    let unpacked = archive::open(form, file).map_err(refused)?;
+    let mut cutter = Cutter::new(unpacked.content).hashed(None);
+    let verified = statement::read(form, wanted, &mut cutter, each).map_err(refused)?;
+    Ok((verified.rows, cutter.sha1().unwrap_or_default()))
+}
+
+/// A line of which everything can be told: a number that is too long is its head and a digest of all of it, so that it is told from all others still.
+fn fitting(line: StatementLine) -> StatementLine {
+    let short = |text: Arc<str>| -> Arc<str> {
+        if text.len() <= StatementEvent::NAME_MAX {
+            return text;
+        }
+        let head: String = text.char_indices().take_while(|(at, one)| at.saturating_add(one.len_utf8()) <= HEAD_MAX).map(|(_, one)| one).collect();
+        format!("{head}~{}", id::digest(&[&text], 20)).into()
+    };
+    StatementLine { transaction: short(line.transaction), number: short(line.number), refund: short(line.refund), ..line }
 }
 
 /// Verifies the statement of a day, and at T+2 that of the day after, and lays their lines down. It reads files and takes as long as that does.
@@ -86,35 +153,84 @@ pub fn split(work: &DayWork, folder: &Path, spool: &Path, province: Province, wr
     let mut laid = Spool::begin(spool, writer)?;
     let (mut lines, mut hashes) = (0, Vec::new());
     for (date, after) in days {
-        let given = work.file.as_deref().filter(|_| !after).map(PathBuf::from);
-        let path = given.or_else(|| find(folder, name, day(date)));
-        let path = path.ok_or_else(|| Why::Missing(format!("no statement of {name} of {date} in {}", folder.join(name).display())))?;
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Why::Missing(format!("{} is not there", path.display()))),
-            opened => opened.with_context(|| format!("cannot read {}", path.display()))?,
-        };
         let wanted = statement::Wanted { day: date, merchant: (!work.merchant.is_empty()).then(|| work.merchant.to_string()) };
-        let refused = |refusal: Refusal| Why::Refused(format!("{:#}", anyhow::Error::from(refusal.in_file(path.display().to_string()))));
-        let unpacked = archive::open(&form, file).map_err(refused)?;
-        let mut cutter = Cutter::new(unpacked.content).hashed(None);
+        let given = work.file.as_deref().filter(|_| !after).map(PathBuf::from);
+        let path = given.map_or_else(|| choose(&form, &wanted, &folder.join(name)), Ok)?;
         let mut failed = None;
-        let verified = statement::read(&form, &wanted, &mut cutter, |line| {
-            let line = line.in_full();
+        let (rows, hash) = read(&form, &wanted, &path, |line| {
+            let line = fitting(line.in_full());
             let at = home_of_line(&line, province);
             if failed.is_none() {
                 failed = laid.put(at, &Spooled { after, line }).err();
             }
-        });
-        let verified = verified.map_err(refused)?;
+        })?;
         if let Some(error) = failed {
             return Err(Why::Failed(error));
         }
-        lines = if after { lines } else { verified.rows };
-        hashes.push(cutter.sha1().unwrap_or_default());
+        lines = if after { lines } else { rows };
+        hashes.push(hash);
     }
     let of = [&*work.channel, &*work.merchant, &work.day.to_string(), work.term.as_str()];
     let hashes: Vec<&str> = hashes.iter().map(String::as_str).collect();
     let run: Token<32> = id::digest(&[&of[..], &hashes].concat(), 20).parse().context("20 letters and digits are a token")?;
     let pieces = laid.finish(run.as_str())?.into_keys().collect();
     Ok(Split { run, lines, pieces })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::{
+        Currency, Moment, Money,
+        statement::{LineKind, Standing},
+    };
+
+    #[test]
+    fn what_lies_beside_statements_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in [
+            "a-2026-11-22.csv",
+            "b-20261122.zip",
+            "c_261122.csv",
+            "d-2026-11-22.csv.sha1",
+            "e-2026-11-22.csv.SHA256",
+            "f-2026-11-22.md5",
+            "g-2026-11-22.csv.part",
+            "h-2026-11-22.csv.tmp",
+            ".i-2026-11-22.csv",
+            "j-2026-11-23.csv",
+        ] {
+            std::fs::write(folder.path().join(name), "x").expect("it can be written");
+        }
+        std::fs::create_dir(folder.path().join("k-2026-11-22")).expect("a folder");
+        let found = find(folder.path(), jiff::civil::date(2026, 11, 22));
+        let names: Vec<_> = found.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+        assert_eq!(names, ["a-2026-11-22.csv", "b-20261122.zip", "c_261122.csv"]);
+        assert!(found.iter().all(|path| !is_settled(path)), "they were written just now");
+        assert!(find(&folder.path().join("nowhere"), jiff::civil::date(2026, 11, 22)).is_empty());
+    }
+
+    #[test]
+    fn a_number_that_is_too_long_is_shortened() {
+        let line = |number: &str| StatementLine {
+            line: 2,
+            kind: LineKind::Trade,
+            standing: Standing::Done,
+            transaction: "42".into(),
+            number: number.into(),
+            refund: "".into(),
+            amount: Money::new(500, Currency::Cny),
+            fee_milli: 0,
+            happened_at: Moment(1),
+        };
+        let short = |number: &str| fitting(line(number)).number;
+        for number in ["n".to_owned(), "x".repeat(64), "粤".repeat(21)] {
+            assert_eq!(&*short(&number), number.as_str());
+        }
+        for (one, other) in [("x".repeat(65), "x".repeat(66)), ("粤".repeat(40), format!("{}B", "粤".repeat(39)))] {
+            assert!(short(&one).len() <= StatementEvent::NAME_MAX, "{one}");
+            assert_eq!(short(&one), short(&one));
+            assert_ne!(short(&one), short(&other), "each is its own");
+        }
+    }
 }

@@ -79,8 +79,15 @@ impl Office {
 
     /// The statement of a day has come.
     fn comes(&self, date: &str, text: &str) {
-        let path = self.folder.path().join("statements/points").join(format!("clearing-{date}.csv"));
-        std::fs::write(path, text).expect("it can be written");
+        self.comes_as(&format!("clearing-{date}.csv"), text);
+    }
+
+    /// A file has come, and lies there for a while.
+    fn comes_as(&self, name: &str, text: &str) {
+        let path = self.folder.path().join("statements/points").join(name);
+        std::fs::write(&path, text).expect("it can be written");
+        let file = std::fs::File::options().append(true).open(&path).expect("it is there");
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).expect("a file has a time");
     }
 
     fn day(term: Term) -> DayWork {
@@ -162,10 +169,95 @@ async fn a_day_is_asked_for_and_shown() {
     let open: Vec<_> = report.exceptions.iter().map(|one| one.difference).collect();
     assert_eq!(open.len(), 2, "{open:?}: what crossed midnight is explained");
     assert!(office.said().await.len() > said);
-    // Comparing the same once more says nothing that was not said.
-    let before = (office.said().await.len(), office.journal().await);
-    ask::ask(&office.shared, &wanted(None, Term::After)).await.expect("it is compared");
-    assert_eq!((office.said().await.len(), office.journal().await), before);
+    // Comparing the same once more changes nothing.
+    let again = ask::ask(&office.shared, &wanted(None, Term::After)).await.expect("it is compared");
+    assert_eq!((counts(&again), again.exceptions), (counts(&report), report.exceptions));
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_comparison_asked_for_again_is_the_second() {
+    use Difference::{AmountDiffers, Matched, Shortage};
+    let mut office = Office::open();
+    office.pays("a", 500).await;
+    office.pays("late", 500).await;
+    clock::wait(Duration::from_secs(3)).await;
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 500)]));
+    office.comes("2026-11-23", &statement("2026-11-23", &[("late", 400)]));
+    office.hire();
+    let first = ask::ask(&office.shared, &wanted(None, Term::Next)).await.expect("it is compared");
+    assert_eq!((counts(&first), &*first.term), (vec![(Matched, 1), (Shortage, 1)], "T+1"));
+    let second = ask::ask(&office.shared, &wanted(None, Term::After)).await.expect("it is compared");
+    assert_eq!((counts(&second), second.exceptions.len()), (vec![(Matched, 1), (AmountDiffers, 1)], 1));
+    let again = ask::ask(&office.shared, &wanted(None, Term::Next)).await.expect("it is compared");
+    assert_eq!((counts(&again), &*again.term, again.exceptions), (counts(&second), "T+2", second.exceptions));
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_right_statement_undoes_what_a_wrong_one_did() {
+    let mut office = Office::open();
+    office.pays("a", 500).await;
+    clock::wait(Duration::from_secs(3)).await;
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 400)]));
+    let wrong = office.folder.path().join("wrong.csv");
+    std::fs::write(&wrong, statement("2026-11-22", &[("a", 500)])).expect("it can be written");
+    office.hire();
+    let mut open = Vec::new();
+    for file in [None, Some(&*wrong), None, Some(&*wrong), None] {
+        let report = ask::ask(&office.shared, &wanted(file, Term::Next)).await.expect("it is compared");
+        open.push((counts(&report), report.exceptions.len()));
+    }
+    let (right, wrong) = ((vec![(Difference::AmountDiffers, 1)], 1), (vec![(Difference::Matched, 1)], 0));
+    assert_eq!(open, [right.clone(), wrong.clone(), right.clone(), wrong, right]);
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_comparison_waits_for_the_first() {
+    let mut office = Office::open();
+    office.pays("late", 500).await;
+    clock::wait(Duration::from_secs(3)).await;
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 700)]));
+    office.comes("2026-11-23", &statement("2026-11-23", &[("late", 500)]));
+    let bus = office.shared.bus.clone();
+    for term in Term::ALL {
+        bus.publish(message(&Work::Day(Office::day(term)))).await.expect("the bus takes it");
+    }
+    let mut intake = bus.consume(table::worker()).await.expect("the bus is in memory");
+    let first = intake.fetch(1, FETCH_WAIT).await.expect("the bus is in memory");
+    let second = intake.fetch(1, FETCH_WAIT).await.expect("the bus is in memory");
+    office.reconciler.handle(0, &second[0]).await;
+    let standing = office.standing(Term::After).await.expect("it is told");
+    assert!(standing.waits.is_some_and(|what| what.contains("T+1")) && standing.pieces.is_empty());
+    office.reconciler.handle(0, &first[0]).await;
+    office.hire();
+    clock::wait(MISSING_WAIT * 3).await;
+    let standing = office.standing(Term::After).await.expect("it is told");
+    assert_eq!((standing.waits, standing.pieces.len()), (None, 1));
+    let part = Part { table: Table::Exceptions, province: PLACE.province, day: DAY_OF, bucket: PLACE.partition };
+    let rows = office.shared.store.scan(part).await.expect("the store is there");
+    let mut told: Vec<_> = rows
+        .into_iter()
+        .filter_map(|row| if let Entity::Exception(one) = row.entity { Some((one.difference, one.closed.is_some())) } else { None })
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, [(Difference::Surplus, false), (Difference::Shortage, true)], "what crossed midnight was found, and then explained");
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_that_is_too_long_is_found_still() {
+    let mut office = Office::open();
+    let (one, other) = ("x".repeat(80), "x".repeat(81));
+    office.comes("2026-11-22", &statement("2026-11-22", &[(one.as_str(), 700), (other.as_str(), 700)]));
+    office.hire();
+    let report = ask::ask(&office.shared, &wanted(None, Term::Next)).await.expect("it is compared");
+    assert_eq!(counts(&report), [(Difference::Surplus, 2)]);
+    assert_eq!(report.exceptions.len(), 2);
+    assert!(report.exceptions.iter().all(|one| one.transaction().len() <= StatementEvent::NAME_MAX));
+    let left = office.shared.bus.look("WORK").await.expect("the bus is in memory");
+    assert_eq!(left.messages, 0, "nothing is tried for ever");
     office.close().await;
 }
 
@@ -212,6 +304,23 @@ async fn nothing_is_said_of_a_statement_that_is_refused() {
     let left = office.shared.bus.look("WORK").await.expect("the bus is in memory");
     assert_eq!((left.messages, left.last), (0, 1), "no piece was ever enqueued");
     assert!(std::fs::read_dir(office.folder.path().join("spool")).expect("a folder").flatten().all(|file| file.file_name() == "unfinished-one-0"));
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_that_is_due_waits_for_another_file_where_one_is_refused() {
+    let mut office = Office::open();
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 400)]).replace("#total,1", "#total,2"));
+    office.hire();
+    let due = DayWork { asked: DayWork::schedule(), ..Office::day(Term::Next) };
+    office.shared.bus.publish(message(&Work::Day(due))).await.expect("the bus takes it");
+    clock::wait(Duration::from_secs(5)).await;
+    assert!(office.standing(Term::Next).await.expect("it is told").refused);
+    // The refused one is the last by name still.
+    office.comes_as("clearing-2026-11-22-again.csv", &statement("2026-11-22", &[("a", 400)]));
+    clock::wait(REFUSED_WAIT * 2).await;
+    let standing = office.standing(Term::Next).await.expect("it is told");
+    assert_eq!((standing.refused, standing.waits, standing.lines), (false, None, 1));
     office.close().await;
 }
 

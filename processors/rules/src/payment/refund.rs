@@ -7,6 +7,7 @@
 //! 4. Past a limit two persons agree, in however many parts one asks   (`tests::past_a_limit_another_person_must_agree`,
 //!    `tests::a_limit_is_not_passed_in_parts`).
 //! 5. The channel that has the money says how its refund stands, and no other   (`tests::another_channel_says_nothing_of_a_refund`).
+//! 6. Money went back when its channel says so, and not when we hear it   (`tests::a_refund_is_of_its_channels_time`).
 //!
 //! Not here: what is refunded without anybody's asking (`payment`), how a channel is called (`channels`).
 
@@ -164,7 +165,8 @@ pub fn settle_by_hand(payment: &Payment, facts: &Facts, input: &Input, refund: I
     match find(payment, refund) {
         None => noted(Note::Unknown),
         Some((_, known)) if !known.state.is_stuck() => noted(Note::AlreadyKnown),
-        Some((receipt, known)) if back => made(payment, receipt, known),
+        // A person has found out that it did, and not when.
+        Some((receipt, known)) if back => made(payment, receipt, known, None),
         Some((receipt, known)) => again(payment, receipt, facts, input, known, false),
     }
 }
@@ -173,11 +175,11 @@ fn find(payment: &Payment, refund: Id) -> Option<(&Receipt, &Refund)> {
     payment.receipts.values().find_map(|receipt| Some((receipt, receipt.refunds.iter().find(|known| known.refund == refund)?)))
 }
 
-fn made(payment: &Payment, receipt: &Receipt, known: &Refund) -> PaymentEvent {
+fn made(payment: &Payment, receipt: &Receipt, known: &Refund, done_at: Option<Moment>) -> PaymentEvent {
     let (bill, source) = (bill(Some(payment), payment.order), receipt.source.clone());
     let left = receipt.captured().saturating_sub(receipt.refunded());
     let left = (left > known.amount.minor).then_some(Money::new(left, known.amount.currency));
-    PaymentEvent::Refunded { bill, source, amount: known.amount, refund: known.refund, left, drawer: false }
+    PaymentEvent::Refunded { bill, source, amount: known.amount, refund: known.refund, left, drawer: false, done_at }
 }
 
 /// The same once more: made, or asked about.
@@ -219,7 +221,8 @@ pub fn answer(
         return noted(Note::AlreadyKnown);
     }
     if succeeded {
-        return made(payment, receipt, known);
+        // Nothing went back before it was told of.
+        return made(payment, receipt, known, Some(input.time.min(input.received_at)));
     }
     // The answer to an earlier call says less than what came since, and a person's work is a person's.
     if (tries != 0 && tries < known.tries) || known.state.is_stuck() {
@@ -245,12 +248,12 @@ pub fn due(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent>
     payment.receipts.values().flat_map(of).collect()
 }
 
-/// When it was heard that money went back.
+/// When money went back: by its channel's clock; else when that was recorded.
 pub fn done(receipt: &mut Receipt, event: &PaymentEvent, at: Moment) {
-    if let PaymentEvent::Refunded { refund: done, .. } = event
+    if let PaymentEvent::Refunded { refund: done, done_at, .. } = event
         && let Some(refund) = receipt.refunds.iter_mut().find(|refund| refund.refund == *done)
     {
-        refund.done_at = refund.done_at.or(Some(at));
+        refund.done_at = refund.done_at.or(*done_at).or(Some(at));
     }
 }
 

@@ -357,6 +357,16 @@ fn another_channel_says_nothing_of_a_refund() {
 }
 
 #[test]
+fn a_refund_is_of_its_channels_time() {
+    let (mut trial, refund) = paid_twice();
+    // We hear of it the day after.
+    trial.now = at(24 * 60);
+    assert_eq!(kinds(&trial.channel(&answered(refund, true, 1))), "refunded");
+    let done: Vec<_> = trial.payment().receipts.values().flat_map(|receipt| &receipt.refunds).map(|known| known.done_at).collect();
+    assert_eq!(done, [Some(at(91))]);
+}
+
+#[test]
 fn an_old_answer_says_less_than_what_came_since() {
     let (mut trial, refund) = paid_twice();
     trial.channel(&standing(refund, false, 1, None));

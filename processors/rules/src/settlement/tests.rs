@@ -73,7 +73,7 @@ fn requested(channel: &str, (tries, held, applied): (u32, bool, bool)) -> Paymen
 
 fn refunded(channel: &str, amount: i64, left: Option<i64>, drawer: bool) -> PaymentEvent {
     let (bill, source, refund, money) = (bill(), by(channel), refund(), |minor| Money::new(minor, Currency::Cny));
-    PaymentEvent::Refunded { bill, source, amount: money(amount), refund, left: left.map(money), drawer }
+    PaymentEvent::Refunded { bill, source, amount: money(amount), refund, left: left.map(money), drawer, done_at: None }
 }
 
 fn counted(minor: i64) -> PaymentEvent {
@@ -127,8 +127,9 @@ fn opened(channel: &str, more: i64) -> ReconEvent {
         happened_at: at(0),
     };
     let (difference, line, payment) = if more < 0 { (Difference::Shortage, None, Some(payment)) } else { (Difference::Surplus, Some(line), None) };
-    let exception = piece.exception(difference, line.as_ref(), payment.as_ref());
-    ReconEvent::ExceptionOpened { exception, piece, difference, line: line.map(Box::new), payment: payment.map(Box::new), age: Age::T1 }
+    let exception = piece.exception(difference, line.as_ref(), payment.as_ref(), 0);
+    let (line, payment) = (line.map(Box::new), payment.map(Box::new));
+    ReconEvent::ExceptionOpened { exception, piece, difference, line, payment, age: Age::T1, again: false }
 }
 
 fn settled(channel: &str, more: i64, why: Closing) -> ReconEvent {
@@ -136,6 +137,24 @@ fn settled(channel: &str, more: i64, why: Closing) -> ReconEvent {
     let exception = event.exception().expect("it opens one");
     let gap = Gap { channel: channel.into(), money: Money::new(more, Currency::Cny) };
     ReconEvent::ExceptionClosed { exception, why, term: None, by: None, approved: None, gap: Some(Box::new(gap)) }
+}
+
+#[test]
+fn what_is_found_again_is_booked_again() {
+    let mut back = opened("wechat", 500);
+    if let ReconEvent::ExceptionOpened { again, .. } = &mut back {
+        *again = true;
+    }
+    let mut trial = Trial::new(&RULES);
+    for (minute, event) in (1..).zip([opened("wechat", 500), settled("wechat", 500, Closing::Explained), back]) {
+        trial.journal(Inbox::Recon, &recorded(Event::Recon(event), minute));
+    }
+    let mut suspense = 0;
+    for recorded in &trial.journal {
+        let Event::Ledger(LedgerEvent::Posted { entries, .. }) = &recorded.event else { panic!("{recorded:?}") };
+        suspense += entries.iter().filter(|entry| entry.account == Account::Suspense).map(|entry| entry.debit - entry.credit).sum::<i64>();
+    }
+    assert_eq!((suspense, trial.journal.len()), (-500, 3));
 }
 
 #[test]

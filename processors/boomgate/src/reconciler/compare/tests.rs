@@ -6,7 +6,7 @@ use schema::{
     exception::begins,
     id::{self, Kind, Place, Province},
     journal::{RefundReason, Source},
-    time::DAY,
+    time::{DAY, MINUTE},
 };
 
 const DAY_OF: Day = Day(261_122);
@@ -179,12 +179,58 @@ fn what_crosses_midnight_is_explained_the_day_after() {
 }
 
 #[test]
+fn either_side_of_midnight_tells_of_what_moved_there() {
+    let moved = |minutes: i64| refunded(paid("a", 500, 8), RefundState::Succeeded, Some(at(0).plus(minutes * MINUTE)));
+    let trade = line("a", 500);
+    for (what, minutes, term, lines, expected) in [
+        // We heard of it just after midnight, and the statement of the day before tells of it.
+        ("of the day before", 5, Term::Next, vec![trade.clone()], &[][..]),
+        ("of the day before, at T+2", 5, Term::After, vec![trade.clone()], &[]),
+        ("of this day by our clock", 5, Term::Next, vec![trade.clone(), back("a", 200)], &[]),
+        ("told today", 24 * 60 + 5, Term::Next, vec![trade.clone(), back("a", 200)], &[]),
+        ("told today, and seen again", 24 * 60 + 5, Term::After, vec![trade.clone(), back("a", 200)], &[]),
+        ("told tomorrow", 24 * 60 + 5, Term::After, vec![trade.clone(), after(back("a", 200))], &[]),
+        ("told tomorrow, and we thought today", 23 * 60 + 55, Term::After, vec![trade.clone(), after(back("a", 200))], &[]),
+        ("not known yet", 24 * 60 + 5, Term::Next, vec![trade.clone()], &[]),
+        ("told by neither", 24 * 60 + 5, Term::After, vec![trade.clone()], &["refund_differs"]),
+        ("told by neither, and tomorrow's for sure", 24 * 60 + 15, Term::After, vec![trade.clone()], &[]),
+        ("told by none", 15, Term::Next, vec![trade.clone()], &["refund_differs"]),
+    ] {
+        assert_eq!(found(term, &lines, &[moved(minutes)]), expected, "{what}");
+    }
+    let paid_at = |minutes: i64| with(paid("a", 500, 8), |receipt| receipt.paid_at = Some(at(0).plus(minutes * MINUTE)));
+    for (minutes, term, lines, expected) in [
+        (5, Term::Next, vec![], &[][..]),
+        (24 * 60 + 5, Term::After, vec![line("a", 500)], &[]),
+        (24 * 60 + 5, Term::After, vec![after(line("a", 500))], &[]),
+        (24 * 60 + 5, Term::After, vec![], &["shortage"]),
+    ] {
+        assert_eq!(found(term, &lines, &[paid_at(minutes)]), expected, "{minutes} {term:?}");
+    }
+}
+
+#[test]
+fn the_same_line_again_and_again_is_as_many_exceptions() {
+    let again = |number: u32| Spooled { after: false, line: StatementLine { line: number, ..line("a", 500).line } };
+    let ids = |lines: &[Spooled]| {
+        let compared = compare(&piece(), Term::Next, lines, &[paid("a", 500, 8)], &[]);
+        compared.iter().filter_map(StatementEvent::exception).collect::<BTreeSet<_>>()
+    };
+    let lines: Vec<Spooled> = (2..5).map(again).collect();
+    let (none, one, two) = (ids(&lines[..1]), ids(&lines[..2]), ids(&lines));
+    assert_eq!((none.len(), one.len(), two.len()), (0, 1, 2));
+    assert!(one.is_subset(&two), "the first of them is what it was");
+    let known = piece().exception(Difference::DuplicateLine, Some(&again(3).line), None, 0);
+    assert!(one.contains(&known));
+}
+
+#[test]
 fn what_is_found_no_more_is_explained() {
     let first = compare(&piece(), Term::Next, &[line("a", 500), line("b", 600)], &[], &[]);
     let opened: Vec<Exception> = first
         .iter()
         .filter_map(|event| {
-            let StatementFact::Differs { difference, line, payment } = &event.fact else { return None };
+            let StatementFact::Differs { difference, line, payment, .. } = &event.fact else { return None };
             let (exception, piece, difference, age) = (event.exception()?, event.piece.clone(), *difference, schema::statement::Age::T1);
             let (line, payment, owner, wanted, history, asked, closed) = (line.clone(), payment.clone(), None, None, vec![], 0, None);
             Some(Exception { exception, piece, difference, line, payment, age, owner, wanted, history, asked, closed })
