@@ -78,6 +78,7 @@ promises! {
         what_is_too_large_is_refused
         only_what_is_answered_is_trimmed
         a_dead_letter_keeps_bytes_and_headers
+        a_dead_letter_of_any_inbox_goes_in_again
         what_is_told_is_heard
         members_come_and_go;
     journal:

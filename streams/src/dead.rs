@@ -59,12 +59,8 @@ impl DeadLetter {
     pub fn again(&self) -> Message {
         let mut headers = self.stored.headers.clone();
         headers.remove(MESSAGE_ID);
-        // What was stored under a transform goes in again where a device publishes.
-        let subject = match self.stored.subject.split('.').collect::<Vec<_>>().as_slice() {
-            ["GATE", _, lot, lane, kind] => format!("gate.{lot}.{lane}.{kind}"),
-            _ => self.stored.subject.clone(),
-        };
-        Message { subject, payload: self.stored.payload.clone(), headers }
+        // What was stored under a transform goes in again where its sender published it.
+        Message { subject: subject::published_as(&self.stored.subject), payload: self.stored.payload.clone(), headers }
     }
 }
 
@@ -86,5 +82,7 @@ mod tests {
         let again = letter.again();
         assert_eq!(again.subject, "gate.lot.lane.entry");
         assert_eq!(again.headers.keys().collect::<Vec<_>>(), ["Content-Type"]);
+        let said = Stored { subject: "DESK.44.a.stated".into(), ..letter.stored.clone() };
+        assert_eq!(DeadLetter { stream: "DESK".into(), stored: said, ..letter }.again().subject, "desk.a.stated");
     }
 }

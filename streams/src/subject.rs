@@ -3,6 +3,7 @@
 //! Invariants
 //! 1. A partition is always named by the same text, since a cluster tells appends in flight apart by it   (`tests::a_partition_has_one_name`).
 //! 2. What a device publishes is stored under the partition of its lot   (`tests::a_gate_subject_is_stored_under_its_lots_partition`).
+//! 3. What was published is found again by the subject under which it is stored   (`tests::a_stored_subject_tells_what_was_published`).
 
 use crate::table;
 use schema::{Journal, Partition, id::Province};
@@ -48,6 +49,15 @@ pub fn stored_as(subject: &str) -> Option<(&'static table::Stream, String)> {
         _ => subject.to_owned(),
     };
     Some((stream, stored))
+}
+
+/// On what it was published, by the subject under which it is stored: where its stream transforms subjects, that is undone.
+pub fn published_as(stored: &str) -> String {
+    let mut tokens = stored.splitn(3, '.');
+    let stream = tokens.next().and_then(table::stream).filter(|stream| stream.transform.is_some());
+    let (Some(stream), Some(_), Some(rest)) = (stream, tokens.next(), tokens.next()) else { return stored.to_owned() };
+    let speaks = stream.listens.split('.').next().unwrap_or(stream.name);
+    format!("{speaks}.{rest}")
 }
 
 /// Whether a filter with wildcards (`*` one token, `>` the rest, at least one) takes a subject.
@@ -119,6 +129,20 @@ mod tests {
         assert_eq!(stored("CHANNEL.3.wechat.succeeded"), Some(("CHANNEL", "CHANNEL.3.wechat.succeeded".to_owned())));
         assert_eq!(stored("gate.lot1.lane1"), None);
         assert_eq!(stored("lane.lot1.lane1"), None);
+    }
+
+    #[test]
+    fn a_stored_subject_tells_what_was_published() {
+        let published =
+            ["gate.lot1.lane1.entry", "CHANNEL.3.wechat.succeeded", "desk.lot1.stated", "STATEMENT.3.wechat.compared", "WORK.3.wechat.day"];
+        let listens = table::STREAMS.iter().filter(|stream| matches!(stream.role, table::Role::Inbox | table::Role::Work));
+        assert_eq!(listens.count(), published.len(), "one of each that can be published to");
+        for subject in published {
+            let (stream, stored) = stored_as(subject).expect("a stream listens");
+            assert_eq!(stored.starts_with(&format!("{}.", stream.name)).then(|| published_as(&stored)).as_deref(), Some(subject));
+        }
+        assert_eq!(published_as("SESSION.44.3.opened"), "SESSION.44.3.opened");
+        assert_eq!(published_as("OTHER"), "OTHER");
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! 3. What was written once stays: a seed is made once, and one that others can read is refused   (`tests::seeds_are_kept_and_kept_secret`).
 //! 4. A device that is not declared any more has no access after the next reload   (`tests::a_removed_device_has_no_access`).
 //! 5. The configuration and every error are without seeds   (`tests::a_seed_is_in_its_own_file_alone`).
+//! 6. A dead letter of any inbox goes in again by the operator   (`tests::the_operator_tries_a_dead_letter_of_any_inbox_again`).
 //!
 //! Not here: how a server takes it (`streams::Server`), what the payloads say (`schema/device.md`).
 
@@ -100,7 +101,7 @@ impl User {
     fn publishes(self) -> Vec<String> {
         let streams = table::STREAMS.iter();
         let inboxes = |without: &'static str| {
-            // What is found in statements is said by nobody else.
+            // What is found in statements is said by whoever compares them, and again by an operator.
             let is_open = move |stream: &&table::Stream| stream.role == Role::Inbox && ![without, STATEMENTS].contains(&stream.name);
             let inboxes = table::STREAMS.iter().filter(is_open);
             inboxes.map(|stream| stream.listens.to_owned())
@@ -118,9 +119,10 @@ impl User {
                 .chain([COMMANDS, TOTALS].into_iter().chain(CALLS).map(str::to_owned))
                 .collect(),
             Self::Operator => {
-                let work = table::stream(WORK).map(|stream| stream.listens.to_owned());
+                // A dead letter of any of them goes in again, beside what is asked for.
+                let again = [STATEMENTS, WORK].into_iter().filter_map(|name| Some(table::stream(name)?.listens.to_owned()));
                 let all = ["$JS.API.>".to_owned()].into_iter().chain(keeps(REFERENCE)).chain(inboxes(""));
-                all.chain(work).collect()
+                all.chain(again).collect()
             }
             Self::Auditor => reads_all().collect(),
             Self::Caller => {

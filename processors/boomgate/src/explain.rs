@@ -3,9 +3,12 @@
 //! Invariants
 //! 1. All that was journaled of a stay is told, in its order, and of nobody else   (`tests::a_story_is_whole_and_nobody_elses`).
 //!
-//! Not here: whether what was decided is right (`verify`, the oracle).
+//! Not here: what rows tell where the log has been trimmed (`kept`); whether what was decided is right (`verify`, the oracle).
 
+mod kept;
 mod words;
+
+pub use kept::{kept, print_kept};
 
 use crate::input;
 use anyhow::{Context, Result, bail};

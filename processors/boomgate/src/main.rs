@@ -94,7 +94,7 @@ enum Command {
         /// Seconds of the recording in one second, or max.
         #[arg(long, default_value = "max")]
         speed: String,
-        /// The tariff (TOML); without it the default one.
+        /// The tariff (TOML, YAML or JSON); without it the default one.
         #[arg(long)]
         rates: Option<PathBuf>,
         /// First local day, as 2018-08-06.
@@ -112,7 +112,7 @@ enum Command {
     },
     /// Says what a stay costs, line by line.
     Quote {
-        /// The rate table (TOML), or reference data with several.
+        /// The rate table (TOML, YAML or JSON), or reference data with several.
         #[arg(long, required_unless_present = "lot", conflicts_with = "lot")]
         rates: Option<PathBuf>,
         /// A lot of a running system: its rate table, time zone and minutes to leave count.
@@ -308,7 +308,7 @@ struct Reconciled {
 enum Rates {
     /// Refuses what is not sound, and shows what stays of 15 minutes to 3 days cost.
     Check {
-        /// The rate table (TOML), or reference data with several.
+        /// The rate table (TOML, YAML or JSON), or reference data with several.
         file: PathBuf,
         /// Draws the prices here.
         #[arg(long)]
@@ -368,7 +368,7 @@ enum Caches {
 enum References {
     /// Checks a file, or all files of a folder, whole; shows what changes; asks; and puts it in force.
     Apply {
-        /// The file or folder (TOML, JSON).
+        /// The file or folder (TOML, YAML or JSON).
         path: PathBuf,
         /// Does not ask.
         #[arg(long)]
@@ -382,7 +382,7 @@ enum References {
     },
     /// Prints all that a file or folder would change; the exit status says whether there is something.
     Diff {
-        /// The file or folder (TOML, JSON).
+        /// The file or folder (TOML, YAML or JSON).
         path: PathBuf,
     },
 }
@@ -512,16 +512,7 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
             parts.stop().await;
             differences.and(said)
         }
-        Command::Explain { what, json, config } => {
-            let (bus, server) = Parts::broker(&Config::read(&config)?, User::Auditor, "boomgate explain", true).await?;
-            // Without reference data times are told in UTC.
-            let declared = reference::in_force(&*bus).await.unwrap_or_default();
-            let told = explain::story(&*bus, &schema::Reference::resolve(declared)?, &explain::What::of(&what)).await;
-            if let Some(mut server) = server {
-                server.stop().await;
-            }
-            explain::print(&told?, &what, json).map(|()| true)
-        }
+        Command::Explain { what, json, config } => explained(&what, json, &Config::read(&config)?).await.map(|()| true),
         Command::Settle { what, config } => settled(what, &config).await.map(|()| true),
         Command::Cache { what: Caches::Rebuild, config } => {
             let parts = connect::connect(&Config::read(&config)?, User::Operator, "boomgate cache").await?;
@@ -539,6 +530,26 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
         },
         Command::Config { config } => print_config(&config).map(|()| true),
     }
+}
+
+/// Tells a story from the log, or, where that tells nothing, how the rows say that it stands.
+async fn explained(what: &str, json: bool, config: &Config) -> anyhow::Result<()> {
+    let (bus, server) = Parts::broker(config, User::Auditor, "boomgate explain", true).await?;
+    // Without reference data times are told in UTC.
+    let declared = reference::in_force(&*bus).await.unwrap_or_default();
+    let (reference, asked) = (schema::Reference::resolve(declared)?, explain::What::of(what));
+    let told = explain::story(&*bus, &reference, &asked).await;
+    if let Some(mut server) = server {
+        server.stop().await;
+    }
+    let told = told?;
+    if !told.is_empty() {
+        return explain::print(&told, what, json);
+    }
+    let location: store::Location = config.store.location.parse()?;
+    let store = store::open(&location).await?;
+    let kept = explain::kept(&*store, &reference, &asked).await?;
+    explain::print_kept(&kept, what, config.settings().retention, json)
 }
 
 async fn settled(what: Settle, path: &Path) -> anyhow::Result<()> {

@@ -8,6 +8,9 @@
 //! 5. Append, effects, ack; an input already answered repeats its effects before its ack   (`tests::a_doubled_input_repeats_its_answer`).
 //! 11. What is neither in memory nor readable is unknown: its input waits   (`tests::an_input_waits_while_its_row_cannot_be_read`).
 //!
+//! What can never be appended becomes a dead letter, and no other partition waits for that
+//! (`run::tests::what_can_never_be_appended_is_a_dead_letter_and_stops_no_other_partition`).
+//!
 //! Not here: which partition has its turn (`worker`), what is decided (`rules`).
 
 use crate::{

@@ -5,24 +5,20 @@
 //!
 //! Invariants
 //! 1. An input without an answer, a row that is not its fold, money that does not add up: each is named   (`tests`).
+//! 2. What has been trimmed is no difference: it is counted as not judged   (`tests::an_input_older_than_its_trimmed_journal_is_not_judged`).
 //!
-//! Not here: whether a decision was right (the oracle in `bench` judges that).
+//! Not here: how money is held against what was told of it (`money`), a statement against its rows (`settled`); whether a decision was right (the
+//! oracle in `bench` judges that).
 
+mod money;
 mod settled;
 
 use crate::{
     input::{self, Read},
     state::answer_key,
 };
-use rules::Rules;
-use schema::{
-    ChannelFact, Effect, Entity, Event, Journal, Key, Moment, Partition, Recorded, Table,
-    entity::{Fate, Payment},
-    exception::ReconEvent,
-    journal::Source,
-    ledger::LedgerEvent,
-    wire,
-};
+use rules::{Input, Rules};
+use schema::{Effect, Entity, Event, Journal, Key, Moment, Partition, Recorded, Table, exception::ReconEvent, ledger::LedgerEvent, wire};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{Row, Store};
@@ -48,6 +44,8 @@ pub struct Report {
     pub dead: u64,
     /// Of those, younger than half a minute and not answered yet.
     pub pending: u64,
+    /// Of those, older than what their journal still holds of their partition: whether they were answered cannot be told any more.
+    pub not_judged: u64,
     /// Events that were read, by journal.
     pub events: BTreeMap<String, u64>,
     /// Rows that equal their fold.
@@ -113,7 +111,34 @@ pub struct Saved {
 struct Log {
     rules: &'static Rules,
     events: Vec<(Partition, u64, Recorded)>,
+    /// When the first of the events was recorded that are left of each partition. The last one is never trimmed.
+    firsts: BTreeMap<Partition, Moment>,
     trimmed: bool,
+}
+
+impl Log {
+    fn new(rules: &'static Rules, events: Vec<(Partition, u64, Recorded)>, trimmed: bool) -> Self {
+        let mut firsts = BTreeMap::new();
+        for (partition, _, recorded) in &events {
+            firsts.entry(*partition).or_insert(recorded.at);
+        }
+        Self { rules, events, firsts, trimmed }
+    }
+
+    /// Whether the answer to a message may have been trimmed: it is never older than what it answers first, and of what was said again its row tells.
+    fn may_have_forgotten(&self, stream: &str, message: &Stored, read: Option<&Input>, rows: &BTreeMap<Key, Row>) -> bool {
+        let Some(partition) = streams::subject::partition_of_subject(stream, &message.subject).filter(|_| self.trimmed) else { return false };
+        let answer = read.and_then(|input| answer_key(self.rules.journal, partition, input.inbox, &input.key, input.time));
+        let is_older = self.firsts.get(&partition).is_some_and(|first| message.time < *first);
+        is_older || answer.is_some_and(|key| rows.contains_key(&key))
+    }
+}
+
+/// What was said to the processors, what of it is dead, and the rows of what became of it.
+struct Said<'a> {
+    inboxes: &'a [(&'static str, Vec<Stored>)],
+    dead: &'a [Stored],
+    rows: &'a BTreeMap<Key, Row>,
 }
 
 impl Report {
@@ -141,32 +166,38 @@ pub async fn verify(bus: &dyn Bus, store: &dyn Store) -> anyhow::Result<Report> 
     }
     let mut inboxes = Vec::new();
     for stream in ["GATE", "DESK", "CHANNEL", "STATEMENT"] {
-        let (read, trimmed) = whole(bus, stream).await?;
-        inboxes.push((stream, read, trimmed));
+        let (read, _) = whole(bus, stream).await?;
+        inboxes.push((stream, read));
     }
     let (dead, _) = whole(bus, "DEAD").await?;
     let now = bus.look("GATE").await?.now;
+    let said = Said { inboxes: &inboxes, dead: &dead, rows: &rows };
+    // ORDER is read before PAYMENT, whose events it tells of.
+    let mut paid = Vec::new();
     for rules in rules::ALL {
         let (stored, trimmed) = whole(bus, rules.journal.stream()).await?;
         let log = read_log(rules, stored, trimmed, &mut report);
         check_log(&log, &mut report);
         compare(&log, &rows, &marks, &mut report);
         if rules.journal == Journal::Session {
-            answered(&log, &inboxes, &dead, now, ("GATE", true), &mut report);
-            answered(&log, &inboxes, &dead, now, ("DESK", true), &mut report);
-            answered(&log, &inboxes, &dead, now, ("CHANNEL", false), &mut report);
+            answered(&log, &said, now, ("GATE", true), &mut report);
+            answered(&log, &said, now, ("DESK", true), &mut report);
+            answered(&log, &said, now, ("CHANNEL", false), &mut report);
+        }
+        if rules.journal == Journal::Order {
+            paid = money::paid(&log);
         }
         if rules.journal == Journal::Payment {
-            answered(&log, &inboxes, &dead, now, ("DESK", false), &mut report);
-            answered(&log, &inboxes, &dead, now, ("CHANNEL", true), &mut report);
-            money(&log, &inboxes, &mut report);
+            answered(&log, &said, now, ("DESK", false), &mut report);
+            answered(&log, &said, now, ("CHANNEL", true), &mut report);
+            money::check(&log, &inboxes, &paid, &mut report);
         }
         if rules.journal == Journal::Ledger {
             ledger(&log, &mut report);
         }
         if rules.journal == Journal::Recon {
-            answered(&log, &inboxes, &dead, now, ("STATEMENT", true), &mut report);
-            answered(&log, &inboxes, &dead, now, ("DESK", false), &mut report);
+            answered(&log, &said, now, ("STATEMENT", true), &mut report);
+            answered(&log, &said, now, ("DESK", false), &mut report);
             exceptions(&log, &mut report);
         }
     }
@@ -175,7 +206,8 @@ pub async fn verify(bus: &dyn Bus, store: &dyn Store) -> anyhow::Result<Report> 
     Ok(report)
 }
 
-/// A stream from its first message to its end, and whether messages are missing before the first.
+/// A stream from its first message to its end, and whether some have been trimmed. Those may lie behind the first, which stays where it is the only
+/// one of its partition.
 async fn whole(bus: &dyn Bus, stream: &str) -> Result<(Vec<Stored>, bool), streams::Error> {
     let look = bus.look(stream).await?;
     let (mut all, mut next) = (Vec::new(), look.first.max(1));
@@ -185,7 +217,7 @@ async fn whole(bus: &dyn Bus, stream: &str) -> Result<(Vec<Stored>, bool), strea
         next = last.sequence.saturating_add(1);
         all.extend(read);
     }
-    Ok((all, look.first > 1))
+    Ok((all, look.messages < look.last))
 }
 
 fn read_log(rules: &'static Rules, stored: Vec<Stored>, trimmed: bool, report: &mut Report) -> Log {
@@ -200,7 +232,7 @@ fn read_log(rules: &'static Rules, stored: Vec<Stored>, trimmed: bool, report: &
         }
     }
     report.events.insert(journal.to_string(), events.len() as u64);
-    Log { rules, events, trimmed }
+    Log::new(rules, events, trimmed)
 }
 
 /// Time goes forward in every partition, and no input has two answers.
@@ -298,17 +330,18 @@ fn fold(rules: &Rules, key: &Key, history: &[(&Recorded, bool)], until: Moment) 
     events.fold(None, |entity, recorded| Some((rules.evolve)(key, entity, recorded)))
 }
 
-/// Every input of an inbox that concerns the journal's processor is answered there, or a dead letter, or too young to be either. What cannot be read concerns
-/// whom `unreadable` says, so that it is counted once.
-fn answered(log: &Log, inboxes: &[(&str, Vec<Stored>, bool)], dead: &[Stored], now: Moment, (stream, unreadable): (&str, bool), report: &mut Report) {
+/// Every input of an inbox that concerns the journal's processor is answered there, or a dead letter, or too young to be either, or too old to be
+/// judged. What cannot be read concerns whom `unreadable` says, so that it is counted once.
+fn answered(log: &Log, said: &Said<'_>, now: Moment, (stream, unreadable): (&str, bool), report: &mut Report) {
     let answers: BTreeSet<(&str, &str)> = log.events.iter().map(|(_, _, recorded)| (recorded.cause.inbox.stream(), &*recorded.cause.event)).collect();
-    let dead: BTreeSet<u64> = dead
+    let dead: BTreeSet<u64> = said
+        .dead
         .iter()
         .filter(|letter| letter.subject.split('.').nth(1) == Some(stream))
         .filter_map(streams::DeadLetter::read)
         .map(|letter| letter.stored.sequence)
         .collect();
-    for (_, messages, _) in inboxes.iter().filter(|(name, _, _)| *name == stream) {
+    for (_, messages) in said.inboxes.iter().filter(|(name, _)| *name == stream) {
         for message in messages {
             let delivery = Delivery { stream: stream.to_owned(), stored: message.clone(), deliveries: 1, place: 1, reply: String::new() };
             let read = input::read(delivery).ok().and_then(|(_, item)| if let Read::Input(input) = item.read { Some(input) } else { None });
@@ -317,11 +350,13 @@ fn answered(log: &Log, inboxes: &[(&str, Vec<Stored>, bool)], dead: &[Stored], n
             }
             let count = report.inputs.entry(stream.to_owned()).or_default();
             *count = count.saturating_add(1);
-            let known = read.is_some_and(|input| answers.contains(&(input.inbox.stream(), &*input.key)));
+            let known = read.as_ref().is_some_and(|input| answers.contains(&(input.inbox.stream(), &*input.key)));
             if known {
                 report.answered = report.answered.saturating_add(1);
             } else if dead.contains(&message.sequence) {
                 report.dead = report.dead.saturating_add(1);
+            } else if log.may_have_forgotten(stream, message, read.as_deref(), said.rows) {
+                report.not_judged = report.not_judged.saturating_add(1);
             } else if now.since(message.time) < PENDING {
                 report.pending = report.pending.saturating_add(1);
             } else {
@@ -331,54 +366,6 @@ fn answered(log: &Log, inboxes: &[(&str, Vec<Stored>, bool)], dead: &[Stored], n
                     now.since(message.time) / schema::time::SECOND
                 ));
             }
-        }
-    }
-}
-
-/// Promise 3: captured = applied + refunded + open, with what was captured taken from the inbox itself.
-fn money(log: &Log, inboxes: &[(&str, Vec<Stored>, bool)], report: &mut Report) {
-    let mut payments: BTreeMap<Key, Option<Entity>> = BTreeMap::new();
-    for (_, _, recorded) in &log.events {
-        for touch in (log.rules.touches)(&recorded.event) {
-            let entity = payments.remove(&touch.key).flatten();
-            payments.insert(touch.key, Some((log.rules.evolve)(&touch.key, entity, recorded)));
-        }
-    }
-    let mut known: BTreeMap<Source, i64> = BTreeMap::new();
-    for payment in payments.values().filter_map(|entity| if let Some(Entity::Payment(payment)) = entity { Some(payment) } else { None }) {
-        tally(payment, &mut known, report);
-    }
-    for (_, messages, trimmed) in inboxes.iter().filter(|(stream, _, _)| *stream == "CHANNEL") {
-        let answers: BTreeSet<&str> = log.events.iter().map(|(_, _, recorded)| &*recorded.cause.event).collect();
-        for message in messages.iter().filter(|_| !trimmed && !log.trimmed) {
-            let Ok(event) = wire::decode::<schema::ChannelEvent>(input::content_type(message), &message.payload) else { continue };
-            let ChannelFact::Succeeded { transaction, amount, .. } = &event.fact else { continue };
-            let source = Source { channel: event.channel.clone(), transaction: transaction.clone() };
-            if answers.contains(event.key().as_str()) && !known.contains_key(&source) {
-                report.differs(format!("CHANNEL {}: {amount} captured by {}/{transaction} is in no payment", message.sequence, event.channel));
-            }
-        }
-    }
-}
-
-fn tally(payment: &Payment, known: &mut BTreeMap<Source, i64>, report: &mut Report) {
-    let applied = payment.receipts.values().filter(|receipt| receipt.fate == Fate::Applied).count();
-    for receipt in payment.receipts.values().filter(|receipt| receipt.returning() > receipt.amount.minor) {
-        let Source { channel, transaction } = &receipt.source;
-        report.differs(format!("payments {}: more is to go back of {channel}/{transaction} than it captured", payment.order));
-    }
-    if applied > 1 {
-        report.differs(format!("payments {}: {applied} successes are applied", payment.order));
-    }
-    for receipt in payment.receipts.values() {
-        let amount = receipt.captured();
-        if known.insert(receipt.source.clone(), amount).is_some() {
-            report.differs(format!("payments {}: {}/{} counts for two orders", payment.order, receipt.source.channel, receipt.source.transaction));
-        }
-        let money = report.money.entry(format!("{:?}", receipt.amount.currency)).or_default();
-        money.captured = money.captured.saturating_add(amount);
-        for (sum, part) in [(&mut money.applied, receipt.applied()), (&mut money.refunded, receipt.refunded()), (&mut money.open, receipt.owed())] {
-            *sum = sum.saturating_add(part);
         }
     }
 }
@@ -436,7 +423,8 @@ pub fn print(report: &Report) {
     for (inbox, count) in &report.inputs {
         println!("inbox    {inbox:<8} {count:>9} inputs");
     }
-    println!("answers  {:>18} in a journal, {} dead letters, {} not yet", report.answered, report.dead, report.pending);
+    let Report { answered, dead, pending, not_judged, .. } = report;
+    println!("answers  {answered:>18} in a journal, {dead} dead letters, {pending} not yet, {not_judged} not judged any more");
     for (journal, count) in &report.events {
         let behind: u64 = report.saved.iter().filter(|saved| saved.journal.stream() == journal).map(|saved| saved.behind).sum();
         println!("journal  {journal:<8} {count:>9} events, {behind} of them behind the mark");

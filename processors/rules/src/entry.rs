@@ -152,25 +152,7 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
             _ => refuse(province, Refusal::NotInside, true),
         },
         GateKind::Entry => match (been_and_gone(inside, waiting, event), inside) {
-            (Some(exit), _) => {
-                let (sharers, marks) = admit::right(view, lot, event);
-                let stay = Stay { sharers, ..stay(lot, event) };
-                let right = marks.right.clone().map(Box::new);
-                let marks = Box::new(Marks { local: event.decided.is_some(), ..marks });
-                let opened = SessionEvent::Opened {
-                    stay: stay.clone(),
-                    event: event.id,
-                    expires_at,
-                    releases: Some(exit.waiting),
-                    marks,
-                    made_of: None,
-                    passes_by: None,
-                };
-                let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1, right, terms: None };
-                let asked = Some((1, exit.departure.left_at));
-                let gone = exit.departure.local.then(|| SessionEvent::Gone { stay, departure: exit.departure.clone(), asked });
-                [opened, leaving].into_iter().chain(gone).collect()
-            }
+            (Some(exit), _) => been(view, lot, event, exit, expires_at),
             (None, inside) if event.decided.is_some() => local::entered(view, lot, event, inside, expires_at),
             (None, inside) => match admit(view, lot, event, inside, input.received_at) {
                 Admission::Again(session) => {
@@ -283,6 +265,20 @@ fn here<'a>(view: &'a dyn View, event: &GateEvent) -> (Option<&'a Session>, Opti
 /// The exit that waits for this entry: the car has been and gone, so there is nothing to admit any more.
 fn been_and_gone<'a>(inside: Option<&Session>, waiting: Option<&'a Waiting>, event: &GateEvent) -> Option<&'a Waiting> {
     waiting.filter(|exit| inside.is_none() && exit.departure.left_at >= event.seen_at)
+}
+
+/// A car whose exit was told first: it was here from now until then.
+fn been(view: &dyn View, lot: &LotReference, event: &GateEvent, exit: &Waiting, expires_at: Moment) -> Vec<SessionEvent> {
+    let (sharers, marks) = admit::right(view, lot, event);
+    let stay = Stay { sharers, ..stay(lot, event) };
+    let right = marks.right.clone().map(Box::new);
+    let marks = Box::new(Marks { local: event.decided.is_some(), ..marks });
+    let opened =
+        SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at, releases: Some(exit.waiting), marks, made_of: None, passes_by: None };
+    let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1, right, terms: None };
+    let asked = Some((1, exit.departure.left_at));
+    let gone = exit.departure.local.then(|| SessionEvent::Gone { stay, departure: exit.departure.clone(), asked });
+    [opened, leaving].into_iter().chain(gone).collect()
 }
 
 fn stay(lot: &LotReference, event: &GateEvent) -> Stay {

@@ -281,6 +281,21 @@ pub(super) async fn a_dead_letter_keeps_bytes_and_headers(bed: &Bed) {
     assert_eq!(again, 2);
 }
 
+pub(super) async fn a_dead_letter_of_any_inbox_goes_in_again(bed: &Bed) {
+    for subject in ["gate.lot1.lane1.entry", "desk.lot1.stated", "CHANNEL.3.wechat.succeeded", "STATEMENT.3.wechat.compared", "WORK.3.wechat.day"] {
+        let headers = BTreeMap::from([(MESSAGE_ID.to_owned(), "same".to_owned())]);
+        let message = Message { subject: subject.into(), payload: "{\"id\":7}".into(), headers };
+        let (stream, _) = subject::stored_as(subject).expect("a stream listens");
+        bed.one.publish(message).await.expect("it is stored");
+        let stored = bed.one.scan(stream.name, 1, 1).await.expect("it is read").remove(0);
+        let partition = subject::partition_of_subject(stream.name, &stored.subject).expect("an inbox tells the partition");
+        let letter = DeadLetter { stream: stream.name.into(), partition, reason: "malformed".into(), stored };
+        assert_eq!(bed.two.publish(letter.again()).await.expect("it goes in again"), 2, "{subject}: its old id would have had it dropped");
+        let again = bed.one.scan(stream.name, 2, 1).await.expect("it is read").remove(0);
+        assert_eq!((again.subject, again.payload), (letter.stored.subject, letter.stored.payload));
+    }
+}
+
 pub(super) async fn what_is_told_is_heard(bed: &Bed) {
     let mut ear = bed.one.listen("lane.lot1.*").await.expect("it listens");
     // On a cluster the servers learn one after the other who listens, and what is told before is lost.

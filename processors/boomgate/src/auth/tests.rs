@@ -405,10 +405,11 @@ async fn each_part_of_ourselves_may_do_its_own() {
     let refers = ["$KV.reference.x"];
     let speaks = ["desk.small.stated"];
     let keeps = ["$KV.keys.x"];
+    let finds = ["STATEMENT.1.wechat.compared"];
     let may_not: [(User, &[&[&str]]); 6] = [
-        (User::Gateway, &[&writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &["$JS.API.STREAM.PURGE.KV_keys"]]),
+        (User::Gateway, &[&finds, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &["$JS.API.STREAM.PURGE.KV_keys"]]),
         (User::Auditor, &[&writes_inboxes, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &speaks, &keeps]),
-        (User::World, &[&speaks, &keeps, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers]),
+        (User::World, &[&finds, &speaks, &keeps, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers]),
         (User::Caller, &[&speaks, &keeps, &writes_gate, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &reads]),
         // What a person repairs is stored in CHANNEL by whoever decided so.
         (User::Processors, &[&speaks, &writes_gate, &makes_streams, &["$JS.API.STREAM.PURGE.DEAD", "$JS.API.STREAM.MSG.DELETE.SESSION"]]),
@@ -420,6 +421,32 @@ async fn each_part_of_ourselves_may_do_its_own() {
     site.user(User::Auditor).await.may_not_hear(&[">", "lane.>", "SESSION.>", "_INBOX.>", "_INBOX.boomgate.>"]).await;
     site.user(User::Caller).await.may_not_hear(&[">", "lane.>", "CHANNEL.>", "_INBOX.>", "$KV.members.>"]).await;
     assert_eq!(site.ends().await, ends, "nothing of what was refused was stored");
+    site.parts.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_tries_a_dead_letter_of_any_inbox_again() {
+    let site = Site::start().await;
+    let (operator, processors) = (site.bus(User::Operator).await, &site.parts.jetstream);
+    let speakers = [
+        (User::World, "gate.small.in.entry"),
+        (User::World, "CHANNEL.1.wechat.succeeded"),
+        (User::Gateway, "desk.small.stated"),
+        (User::Reconciler, "STATEMENT.1.wechat.compared"),
+        (User::Reconciler, "WORK.1.wechat.day"),
+    ];
+    for (speaker, subject) in speakers {
+        let (stream, _) = streams::subject::stored_as(subject).expect("a stream listens");
+        let malformed = streams::Message { subject: subject.into(), payload: r#"{"id":7}"#.into(), headers: [].into() };
+        site.bus(speaker).await.publish(malformed).await.expect("it may say so");
+        let stored = operator.scan(stream.name, 1, 1).await.expect("an operator reads").remove(0);
+        let partition = streams::subject::partition_of_subject(stream.name, &stored.subject).expect("an inbox tells the partition");
+        let letter = streams::DeadLetter { stream: stream.name.into(), partition, reason: "malformed".into(), stored: stored.clone() };
+        let sequence = processors.dead_letter(letter).await.expect("a processor writes it");
+        crate::deadletter::replay(&*operator, sequence).await.unwrap_or_else(|error| panic!("{subject}: {error:#}"));
+        let again = operator.scan(stream.name, 2, 1).await.expect("an operator reads").remove(0);
+        assert_eq!((again.subject, again.payload), (stored.subject, stored.payload));
+    }
     site.parts.stop().await;
 }
 

@@ -9,11 +9,16 @@ use tokio::sync::watch;
 
 /// A driver who comes in, pays twice, and another one; all processors run.
 async fn day() -> (Arc<dyn Bus>, Reference) {
+    day_in(Arc::new(Sqlite::in_memory())).await
+}
+
+/// The same with its rows in a store.
+async fn day_in(store: Arc<Sqlite>) -> (Arc<dyn Bus>, Reference) {
     let bus: Arc<dyn Bus> = Arc::new(Memory::new(START));
     let reference = Arc::new(Reference::resolve(declared()).expect("valid reference data"));
     let with = crate::run::With {
         bus: bus.clone(),
-        store: Arc::new(Sqlite::in_memory()),
+        store,
         cache: Arc::new(store::cache::Memory::new(1_000)),
         reference: reference.clone().into(),
         limits: Limits::default(),
@@ -93,4 +98,34 @@ async fn a_driver_can_be_shown_why() {
     ] {
         assert!(text.contains(said), "{said:?} is not told in\n{text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_trimmed_is_told_by_its_rows() {
+    let store = Arc::new(Sqlite::in_memory());
+    let (bus, reference) = day_in(store.clone()).await;
+    let order = priced(&*bus).await;
+    // A log that knows nothing any more, as after its retention.
+    let empty = Memory::new(START);
+    let told = async |what: &What| {
+        assert_eq!(story(&empty, &reference, what).await.expect("it is looked for"), []);
+        kept(&*store, &reference, what).await.expect("the store is there").into_iter().map(|(words, _)| words).collect::<Vec<_>>().join("\n")
+    };
+    for id in [order, id::attempt(order, 1)] {
+        let text = told(&What::Id(id)).await;
+        for said in [
+            "asked for at 2026-11-23 09:55:00.000: 95 minutes: 10.00 Cny; 10.00 Cny were paid by etc etc",
+            "10.00 Cny by etc etc pay it",
+            "10.00 Cny by wechat wechat pay nothing and go back",
+        ] {
+            assert!(text.contains(said), "{said:?} is not told in\n{text}");
+        }
+    }
+    let whole = story(&*bus, &reference, &What::Id(order)).await.expect("it is told");
+    let Event::Session(SessionEvent::Opened { stay, .. }) = &whole[0].recorded.event else { panic!("it begins with the entry") };
+    let text = told(&What::Id(stay.session)).await;
+    assert!(text.contains("blue plate AB00001 came into small by lane in at 2026-11-23 08:20:00.000: its stay is over"), "{text}");
+    assert_eq!(told(&What::of("AB00001")).await, "", "no row goes by a plate");
+    let day = Duration::from_secs(24 * 3_600);
+    assert!(print_kept(&[], "AB00001", day, false).is_err_and(|error| error.to_string().contains("the log keeps 24 hours")));
 }

@@ -156,7 +156,8 @@ fn recon(event: &ReconEvent) -> String {
     }
 }
 
-fn car(credential: &Credential) -> String {
+/// A car, as people name it.
+pub fn car(credential: &Credential) -> String {
     let kind = format!("{:?}", credential.kind).to_lowercase();
     let colour = credential.colour.map(|colour| format!("{colour:?} ").to_lowercase()).unwrap_or_default();
     format!("{colour}{kind} {}", credential.text)
@@ -322,7 +323,8 @@ fn lines(quote: &Quote, entered_at: Moment, clock: Clock) -> impl Iterator<Item 
     std::iter::once(table).chain(quote.lines.iter().map(line).collect::<Vec<_>>())
 }
 
-fn source(source: &Source) -> String {
+/// By what money came.
+pub fn source(source: &Source) -> String {
     format!("{} {}", source.channel, source.transaction)
 }
 

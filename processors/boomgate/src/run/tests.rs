@@ -1,15 +1,16 @@
 use super::*;
 use crate::trial::{START, declared, gate, message};
+use rules::{Body, Facts, Input, View};
 use schema::{
-    ChannelEvent, ChannelFact, Event, GateEvent, GateKind, Journal, Moment, Reference, Verdict,
-    journal::OrderEvent,
+    ChannelEvent, ChannelFact, Event, GateEvent, GateKind, Journal, Moment, Partition, Reference, Verdict,
+    journal::{Made, OrderEvent, SessionEvent},
     reference::{Declared, LotDeclared, Policies, Policy},
     time::DAY,
     wire,
 };
 use std::{collections::BTreeMap, time::Duration};
 use store::Sqlite;
-use streams::{DeadLetter, Memory, Message};
+use streams::{DeadLetter, Memory, Message, table::JOURNAL_BYTES_MAX};
 
 /// All processors on one bus in memory.
 struct Whole {
@@ -24,6 +25,11 @@ impl Whole {
     }
 
     fn at(declared: Declared) -> Self {
+        Self::of(rules::ALL.to_vec(), declared)
+    }
+
+    /// Some processors alone.
+    fn of(processors: Vec<&'static Rules>, declared: Declared) -> Self {
         let bus: Arc<dyn Bus> = Arc::new(Memory::new(START));
         let with = With {
             bus: bus.clone(),
@@ -36,7 +42,7 @@ impl Whole {
             replica: "one".into(),
         };
         let (stop, stopped) = watch::channel(false);
-        let running = tokio::spawn(run(rules::ALL.to_vec(), with, Arc::new(Readiness::default()), stopped));
+        let running = tokio::spawn(run(processors, with, Arc::new(Readiness::default()), stopped));
         Self { bus, stop, running }
     }
 
@@ -113,6 +119,59 @@ async fn bad_input_has_its_outcome_and_stops_nobody() {
         expected.sort_unstable();
         assert_eq!((kinds, reasons), (expected.into_iter().map(str::to_owned).collect(), Vec::new()), "{name}");
     }
+}
+
+/// What cannot be appended: whatever is decided of this car is more than a journal takes.
+const HEAVY_CAR: &str = "HEAVY";
+
+/// `entry`, but of one car it records too much.
+static HEAVY: Rules = Rules { decide: decide_heavily, ..rules::entry::RULES };
+
+fn decide_heavily(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
+    let mut events = (rules::entry::RULES.decide)(view, facts, input);
+    let is_heavy = matches!(&input.body, Body::Gate(event) if event.id.as_str().starts_with(HEAVY_CAR));
+    for event in events.iter_mut().filter(|_| is_heavy) {
+        if let Event::Session(SessionEvent::Opened { made_of, .. }) = event {
+            *made_of = Some(Box::new(Made { checks: "x".repeat(JOURNAL_BYTES_MAX).into(), facts: Vec::new(), owes: None }));
+        }
+    }
+    events
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_never_be_appended_is_a_dead_letter_and_stops_no_other_partition() {
+    let mut declared = declared();
+    let elsewhere = LotDeclared { lot: "other".parse().expect("a name"), ..declared.lots[0].clone() };
+    declared.lots.push(elsewhere);
+    assert_ne!(Partition::of_lot("small"), Partition::of_lot("other"));
+    let whole = Whole::of(vec![&HEAVY], declared);
+    let wait = async |ms| crate::clock::wait(Duration::from_millis(ms)).await;
+    let letters = async || whole.bus.scan("DEAD", 1, 100).await.expect("the bus is in memory");
+    let journaled = async || {
+        let stored = whole.bus.scan("SESSION", 1, 100).await.expect("the bus is in memory");
+        stored.iter().filter_map(|stored| streams::subject::partition_of_subject("SESSION", &stored.subject)).collect::<Vec<_>>()
+    };
+    wait(1_000).await;
+    let heavy = gate(GateKind::Entry, HEAVY_CAR, 0);
+    let headers = BTreeMap::from([(wire::CONTENT_TYPE.to_owned(), "application/json".to_owned())]);
+    whole.send(Message { headers, ..message(&heavy) }).await;
+    whole.send(message(&gate(GateKind::Entry, "A", 0))).await;
+    whole.send(message(&GateEvent { lot: "other".parse().expect("a name"), ..gate(GateKind::Entry, "B", 0) })).await;
+    // It is tried for most of a second. The next car of its lot waits behind it, the one at the other lot does not.
+    wait(500).await;
+    assert_eq!((journaled().await, letters().await.len()), (vec![Partition::of_lot("other")], 0));
+    wait(2_000).await;
+    assert_eq!(journaled().await, [Partition::of_lot("other"), Partition::of_lot("small")]);
+    let letters = letters().await;
+    let letter = DeadLetter::read(letters.first().expect("it is dead by now")).expect("we wrote it");
+    assert_eq!((letters.len(), letter.stream.as_str(), letter.partition), (1, "GATE", Partition::of_lot("small")));
+    assert!(letter.reason.contains("after 5 tries") && letter.reason.contains("larger than the stream takes"), "{}", letter.reason);
+    let original = whole.bus.scan("GATE", 1, 1).await.expect("the bus is in memory").remove(0);
+    assert_eq!(letter.stored, original, "bytes, headers, subject, sequence and time are its own");
+    let reader = streams::table::readers("entry", 1, 0).remove(0);
+    assert_eq!(whole.bus.reach(&reader).await.expect("the bus is in memory").acked, 3, "and it is not handed out again");
+    let (kinds, _) = whole.outcome().await;
+    assert_eq!(kinds, ["opened", "opened"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -139,12 +139,8 @@ pub(super) fn admit(view: &dyn View, lot: &LotReference, event: &GateEvent, insi
             let is_plain = marks == checks::Marks::default();
             Admission::Open(Box::new(admitted(&case, marks, made_of(&case, is_plain, now))))
         }
-        (Judged::Decided(Decision { verdict: Verdict::Refuse, reason, .. }), _) => {
-            turned_away(Admission::Refused, reason)
-        }
-        (Judged::Decided(Decision { verdict: Verdict::Ask, reason, .. }), _) => {
-            turned_away(Admission::Asked, reason)
-        }
+        (Judged::Decided(Decision { verdict: Verdict::Refuse, reason, .. }), _) => turned_away(Admission::Refused, reason),
+        (Judged::Decided(Decision { verdict: Verdict::Ask, reason, .. }), _) => turned_away(Admission::Asked, reason),
         (Judged::Again, None) | (Judged::Wants(_), _) => turned_away(Admission::Asked, None),
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn wants(view: &dyn View, facts: &Facts, input: &Input, event: &DeskE
             let (_, told) = put_right(view, event).ok()?;
             let told = told.another?;
             let kinds = admit::wants_right(view, lot, &told);
-            (!kinds.is_empty()).then(|| (told.credential, kinds))
+            (!kinds.is_empty()).then_some((told.credential, kinds))
         }
         _ => None,
     }

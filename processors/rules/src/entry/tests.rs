@@ -269,6 +269,9 @@ fn who_never_crosses_holds_no_space() {
     assert_eq!(day("small", "in A 1, wait - 99").1, "opened, ", "where no lane tells, the decision counts");
 }
 
+/// What becomes of a car until it stands at the exit.
+type Day<'a> = &'a dyn Fn(&mut Trial);
+
 #[test]
 fn a_right_counts_however_its_car_came_in() {
     let plate = |car: &str| Credential::plate(car, Colour::Blue);
@@ -285,7 +288,6 @@ fn a_right_counts_however_its_car_came_in() {
     let is_really = |who, is| says(60, Says::Corrected { who: plate(who), is: Some(plate(is)), entered_at: None, stay: None });
     let lane = "in".parse().expect("a name");
     let by_hand = Says::LetThrough { lane, way: GateKind::Entry, who: Some(plate("HOLDER")), at: None, open: true };
-    type Day<'a> = &'a dyn Fn(&mut Trial);
     let days: [(&str, Day, Option<&str>); 9] = [
         ("it asked", &|trial| drop(trial.gate(asks(GateKind::Entry, "HOLDER", 1))), Some("pass-1")),
         ("another one asked", &|trial| drop(trial.gate(asks(GateKind::Entry, "STRANGER", 1))), None),
