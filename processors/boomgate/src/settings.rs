@@ -34,7 +34,7 @@ impl Default for Settings {
             unsaved_max: 200_000,
             answers_max: 32_768,
             fact_wait: Duration::from_millis(50),
-            save_every: Duration::from_millis(50),
+            save_every: Duration::from_millis(100),
             retention: Duration::from_secs(24 * 60 * 60),
             keep_inputs: false,
         }
