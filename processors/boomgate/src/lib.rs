@@ -7,6 +7,7 @@
 mod against_the_oracle;
 pub mod audit;
 pub mod auth;
+pub mod background;
 pub mod caller;
 pub mod candidates;
 pub mod config;

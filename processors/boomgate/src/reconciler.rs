@@ -12,6 +12,11 @@
 //!    (`tests::the_first_comparison_asked_for_again_is_the_second`).
 //! 5. A right statement undoes what a wrong one did   (`tests::the_right_statement_undoes_what_a_wrong_one_did`).
 //! 6. What cannot be said holds nothing up   (`tests::a_number_that_is_too_long_is_found_still`).
+//! 7. No work waits for ever: a day without a statement is given up   (`tests::a_day_without_a_statement_is_given_up`), and so is a piece whose statement is gone
+//!    (`tests::a_piece_whose_statement_is_gone_is_given_up`) or another one, which is compared instead (`tests::a_statement_that_is_replaced_meanwhile_is_compared_anew`).
+//! 8. A statement tells of all pieces that an earlier one had told of   (`tests::what_a_correction_leaves_out_is_explained`).
+//! 9. Lines of statements do not pile up   (`tests::lines_are_swept_once_nobody_needs_them`).
+//! 10. A channel that has no statements has no day that is due   (`tests::a_channel_without_statements_is_due_nothing`).
 //!
 //! Not here: what becomes of what is said (`rules::exceptions`), when a day is due (`schedule`), who asks by hand (`ask`).
 
@@ -21,16 +26,16 @@ pub mod schedule;
 mod split;
 mod spool;
 
-use crate::{clock, config::Config, connect::Parts};
+use crate::{background, clock, config::Config, connect::Parts};
 use anyhow::{Context, Result};
 use compare::compare;
 use futures_util::FutureExt;
 use schema::{
-    Day, Entity, Id, Key, Partition, StatementEvent, Table, Token,
+    Day, Entity, Id, Key, Moment, Partition, StatementEvent, Table, Token,
     entity::Payment,
-    exception::{Exception, Term, begins, day_of},
-    id::{Province, order_of},
-    time::DAY,
+    exception::{Exception, Term, begins, day_of, days_after},
+    id::{self, Province, order_of},
+    time::{DAY, MINUTE},
     wire::{self, Format},
     work::{DayWork, PieceWork, Work},
 };
@@ -40,12 +45,12 @@ use spool::Spooled;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use store::{Part, Store};
 use streams::{Buckets, Bus, Delivery, Message, table};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 /// The name by which `boomgate run` knows it.
 pub const NAME: &str = "reconciler";
@@ -59,10 +64,23 @@ const MISSING_WAIT: Duration = Duration::from_secs(60);
 const REFUSED_WAIT: Duration = Duration::from_secs(600);
 /// How long work waits after the broker or the store was away.
 const AWAY: Duration = Duration::from_secs(2);
-/// How long lines of a statement are kept: longer than any piece waits.
-const SPOOL_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How many days a statement may be late: then its day is given up.
+const LATE_DAYS_MAX: usize = 20;
+/// For how long a piece waits for the file that its lines were in, in microseconds: then it is given up.
+const LACKING_MAX: i64 = 60_i64.saturating_mul(MINUTE);
+/// For how long it is known that a statement is another one now, without a look.
+const PAST_KEPT: Duration = Duration::from_secs(600);
+/// For how long lines of a statement are kept that no piece in the queue names.
+const SPOOL_KEPT: Duration = Duration::from_secs(2 * 3600);
+/// How often those are swept that are kept no longer.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// How a day is asked for whose statement was replaced while it was compared.
+const AGAIN: &str = "again-";
 /// How many rows are read by key at once.
 const LOAD_MOST: usize = 500;
+
+// Days that wait, at both terms, leave room for what can be done.
+const _: () = assert!((LATE_DAYS_MAX + 1) * Term::ALL.len() * channels::ALL.len() < table::WORK_PENDING_MAX);
 
 /// A channel whose statements are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +160,14 @@ enum Ended {
     Again(Duration),
 }
 
+/// The lines of a piece.
+enum Lines {
+    /// They are these.
+    There(Vec<Spooled>),
+    /// The statement is another one now: its run.
+    Past(Token<32>),
+}
+
 /// What the workers share.
 pub struct Reconciler {
     bus: Arc<dyn Bus>,
@@ -149,6 +175,8 @@ pub struct Reconciler {
     store: Arc<dyn Store>,
     settings: Settings,
     replica: String,
+    /// Runs whose statement is another one now: that one's run, and since when it is known.
+    past: Mutex<BTreeMap<Token<32>, (Token<32>, Instant)>>,
 }
 
 /// The message of some work.
@@ -168,9 +196,9 @@ fn finding(event: &StatementEvent) -> Message {
 /// Works as this replica until `shutdown`.
 pub async fn run(parts: Shared, settings: Settings, replica: String, shutdown: watch::Receiver<bool>) {
     let Shared { bus, buckets, store } = parts;
-    let reconciler = Arc::new(Reconciler { bus, buckets, store, settings, replica });
-    spool::sweep(&reconciler.settings.spool, SPOOL_KEPT);
+    let reconciler = Arc::new(Reconciler { bus, buckets, store, settings, replica, past: Mutex::default() });
     let mut tasks = JoinSet::new();
+    tasks.spawn(reconciler.clone().sweep(shutdown.clone()));
     for worker in 0..reconciler.settings.workers {
         tasks.spawn(reconciler.clone().work(worker, shutdown.clone()));
     }
@@ -242,6 +270,31 @@ impl Reconciler {
         }
     }
 
+    /// Sweeps old lines until `shutdown`.
+    async fn sweep(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
+        let mut every = clock::every(SWEEP_EVERY);
+        loop {
+            tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stop| *stop) => return,
+                _ = every.tick() => {}
+            }
+            if let Err(error) = self.swept().await {
+                tracing::warn!(error = format!("{error:#}"), "old lines of statements are not swept");
+            }
+        }
+    }
+
+    /// Removes the lines that nobody needs any more: those that are old and that no piece in the queue names.
+    async fn swept(&self) -> Result<()> {
+        let queued = ask::queued(&*self.bus).await?;
+        let run = |work: &Work| if let Work::Piece(piece) = work { Some(piece.run.to_string()) } else { None };
+        let needed: BTreeSet<String> = queued.iter().filter_map(run).collect();
+        let root = self.settings.spool.clone();
+        background::run(move || spool::sweep(&root, SPOOL_KEPT, &needed)).await?;
+        Ok(())
+    }
+
     /// Does one thing, and says while it does that it is still worked on.
     async fn handle(&self, worker: usize, delivery: &Delivery) {
         let stored = &delivery.stored;
@@ -257,7 +310,7 @@ impl Reconciler {
                 return;
             }
         };
-        let mut doing = self.done(worker, &work).boxed();
+        let mut doing = self.done(worker, &work, stored.time).boxed();
         let ended = loop {
             tokio::select! {
                 ended = &mut doing => break ended,
@@ -278,10 +331,11 @@ impl Reconciler {
         }
     }
 
-    async fn done(&self, worker: usize, work: &Work) -> Result<Ended> {
+    /// Does what was asked for at `since`.
+    async fn done(&self, worker: usize, work: &Work, since: Moment) -> Result<Ended> {
         match work {
-            Work::Day(day) => self.day(worker, day).await,
-            Work::Piece(piece) => self.piece(worker, piece).await,
+            Work::Day(day) => self.day(worker, day, since).await,
+            Work::Piece(piece) => self.piece(worker, piece, since).await,
         }
     }
 
@@ -289,7 +343,7 @@ impl Reconciler {
     async fn split(&self, worker: usize, work: &DayWork) -> Result<Split, Why> {
         let (work, folder, spool) = (work.clone(), self.settings.folder.clone(), self.settings.spool.clone());
         let (province, writer) = (self.settings.province(&work.merchant), format!("{}-{worker}", self.replica));
-        let split = tokio::task::spawn_blocking(move || split(&work, &folder, &spool, province, &writer)).await;
+        let split = background::run(move || split(&work, &folder, &spool, province, &writer)).await;
         split.map_err(|error| Why::Failed(anyhow::Error::from(error).context("a statement was not read to its end")))?
     }
 
@@ -299,16 +353,13 @@ impl Reconciler {
         Ok(())
     }
 
-    async fn day(&self, worker: usize, asked: &DayWork) -> Result<Ended> {
+    async fn day(&self, worker: usize, asked: &DayWork, since: Moment) -> Result<Ended> {
         let by = asked.asked.as_str().into();
         let standing = Standing { asked: by, term: None, waits: None, refused: false, pieces: Vec::new(), lines: 0 };
         let (work, split) = match self.laid(worker, asked).await {
             Ok(laid) => laid,
-            Err(Why::Missing(what)) => {
-                self.tell(asked, &Standing { waits: Some(what), ..standing }).await?;
-                return Ok(Ended::Again(MISSING_WAIT));
-            }
-            Err(Why::Refused(why)) => return self.refused(asked, &Standing { waits: Some(why), refused: true, ..standing }).await,
+            Err(Why::Missing(what)) => return self.waits(asked, &Standing { waits: Some(what), ..standing }, since).await,
+            Err(Why::Refused(why)) => return self.refused(asked, &Standing { waits: Some(why), refused: true, ..standing }, since).await,
             Err(Why::Failed(error)) => return Err(error),
         };
         for (province, partition) in &split.pieces {
@@ -321,8 +372,34 @@ impl Reconciler {
         Ok(Ended::Done)
     }
 
+    /// A statement is not there yet: its day waits, for as long as a statement may be late.
+    async fn waits(&self, work: &DayWork, standing: &Standing, since: Moment) -> Result<Ended> {
+        if self.is_over(work, since).await? {
+            return self.given_up(work, standing).await;
+        }
+        self.tell(work, standing).await?;
+        Ok(Ended::Again(MISSING_WAIT))
+    }
+
+    /// Whether a day that was asked for at `since` waits no longer: one that is due because of its age, one that was asked for by hand because of that.
+    async fn is_over(&self, work: &DayWork, since: Moment) -> Result<bool> {
+        let now = self.bus.look("WORK").await?.now;
+        let days = if work.asked == DayWork::schedule() { days_after(work.day, now) } else { now.since(since).div_euclid(DAY) };
+        Ok(usize::try_from(days).is_ok_and(|days| days > LATE_DAYS_MAX))
+    }
+
+    /// A day has waited for too long. Who has its statement after all asks by hand.
+    async fn given_up(&self, work: &DayWork, standing: &Standing) -> Result<Ended> {
+        let what = standing.waits.as_deref().unwrap_or_default();
+        tracing::error!(channel = &*work.channel, day = %work.day, term = work.term.name(), what, "a day is given up: nothing of it is compared");
+        metrics::counter!("boomgate_days_given_up_total", "channel" => work.channel.to_string()).increment(1);
+        let waits = Some(format!("it is given up, and is to be asked for by hand: {what}"));
+        self.tell(work, &Standing { waits, ..standing.clone() }).await?;
+        Ok(Ended::Done)
+    }
+
     /// A statement is refused. Who asked by hand hears of it and asks again; a day that is due waits for another file.
-    async fn refused(&self, work: &DayWork, standing: &Standing) -> Result<Ended> {
+    async fn refused(&self, work: &DayWork, standing: &Standing, since: Moment) -> Result<Ended> {
         // It is said once of each file.
         if self.standing(work).await?.as_ref() != Some(standing) {
             let why = standing.waits.as_deref().unwrap_or_default();
@@ -330,7 +407,13 @@ impl Reconciler {
             metrics::counter!("boomgate_statements_refused_total", "channel" => work.channel.to_string()).increment(1);
             self.tell(work, standing).await?;
         }
-        Ok(if work.asked == DayWork::schedule() { Ended::Again(REFUSED_WAIT) } else { Ended::Done })
+        if work.asked != DayWork::schedule() {
+            return Ok(Ended::Done);
+        }
+        if self.is_over(work, since).await? {
+            return self.given_up(work, standing).await;
+        }
+        Ok(Ended::Again(REFUSED_WAIT))
     }
 
     /// How a day stands, if that was told.
@@ -340,8 +423,8 @@ impl Reconciler {
         Ok(told.map(|entry| serde_json::from_slice(&entry.value)).transpose()?)
     }
 
-    /// Splits a day, and gives all its pieces: those that have lines, and those that have payments. T+1 of a day that has had T+2 is that again: it knows less, and would
-    /// take back what that has found.
+    /// Splits a day, and gives all its pieces: those that have lines, those that have payments, and those that an earlier comparison has told of. T+1 of a day that has
+    /// had T+2 is that again: it knows less, and would take back what that has found.
     async fn laid(&self, worker: usize, asked: &DayWork) -> Result<(DayWork, Split), Why> {
         // Who names a file has seen to it.
         if asked.term == Term::After && asked.file.is_none() && !self.has_had_next(asked).await? {
@@ -350,7 +433,8 @@ impl Reconciler {
         let mut work = asked.clone();
         loop {
             let mut split = self.split(worker, &work).await?;
-            split.pieces.extend(self.parts(Table::Payments, work.day).await?.into_iter().map(|part| (part.province, part.bucket)));
+            split.pieces.extend(self.parts(Table::Payments, &self.days(work.day)).await?);
+            split.pieces.extend(self.told(&work).await?);
             let after: Vec<Key> = split.pieces.iter().map(|piece| ask::at(&work, *piece).key(Term::After)).collect();
             if work.term == Term::After || self.saved(&after).await? == 0 {
                 return Ok((work, split));
@@ -389,20 +473,31 @@ impl Reconciler {
         (-i64::from(self.settings.days_back)..=1).map(|days| day_of(first.plus(days.saturating_mul(DAY)))).collect()
     }
 
-    async fn parts(&self, table: Table, day: Day) -> Result<Vec<Part>> {
-        let days = self.days(day);
+    /// The pieces that have rows of a table, of all channels.
+    async fn parts(&self, table: Table, days: &BTreeSet<Day>) -> Result<BTreeSet<(Province, Partition)>> {
         let parts = self.store.parts(table).await?;
-        Ok(parts.into_iter().filter(|part| days.contains(&part.day)).collect())
+        Ok(parts.into_iter().filter(|part| days.contains(&part.day)).map(|part| (part.province, part.bucket)).collect())
     }
 
-    async fn piece(&self, worker: usize, work: &PieceWork) -> Result<Ended> {
-        let lines = match self.lines(worker, work).await {
-            Ok(lines) => lines,
-            Err(Why::Missing(what) | Why::Refused(what)) => {
-                // The files were there and sound when the day was split.
-                tracing::warn!(channel = &*work.of.channel, day = %work.of.day, what, "the lines of a piece are gone");
-                return Ok(Ended::Again(MISSING_WAIT));
+    /// The pieces of a day that a comparison has told of: what it found there may be undone by a statement that has nothing there.
+    async fn told(&self, work: &DayWork) -> Result<BTreeSet<(Province, Partition)>> {
+        let pieces: Vec<_> = self.parts(Table::Pieces, &BTreeSet::from([work.day])).await?.into_iter().collect();
+        let mut told = BTreeSet::new();
+        for term in Term::ALL {
+            for pieces in pieces.chunks(LOAD_MOST) {
+                let keys = pieces.iter().map(|piece| ask::at(work, *piece).key(term)).collect();
+                let rows = self.store.load(keys).await?;
+                told.extend(pieces.iter().zip(rows).filter(|(_, row)| row.is_some()).map(|(piece, _)| *piece));
             }
+        }
+        Ok(told)
+    }
+
+    async fn piece(&self, worker: usize, work: &PieceWork, since: Moment) -> Result<Ended> {
+        let lines = match self.lines(worker, work).await {
+            Ok(Lines::There(lines)) => lines,
+            Ok(Lines::Past(now)) => return self.past(work, now).await,
+            Err(Why::Missing(what) | Why::Refused(what)) => return self.lacking(work, &what, since).await,
             Err(Why::Failed(error)) => return Err(error),
         };
         let payments = self.payments(work, &lines).await?;
@@ -410,7 +505,7 @@ impl Reconciler {
         // What T+2 has found meanwhile is not for T+1 to close.
         let is_late = term == Term::Next && self.saved(&[at.key(Term::After)]).await? > 0;
         let open = if is_late { Vec::new() } else { self.open(work).await? };
-        let compared = tokio::task::spawn_blocking(move || compare(&at, term, &lines, &payments, &open)).await?;
+        let compared = background::run(move || compare(&at, term, &lines, &payments, &open)).await?;
         let run: Token<32> = Work::Piece(work.clone()).key().parse().context("20 letters and digits are a token")?;
         for event in compared {
             match (StatementEvent { run: Some(run), ..event }).checked() {
@@ -427,17 +522,76 @@ impl Reconciler {
         Ok(Ended::Done)
     }
 
+    /// The statement of a piece is another one now: that is compared anew, all of it, and the piece is given up.
+    async fn past(&self, work: &PieceWork, now: Token<32>) -> Result<Ended> {
+        self.dropped(work, "its statement is another one now, and is compared anew").await?;
+        let asked: Token<32> = format!("{AGAIN}{}", id::digest(&[now.as_str()], 20)).parse().context("26 letters, digits and a dash are a token")?;
+        // Where reconcilers have different files, they do not ask one another for ever.
+        if work.of.asked != asked {
+            self.bus.publish(message(&Work::Day(DayWork { asked, ..work.of.clone() }))).await?;
+        }
+        Ok(Ended::Done)
+    }
+
+    /// The files of a piece were there and sound when its day was split, and are not now. It waits for them, and not for ever.
+    async fn lacking(&self, work: &PieceWork, what: &str, since: Moment) -> Result<Ended> {
+        let now = self.bus.look("WORK").await?.now;
+        if now.since(since) > LACKING_MAX {
+            self.dropped(work, what).await?;
+            return Ok(Ended::Done);
+        }
+        tracing::warn!(channel = &*work.of.channel, day = %work.of.day, what, "the lines of a piece are gone");
+        Ok(Ended::Again(MISSING_WAIT))
+    }
+
+    /// A piece is given up, and whoever asked for its day is told.
+    async fn dropped(&self, work: &PieceWork, why: &str) -> Result<()> {
+        let (of, piece) = (&work.of, format!("{}-{}", work.province, work.partition));
+        tracing::warn!(channel = &*of.channel, day = %of.day, term = of.term.name(), piece, why, "a piece is given up");
+        metrics::counter!("boomgate_pieces_given_up_total", "channel" => of.channel.to_string()).increment(1);
+        // T+1 that was asked for may have become T+2.
+        for term in Term::ALL {
+            let key = DayWork { term, ..of.clone() }.key();
+            let Some(entry) = self.buckets.entry(table::RECONCILE, &key).await?.filter(|entry| !entry.value.is_empty()) else { continue };
+            let standing: Standing = serde_json::from_slice(&entry.value)?;
+            if &*standing.asked != of.asked.as_str() || standing.term != Some(of.term) || standing.waits.is_some() {
+                continue;
+            }
+            let value = serde_json::to_vec(&Standing { waits: Some(format!("piece {piece} is given up: {why}")), ..standing })?;
+            match self.buckets.put(table::RECONCILE, &key, value.into(), Some(entry.revision)).await {
+                // Another worker has told the same, or another comparison was asked for.
+                Err(error) if error.kind == streams::Kind::Stale => {}
+                told => {
+                    told?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The lines of a piece; where they do not lie here, the day is split once more.
-    async fn lines(&self, worker: usize, work: &PieceWork) -> Result<Vec<Spooled>, Why> {
+    async fn lines(&self, worker: usize, work: &PieceWork) -> Result<Lines, Why> {
         if !spool::is_there(&self.settings.spool, work.run.as_str()) {
+            if let Some(now) = self.known_past(work.run) {
+                return Ok(Lines::Past(now));
+            }
             let again = self.split(worker, &work.of).await?;
             if again.run != work.run {
-                return Err(Why::Missing(format!("the statement of {} of {} is another one now", work.of.channel, work.of.day)));
+                let known = (again.run, clock::now());
+                self.past.lock().expect("nobody panics who holds it").insert(work.run, known);
+                return Ok(Lines::Past(again.run));
             }
         }
         let (spool, run, at) = (self.settings.spool.clone(), work.run, (work.province, work.partition));
-        let read = tokio::task::spawn_blocking(move || spool::read(&spool, run.as_str(), at.0, at.1)).await;
-        Ok(read.map_err(|error| Why::Failed(error.into()))??)
+        let read = background::run(move || spool::read(&spool, run.as_str(), at.0, at.1)).await;
+        Ok(Lines::There(read.map_err(|error| Why::Failed(error.into()))??))
+    }
+
+    /// The run of the statement that a look a moment ago found in place of this one: all pieces of a day ask the same.
+    fn known_past(&self, run: Token<32>) -> Option<Token<32>> {
+        let mut past = self.past.lock().expect("nobody panics who holds it");
+        past.retain(|_, (_, since)| since.elapsed() < PAST_KEPT);
+        past.get(&run).map(|(now, _)| *now)
     }
 
     /// The payments of a piece: those of its days, and those that its lines name.

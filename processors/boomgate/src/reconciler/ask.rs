@@ -2,10 +2,12 @@
 //!
 //! Invariants
 //! 1. What is shown is the rows of all pieces of the day   (`super::tests::a_day_is_asked_for_and_shown`).
+//! 2. Nobody is left waiting for pieces that nobody compares   (`super::tests::asking_ends_where_nobody_compares`,
+//!    `super::tests::a_statement_that_is_replaced_meanwhile_is_compared_anew`).
 //!
 //! Not here: two files alone (`reconcile`).
 
-use super::{Shared, Standing, message, split};
+use super::{AGAIN, Shared, Standing, message, split};
 use crate::clock;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -28,6 +30,10 @@ use streams::{Bus, table};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long rows may be behind what was decided.
 const SAVED_WAIT: Duration = Duration::from_secs(20);
+/// For how long none of a day's pieces may get done while somebody waits for them.
+const STALLED_MAX: Duration = Duration::from_secs(600);
+/// How many pieces are named that wait.
+const NAMED_MAX: usize = 20;
 /// How many messages of the queue are read at once.
 const SCAN_MOST: usize = 1_000;
 /// How many stays are listed of each kind.
@@ -93,11 +99,9 @@ pub async fn ask(with: &Shared, wanted: &Wanted) -> Result<Report> {
 
 /// Waits until a day is split and its pieces are compared; gives as what it was, for T+1 of a day that has had T+2 is that.
 async fn followed(with: &Shared, mut work: DayWork, wait: Duration) -> Result<(DayWork, Standing)> {
-    let begun = clock::now();
+    let (begun, key) = (clock::now(), work.key());
     let standing = loop {
-        let entry = with.buckets.entry(table::RECONCILE, &work.key()).await?;
-        let standing = entry.map(|entry| serde_json::from_slice::<Standing>(&entry.value)).transpose()?;
-        match standing.filter(|standing| *standing.asked == *work.asked.as_str()) {
+        match stands(with, &key).await?.filter(|standing| *standing.asked == *work.asked.as_str()) {
             Some(Standing { refused: true, waits, .. }) => bail!("the statement is refused: {}", waits.unwrap_or_default()),
             Some(Standing { waits: Some(what), .. }) => bail!("it waits, and will be compared once it can be: {what}"),
             Some(standing) => break standing,
@@ -108,21 +112,46 @@ async fn followed(with: &Shared, mut work: DayWork, wait: Duration) -> Result<(D
     work.term = standing.term.unwrap_or(work.term);
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} pieces")?;
     let bar = ProgressBar::new(standing.pieces.len() as u64).with_style(style);
+    let (mut before, mut since) = (usize::MAX, clock::now());
     loop {
         let left = left(&*with.bus, &work).await?;
-        bar.set_position(standing.pieces.len().saturating_sub(left) as u64);
-        if left == 0 {
+        // What is given up is said before it leaves the queue.
+        match stands(with, &key).await? {
+            Some(now) if now.asked.starts_with(AGAIN) => {
+                bail!("its statement was replaced while it was compared, and is compared anew: ask once more")
+            }
+            Some(Standing { asked, waits: Some(what), .. }) if asked == standing.asked => bail!("not all of it is compared: {what}"),
+            _ => {}
+        }
+        bar.set_position(standing.pieces.len().saturating_sub(left.len()) as u64);
+        if left.is_empty() {
             bar.finish_and_clear();
             return Ok((work, standing));
+        }
+        if left.len() != before {
+            (before, since) = (left.len(), clock::now());
+        } else if since.elapsed() > STALLED_MAX {
+            let named = left.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = if left.len() > NAMED_MAX { " …" } else { "" };
+            bail!("{} pieces wait, and none got done for {} s: {named}{more}; see what the reconcilers log", left.len(), STALLED_MAX.as_secs());
         }
         clock::wait(LOOK_EVERY).await;
     }
 }
 
-/// How many pieces of a day are not compared yet.
-async fn left(bus: &dyn Bus, work: &DayWork) -> Result<usize> {
-    let queued = queued(bus).await?;
-    Ok(queued.iter().filter(|queued| matches!(queued, Work::Piece(piece) if piece.of == *work)).count())
+/// How a day stands, as far as that was told.
+async fn stands(with: &Shared, key: &str) -> Result<Option<Standing>> {
+    let entry = with.buckets.entry(table::RECONCILE, key).await?;
+    Ok(entry.map(|entry| serde_json::from_slice(&entry.value)).transpose()?)
+}
+
+/// The pieces of a day that are not compared yet, as province and partition.
+async fn left(bus: &dyn Bus, work: &DayWork) -> Result<Vec<String>> {
+    let of_it = |queued: Work| match queued {
+        Work::Piece(piece) if piece.of == *work => Some(format!("{}-{}", piece.province, piece.partition)),
+        Work::Piece(_) | Work::Day(_) => None,
+    };
+    Ok(queued(bus).await?.into_iter().filter_map(of_it).collect())
 }
 
 /// All work that waits or is worked on: what is done is no more in the queue.

@@ -6,6 +6,8 @@
 //! Invariants
 //! 1. What was laid down for a piece comes back for it, in the order of the file   (`tests::what_was_laid_down_comes_back`).
 //! 2. What is not finished has no name that anybody looks for   (`tests::what_is_not_finished_is_not_there`).
+//! 3. What is old is swept, unless somebody needs it   (`tests::what_is_old_and_needed_by_nobody_is_swept`).
+//! 4. A folder that goes while it is read is no empty one   (`tests::a_folder_that_is_gone_is_no_empty_one`).
 //!
 //! Not here: whether a statement may be believed (`channels::statement`).
 
@@ -13,12 +15,15 @@ use anyhow::{Context, Result};
 use schema::{Partition, id::Province, statement::StatementLine};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, OpenOptions},
     io::{BufRead, BufReader, ErrorKind, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+/// How names begin of folders that are being removed.
+const SWEPT: &str = "swept-";
 /// How many bytes wait in memory before they are written.
 const WAITING_MAX: usize = 32 * 1024 * 1024;
 
@@ -82,19 +87,48 @@ impl Spool {
         Ok(())
     }
 
+    /// Has all of it on the disk, so that a name which outlives a loss of power is a whole folder's.
+    fn sync(&self) -> Result<()> {
+        for (province, partition) in self.pieces.keys() {
+            synced(&self.folder.join(name(*province, *partition)))?;
+        }
+        synced(&self.folder)
+    }
+
+    /// Whether a whole folder is there; it is as young as this one from now on, for it is needed again.
+    fn is_there(&self, place: &Path) -> bool {
+        let young = fs::metadata(&self.folder).and_then(|about| about.modified());
+        let touched = young.and_then(|young| fs::File::open(place)?.set_modified(young));
+        if let Err(error) = &touched
+            && error.kind() != ErrorKind::NotFound
+        {
+            tracing::warn!(folder = %place.display(), %error, "lines of a statement cannot be kept for longer");
+        }
+        place.exists()
+    }
+
     /// Gives it its name; where there is one of that name already, that is the same.
     pub fn finish(mut self, run: &str) -> Result<BTreeMap<(Province, Partition), u64>> {
         self.write()?;
         let place = self.root.join(run);
-        if place.exists() {
+        if self.is_there(&place) {
             fs::remove_dir_all(&self.folder).with_context(|| format!("cannot remove {}", self.folder.display()))?;
-        } else if let Err(error) = fs::rename(&self.folder, &place)
+            return Ok(self.pieces);
+        }
+        self.sync()?;
+        if let Err(error) = fs::rename(&self.folder, &place)
             && !place.exists()
         {
             return Err(error).with_context(|| format!("cannot make {}", place.display()));
         }
+        synced(&self.root)?;
         Ok(self.pieces)
     }
+}
+
+/// Has a file or folder on the disk.
+fn synced(path: &Path) -> Result<()> {
+    fs::File::open(path).and_then(|file| file.sync_all()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Whether a run's folder is there.
@@ -107,21 +141,29 @@ pub fn read(root: &Path, run: &str, province: Province, partition: Partition) ->
     let path = root.join(run).join(name(province, partition));
     let file = match fs::File::open(&path) {
         Ok(file) => file,
-        // A piece of payments alone has none.
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        // A piece of payments alone has none, in a folder that is there.
+        Err(error) if error.kind() == ErrorKind::NotFound && is_there(root, run) => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
     let read = |line: std::io::Result<String>| -> Result<Spooled> { Ok(serde_json::from_str(&line?)?) };
     BufReader::new(file).lines().map(read).collect::<Result<_>>().with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Removes the folders that were not touched for as long as anybody could need them.
-pub fn sweep(root: &Path, keep: std::time::Duration) {
+/// Removes the folders that were not touched for longer than `keep` and that are not `needed`.
+pub fn sweep(root: &Path, keep: Duration, needed: &BTreeSet<String>) {
     let Ok(folders) = fs::read_dir(root) else { return };
     for folder in folders.flatten() {
+        let name = folder.file_name().to_string_lossy().into_owned();
         let age = folder.metadata().and_then(|about| about.modified()).ok().and_then(|at| at.elapsed().ok());
-        if age.is_some_and(|age| age > keep)
-            && let Err(error) = fs::remove_dir_all(folder.path())
+        if needed.contains(&name) || age.is_none_or(|age| age <= keep) {
+            continue;
+        }
+        // What is half removed has no name that anybody looks for.
+        let away = if name.starts_with(SWEPT) { folder.path() } else { root.join(format!("{SWEPT}{name}")) };
+        let removed = fs::rename(folder.path(), &away).and_then(|()| fs::remove_dir_all(&away));
+        // Another process that shares the folder was faster.
+        if let Err(error) = removed
+            && error.kind() != ErrorKind::NotFound
         {
             tracing::warn!(folder = %folder.path().display(), %error, "old lines of a statement cannot be removed");
         }
@@ -185,9 +227,40 @@ mod tests {
         let spool = Spool::begin(folder.path(), "one").expect("what was left is emptied");
         assert!(spool.finish("run").expect("it can be named").is_empty() && is_there(folder.path(), "run"));
         assert_eq!(read(folder.path(), "run", Province(44), Partition(1)).expect("it has none"), []);
-        sweep(folder.path(), std::time::Duration::from_secs(3600));
-        assert!(is_there(folder.path(), "run"));
-        sweep(folder.path(), std::time::Duration::ZERO);
-        assert!(!is_there(folder.path(), "run"));
+    }
+
+    #[test]
+    fn what_is_old_and_needed_by_nobody_is_swept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lay = |run: &str| {
+            let mut spool = Spool::begin(folder.path(), "one").expect("it can be made");
+            spool.put((Province(44), Partition(1)), &line(1)).expect("it can be written");
+            spool.finish(run).expect("it can be named");
+        };
+        let age = |run: &str| {
+            let opened = fs::File::open(folder.path().join(run)).expect("it is there");
+            opened.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).expect("a folder has a time");
+        };
+        let there = || ["needed", "laid again", "old", "young"].map(|run| is_there(folder.path(), run));
+        for run in ["needed", "laid again", "old"] {
+            lay(run);
+            age(run);
+        }
+        lay("young");
+        lay("laid again");
+        sweep(folder.path(), Duration::from_secs(3600), &BTreeSet::from(["needed".to_owned()]));
+        assert_eq!(there(), [true, true, false, true]);
+        age("needed");
+        sweep(folder.path(), Duration::from_secs(3600), &BTreeSet::new());
+        assert_eq!(there(), [false, true, false, true]);
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2, "nothing is left of what was swept");
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_no_empty_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(read(folder.path(), "run", Province(44), Partition(1)).is_err(), "it is not known which lines it had");
+        Spool::begin(folder.path(), "one").expect("it can be made").finish("run").expect("it can be named");
+        assert_eq!(read(folder.path(), "run", Province(44), Partition(1)).expect("it has none"), []);
     }
 }

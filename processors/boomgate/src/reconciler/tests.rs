@@ -57,7 +57,14 @@ impl Office {
             workers: 1,
         };
         std::fs::create_dir_all(settings.folder.join("points")).expect("a folder");
-        let reconciler = Arc::new(Reconciler { bus: bus.clone(), buckets: buckets.clone(), store: store.clone(), settings, replica: "one".into() });
+        let reconciler = Arc::new(Reconciler {
+            bus: bus.clone(),
+            buckets: buckets.clone(),
+            store: store.clone(),
+            settings,
+            replica: "one".into(),
+            past: Mutex::default(),
+        });
         Self { shared: Shared { bus, buckets, store }, reconciler, folder, stop, running }
     }
 
@@ -99,6 +106,35 @@ impl Office {
     async fn standing(&self, term: Term) -> Option<Standing> {
         let entry = self.shared.buckets.entry(table::RECONCILE, &Self::day(term).key()).await.expect("the bus is in memory");
         entry.map(|entry| serde_json::from_slice(&entry.value).expect("it is JSON"))
+    }
+
+    /// What is said of the day's exceptions in a piece, as far as it is saved: how they differ, and why they are closed.
+    async fn exceptions(&self, province: Province, bucket: Partition) -> Vec<(Difference, Option<schema::exception::Closing>)> {
+        let rows = self.shared.store.scan(Part { table: Table::Exceptions, province, day: DAY_OF, bucket }).await.expect("the store is there");
+        let told = rows.into_iter().filter_map(|row| if let Entity::Exception(one) = row.entity { Some((one.difference, one.closed)) } else { None });
+        told.collect()
+    }
+
+    /// The next work of the queue, as it is handed out.
+    async fn next(intake: &mut Box<dyn streams::Intake>) -> (Delivery, Work) {
+        let delivery = intake.fetch(1, Duration::from_secs(5)).await.expect("the bus is in memory").remove(0);
+        let work = wire::decode(Some("application/json"), &delivery.stored.payload).expect("it is work");
+        (delivery, work)
+    }
+
+    /// A day is split by a worker who does nothing else; gives the work of its only piece, and what to ack.
+    async fn only_split(&self) -> (Delivery, PieceWork) {
+        self.shared.bus.publish(message(&Work::Day(Self::day(Term::Next)))).await.expect("the bus takes it");
+        let mut intake = self.shared.bus.consume(table::worker()).await.expect("the bus is in memory");
+        let (day, _) = Self::next(&mut intake).await;
+        self.reconciler.handle(0, &day).await;
+        let (delivery, work) = Self::next(&mut intake).await;
+        let Work::Piece(piece) = work else { panic!("it is a piece") };
+        (delivery, piece)
+    }
+
+    fn spool(&self) -> PathBuf {
+        self.folder.path().join("spool")
     }
 
     async fn said(&self) -> Vec<(String, Vec<u8>)> {
@@ -275,7 +311,7 @@ async fn a_piece_whose_worker_died_is_done_again_and_says_the_same() {
     // One worker says everything and dies before it acks.
     let piece = intake.fetch(1, FETCH_WAIT).await.expect("the bus is in memory");
     let Ok(Work::Piece(work)) = wire::decode(Some("application/json"), &piece[0].stored.payload) else { panic!("it is a piece") };
-    assert!(matches!(office.reconciler.piece(0, &work).await, Ok(Ended::Done)));
+    assert!(matches!(office.reconciler.piece(0, &work, START).await, Ok(Ended::Done)));
     clock::wait(Duration::from_secs(3)).await;
     let (said, journal) = (office.said().await, office.journal().await);
     assert_eq!(said.len(), 3, "two differences and the result");
@@ -337,4 +373,162 @@ async fn a_day_waits_for_its_statement() {
     let standing = office.standing(Term::Next).await.expect("it is told");
     assert_eq!((standing.waits, standing.pieces, standing.lines), (None, vec![], 0), "an empty day has no pieces");
     office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_without_a_statement_is_given_up() {
+    let mut office = Office::open();
+    let due = |term, day| DayWork { asked: DayWork::schedule(), term, day, ..Office::day(term) };
+    let (late, recent) = (due(Term::Next, Day(261_022)), due(Term::Next, DAY_OF));
+    office.hire();
+    for work in [&late, &due(Term::After, Day(261_022)), &recent] {
+        office.shared.bus.publish(message(&Work::Day(work.clone()))).await.expect("the bus takes it");
+    }
+    clock::wait(MISSING_WAIT * 2).await;
+    let queued = ask::queued(&*office.shared.bus).await.expect("the bus is in memory");
+    assert_eq!(queued, [Work::Day(recent)], "a month is too long");
+    let standing = office.reconciler.standing(&late).await.expect("it can be read").expect("it is told");
+    assert!(standing.waits.is_some_and(|what| what.contains("given up") && what.contains("2026-10-22")));
+    // One that is asked for by hand is as old as the asking.
+    let asked = DayWork { day: Day(261_022), ..Office::day(Term::Next) };
+    let ended = office.reconciler.day(1, &asked, START).await;
+    assert!(matches!(ended, Ok(Ended::Again(_))));
+    let ended = office.reconciler.day(1, &asked, START.plus(-40 * DAY)).await;
+    assert!(matches!(ended, Ok(Ended::Done)));
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_statement_is_waited_out() {
+    let office = Office::open();
+    office.comes("2026-10-22", &statement("2026-10-22", &[("a", 400)]).replace("#total,1", "#total,2"));
+    let late = DayWork { asked: DayWork::schedule(), day: Day(261_022), ..Office::day(Term::Next) };
+    assert!(matches!(office.reconciler.day(0, &late, START).await, Ok(Ended::Done)));
+    let standing = office.reconciler.standing(&late).await.expect("it can be read").expect("it is told");
+    assert!(standing.refused && standing.waits.is_some_and(|what| what.contains("given up")));
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_piece_whose_statement_is_gone_is_given_up() {
+    let office = Office::open();
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 400)]));
+    let (_, piece) = office.only_split().await;
+    std::fs::remove_dir_all(office.spool()).expect("there are lines");
+    std::fs::remove_file(office.folder.path().join("statements/points/clearing-2026-11-22.csv")).expect("it is there");
+    assert!(matches!(office.reconciler.piece(0, &piece, START).await, Ok(Ended::Again(_))), "it may come back");
+    assert_eq!(office.standing(Term::Next).await.expect("it is told").waits, None);
+    assert!(matches!(office.reconciler.piece(0, &piece, START.plus(-2 * LACKING_MAX)).await, Ok(Ended::Done)));
+    assert!(office.standing(Term::Next).await.expect("it is told").waits.is_some_and(|what| what.contains("44-7")));
+    assert!(office.said().await.is_empty(), "nothing is said of lines that nobody has");
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_that_is_replaced_meanwhile_is_compared_anew() {
+    let mut office = Office::open();
+    office.pays("a", 500).await;
+    clock::wait(Duration::from_secs(3)).await;
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 400)]));
+    let shared = office.shared.clone();
+    let wanted = wanted(None, Term::Next);
+    let mut intake = shared.bus.consume(table::worker()).await.expect("the bus is in memory");
+    let (asked, ()) = tokio::join!(ask::ask(&shared, &wanted), async {
+        let (day, _) = Office::next(&mut intake).await;
+        office.reconciler.handle(0, &day).await;
+        // Who asked sees that it is split.
+        clock::wait(Duration::from_secs(1)).await;
+        office.comes("2026-11-22", &statement("2026-11-22", &[("a", 500)]));
+        std::fs::remove_dir_all(office.spool()).expect("there are lines");
+        office.hire();
+    });
+    let why = asked.expect_err("what it waited for is not compared").to_string();
+    assert!(why.contains("compared anew"), "{why}");
+    clock::wait(Duration::from_secs(5)).await;
+    assert_eq!(shared.bus.look("WORK").await.expect("the bus is in memory").messages, 0, "nothing waits for ever");
+    let row = shared.store.load(vec![ask::at(&Office::day(Term::Next), (PLACE.province, PLACE.partition)).key(Term::Next)]).await;
+    let Some(Entity::Piece(row)) = row.expect("the store is there").remove(0).map(|row| row.entity) else { panic!("it is compared") };
+    assert_eq!((row.count(Difference::Matched), row.sums.len()), (1, 1), "the new statement alone is compared");
+    assert_eq!(office.exceptions(PLACE.province, PLACE.partition).await, []);
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn reconcilers_with_different_files_do_not_ask_one_another_for_ever() {
+    let office = Office::open();
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 400)]));
+    let (_, piece) = office.only_split().await;
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 500)]));
+    std::fs::remove_dir_all(office.spool()).expect("there are lines");
+    let days = async || {
+        let queued = ask::queued(&*office.shared.bus).await.expect("the bus is in memory");
+        queued.into_iter().filter_map(|work| if let Work::Day(day) = work { Some(day) } else { None }).collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        assert!(matches!(office.reconciler.piece(0, &piece, START).await, Ok(Ended::Done)));
+    }
+    let asked = days().await;
+    assert_eq!(asked.len(), 1, "once for all pieces of the day");
+    let again = PieceWork { of: asked[0].clone(), ..piece };
+    clock::wait(table::DEDUPE_WINDOW * 2).await;
+    assert!(matches!(office.reconciler.piece(0, &again, START).await, Ok(Ended::Done)));
+    assert_eq!(days().await, asked);
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_ends_where_nobody_compares() {
+    let office = Office::open();
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 400)]));
+    let wanted = wanted(None, Term::Next);
+    let mut intake = office.shared.bus.consume(table::worker()).await.expect("the bus is in memory");
+    let (asked, ()) = tokio::join!(ask::ask(&office.shared, &wanted), async {
+        let (day, _) = Office::next(&mut intake).await;
+        office.reconciler.handle(0, &day).await;
+    });
+    let why = asked.expect_err("nobody takes its piece").to_string();
+    assert!(why.contains("1 pieces wait") && why.contains("44-7"), "{why}");
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_correction_leaves_out_is_explained() {
+    use schema::exception::Closing;
+    let mut office = Office::open();
+    office.pays("a", 500).await;
+    clock::wait(Duration::from_secs(3)).await;
+    // A stranger's line lies where nothing else does.
+    let (province, partition) = (Province(11), Partition::of_lot("stranger"));
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 500), ("s", 700)]).replace(attempt("s").as_str(), "stranger"));
+    office.hire();
+    let report = ask::ask(&office.shared, &wanted(None, Term::Next)).await.expect("it is compared");
+    assert_eq!(counts(&report), [(Difference::Matched, 1), (Difference::Surplus, 1)]);
+    assert_eq!(office.exceptions(province, partition).await, [(Difference::Surplus, None)]);
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 500)]));
+    let report = ask::ask(&office.shared, &wanted(None, Term::Next)).await.expect("it is compared");
+    assert_eq!((counts(&report), report.pieces), (vec![(Difference::Matched, 1)], 2), "the stranger's piece is compared, too");
+    assert_eq!(office.exceptions(province, partition).await, [(Difference::Surplus, Some(Closing::Explained))]);
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_are_swept_once_nobody_needs_them() {
+    let office = Office::open();
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 400)]));
+    let (delivery, piece) = office.only_split().await;
+    let lines = office.spool().join(piece.run.as_str());
+    let folder = std::fs::File::open(&lines).expect("it is there");
+    folder.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).expect("a folder has a time");
+    office.reconciler.swept().await.expect("the bus is in memory");
+    assert!(lines.exists(), "a piece in the queue needs them");
+    office.reconciler.handle(0, &delivery).await;
+    office.reconciler.swept().await.expect("the bus is in memory");
+    assert!(!lines.exists(), "a process that runs for months sweeps, too");
+    office.close().await;
+}
+
+#[test]
+fn a_channel_without_statements_is_due_nothing() {
+    let config = Config::parse("[channels.cash]\n[channels.unionpay]\n[channels.wechat]\nmerchant = 'm'").expect("valid");
+    assert_eq!(Settings::of(&config).sites.into_keys().collect::<Vec<_>>(), ["wechat"]);
 }
