@@ -150,7 +150,11 @@ impl City {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::{Reference, time::MINUTE};
+    use schema::{
+        Reference,
+        reference::Policy::{self, Allow, Ask, Refuse},
+        time::MINUTE,
+    };
     use std::collections::BTreeSet;
 
     const FROM: Moment = Moment(1_795_399_200_000_000);
@@ -170,6 +174,27 @@ mod tests {
         assert_eq!(city.declared().lots.len(), 700);
         assert!(city.declared().lots.iter().all(|lot| (2..=3).contains(&lot.lanes.len())));
         Reference::resolve(city.declared().clone()).expect("a city resolves");
+    }
+
+    #[test]
+    fn a_share_of_the_lots_minds_debts() {
+        for odd_lots in [true, false] {
+            let city = City::new(Shape { odd_lots, ..Shape::demo(1, FROM) });
+            let count = |policy: Policy| city.declared().lots.iter().filter(|lot| lot.policies.arrears == policy).count();
+            assert_eq!([Refuse, Ask, Allow].map(count), [140, 140, 420]);
+        }
+    }
+
+    #[test]
+    fn who_owes_comes_again_to_a_lot_that_minds() {
+        let city = City::new(Shape { visits_max: 3_000, ..Shape::demo(3, FROM) });
+        let minds = |action: &Action| city.declared().lots.iter().any(|lot| lot.lot == action.event.lot && lot.policies.arrears != Allow);
+        let left_unpaid = city.plan().filter(|action| action.step == Step::Exit && action.event.decided.is_some());
+        let owe: BTreeSet<u64> = left_unpaid.map(|action| action.visit).collect();
+        let again: Vec<Action> = city.plan().filter(|action| action.event.id.as_str().contains("-b-")).collect();
+        assert!(again.len() > 10, "{} come again", again.len());
+        assert!(again.iter().all(|action| action.is_live() && minds(action)), "a lane that minds is asked");
+        assert_eq!(again.iter().map(|action| action.visit).collect::<BTreeSet<u64>>(), owe);
     }
 
     #[test]

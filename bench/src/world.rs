@@ -26,6 +26,7 @@ use crate::{
 use schema::{
     ChannelCall, DeskEvent, EntryNotice, Event, GateKind, Journal, Moment, RefundCall,
     journal::{OrderEvent, PaymentEvent},
+    time::SECOND,
     wire::{self, Format},
 };
 use std::{
@@ -40,6 +41,14 @@ use tokio::{
     time::Instant,
 };
 
+/// How long who has left unpaid owes it, in event time: long enough to come again meanwhile.
+const OWES_FOR: i64 = 200 * SECOND;
+/// How long that may take: an order that is read is paid before it is read again.
+const OWES_MOST: Duration = Duration::from_secs(25);
+/// How long after it was read an order is read again, unless it was paid.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(30);
+const _: () = assert!(OWES_MOST.as_secs() < READ_AGAIN_AFTER.as_secs());
+
 /// How the world runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pace {
@@ -47,7 +56,7 @@ pub struct Pace {
     pub speed: f64,
     /// Whether drivers pay what is asked; if not, somebody else does.
     pub pays: bool,
-    /// How long a driver takes to pay.
+    /// How long a driver takes to pay; who has left unpaid takes longer.
     pub pay_after: Duration,
     /// How many messages may be under way before the next one waits.
     pub under_way_max: usize,
@@ -60,6 +69,20 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self { speed: 600.0, pays: true, pay_after: Duration::from_millis(50), under_way_max: 2_000, traced: false, reader: "world".into() }
+    }
+}
+
+impl Pace {
+    /// How long event time takes.
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an interval, far below 2^53 µs")]
+    fn lasts(&self, event_us: i64) -> Duration {
+        Duration::from_micros((event_us.max(0) as f64 / self.speed) as u64)
+    }
+
+    /// How long it takes until somebody pays because of an event.
+    fn pays_after(&self, event: &Event) -> Duration {
+        let has_left = matches!(event, Event::Order(OrderEvent::Priced { departure, .. }) if departure.local);
+        if has_left { self.pay_after.max(self.lasts(OWES_FOR).min(OWES_MOST)) } else { self.pay_after }
     }
 }
 
@@ -197,7 +220,7 @@ impl World {
         let room = Arc::new(Semaphore::new(self.pace.under_way_max));
         let mut sends = JoinSet::new();
         for action in plan {
-            let due = begin + self.after(action.send_at.since(from));
+            let due = begin + self.pace.lasts(action.send_at.since(from));
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
@@ -216,11 +239,6 @@ impl World {
             });
         }
         while sends.join_next().await.is_some() {}
-    }
-
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an interval, far below 2^53 µs")]
-    fn after(&self, event_us: i64) -> Duration {
-        Duration::from_micros((event_us.max(0) as f64 / self.pace.speed) as u64)
     }
 
     /// Sends one action, which was meant to be sent at `intended`. An exit waits for its entry, and is none if that was refused.
@@ -270,7 +288,8 @@ impl World {
 
 /// Whether a car was not let in, so that it cannot leave.
 fn refused(shared: &Shared, action: &Action) -> bool {
-    let entry = action.event.id.as_str().replacen("-x-", "-e-", 1).replacen("-r-", "-e-", 1).replacen("-t-", "-e-", 1);
+    let entries = [("-x-", "-e-"), ("-r-", "-e-"), ("-t-", "-e-"), ("-y-", "-b-")];
+    let entry = entries.into_iter().fold(action.event.id.to_string(), |id, (letter, entry)| id.replacen(letter, entry, 1));
     entry.parse().is_ok_and(|entry| shared.lanes.was_refused(&entry))
 }
 
@@ -317,9 +336,10 @@ async fn pay_orders(shared: Arc<Shared>, pace: Pace, journal: Journal, kinds: &[
         stream: journal.stream().into(),
         durable: pace.reader.clone(),
         filters: kinds.iter().map(|kind| format!("{}.*.*.{kind}", journal.stream())).collect(),
-        ack_wait: Duration::from_secs(30),
+        ack_wait: READ_AGAIN_AFTER,
         ack_pending_max: 2_000,
     };
+    let pace = Arc::new(pace);
     let mut paying = JoinSet::new();
     loop {
         let Ok(mut intake) = shared.bus.consume(reader.clone()).await else {
@@ -330,19 +350,18 @@ async fn pay_orders(shared: Arc<Shared>, pace: Pace, journal: Journal, kinds: &[
         while let Ok(deliveries) = intake.fetch(200, Duration::from_secs(2)).await {
             while paying.try_join_next().is_some() {}
             for delivery in deliveries {
-                let (shared, pay_after) = (shared.clone(), pace.pay_after);
+                let (shared, pace) = (shared.clone(), pace.clone());
                 paying.spawn(async move {
                     let content_type = delivery.stored.headers.get(wire::CONTENT_TYPE).map(String::as_str);
                     let recorded = wire::decode_recorded(journal, content_type, &delivery.stored.payload);
                     if let (Ok(recorded), Some(simulators)) = (&recorded, &shared.simulators) {
-                        tokio::time::sleep(pay_after).await;
+                        tokio::time::sleep(pace.pays_after(&recorded.event)).await;
                         shared.stats.payments.add(payments_at(simulators, &recorded.event, shared.now()));
                     } else if let Ok(recorded) = recorded {
-                        let messages = payments(&recorded.event, shared.now());
-                        if !messages.is_empty() {
-                            tokio::time::sleep(pay_after).await;
+                        if !payments(&recorded.event, shared.now()).is_empty() {
+                            tokio::time::sleep(pace.pays_after(&recorded.event)).await;
                         }
-                        for message in messages {
+                        for message in payments(&recorded.event, shared.now()) {
                             shared.stats.payments.add(1);
                             send(&shared.bus, &shared.stats, message).await;
                         }

@@ -21,7 +21,7 @@ pub enum Fate {
     ReadTwice,
     /// The car comes in a second time while it is inside.
     Inside,
-    /// The lane has no answer, lets the car in and out by itself, and tells so later.
+    /// The lane has no answer, lets the car in and out by itself, and tells so later. The car comes again before it has paid, to a lot that minds.
     ByItself,
     /// The driver asks at a pay station what is due, pays, and leaves some time after.
     Prepays,

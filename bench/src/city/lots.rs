@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! 1. What is declared resolves   (`city::tests::a_city_is_whole_and_as_large_as_asked`).
+//! 2. Some lots let in nobody who owes, in every city   (`city::tests::a_share_of_the_lots_minds_debts`).
 
 use super::Shape;
 use rand::{RngExt, SeedableRng};
@@ -9,7 +10,7 @@ use rand_chacha::ChaCha12Rng;
 use schema::{
     Currency, LotId,
     id::Province,
-    reference::{Declared, Deducts, Direction, LaneDeclared, LotDeclared, Passback, Policies, RateTable, Step},
+    reference::{Declared, Deducts, Direction, LaneDeclared, LotDeclared, Passback, Policies, Policy, RateTable, Step},
 };
 
 /// How steeply popularity falls with rank.
@@ -57,6 +58,12 @@ pub(super) fn declare(shape: &Shape) -> Declared {
                 (false, true) => Passback::Flag,
                 (false, false) => Passback::Refuse,
             };
+            // Large ones too, and where no lot is odd: what a check costs shows only where it is asked.
+            let arrears = match rank % 5 {
+                0 => Policy::Refuse,
+                1 => Policy::Ask,
+                _ => Policy::Allow,
+            };
             LotDeclared {
                 province: province(&mut dice),
                 zone: "Asia/Shanghai".into(),
@@ -67,7 +74,7 @@ pub(super) fn declare(shape: &Shape) -> Declared {
                 pass_within_s: if shape.lots < 25 { 30 } else { 120 },
                 deducts: (odd(8) || odd(3) && shape.lots < 25)
                     .then(|| Deducts { channel: "wechat".parse().expect("letters are a token"), free_min: 15 }),
-                policies: Policies { inside, double_read_s: if odd(3) { 2 } else { 0 }, ..Policies::default() },
+                policies: Policies { inside, arrears, double_read_s: if odd(3) { 2 } else { 0 }, ..Policies::default() },
                 ..LotDeclared::named(name(rank))
             }
         })

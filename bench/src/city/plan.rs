@@ -2,16 +2,18 @@
 //!
 //! Invariants
 //! 1. Actions come in the order in which they are sent   (`city::tests::a_plan_is_in_order`).
+//! 2. Who left unpaid comes again to a lot that minds   (`city::tests::who_owes_comes_again_to_a_lot_that_minds`).
 
 use super::{City, Fate, Payer, fleet, lots};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rand_distr::{Distribution, Exp, Zipf};
 use schema::{
-    Credential, DeskEvent, GateEvent, GateKind, LotId, Moment, Verdict,
+    Credential, DeskEvent, GateEvent, GateKind, LaneId, LotId, Moment, Verdict,
     desk::Says,
     gate::Colour,
     rate::{Validation, ValidationKind},
+    reference::{LotDeclared, Policy},
     time::{DAY, MINUTE, SECOND},
     wire::{self, Format},
 };
@@ -66,7 +68,12 @@ impl Action {
 
     /// Whether it is sent long after it was seen.
     pub fn is_late(&self) -> bool {
-        matches!((self.fate(), self.step), (Fate::LateEntry, Step::Entry) | (Fate::LateExit, Step::Exit) | (Fate::Old | Fate::ByItself, _))
+        match (self.fate(), self.step) {
+            (Fate::LateEntry, Step::Entry) | (Fate::LateExit, Step::Exit) | (Fate::Old, _) => true,
+            // It comes again to a lane that asks.
+            (Fate::ByItself, _) => self.event.decided.is_some(),
+            _ => false,
+        }
     }
 
     /// Whether a driver stands at the lane and waits for what it says.
@@ -211,6 +218,7 @@ impl<'a> Plan<'a> {
             Fate::ByItself => {
                 enters_at = entered_at.plus(minutes(&mut self.dice, 10));
                 leaves_at = left_at.max(enters_at).plus(minutes(&mut self.dice, 10));
+                self.comes_again(&exit, leaves_at, visit);
             }
             Fate::Coupon | Fate::ByHand | Fate::Misread | Fate::LostTicket => {
                 if fate == Fate::Misread {
@@ -251,6 +259,29 @@ impl<'a> Plan<'a> {
         }
         self.add(Action { send_at: enters_at, visit, step: Step::Entry, copy: 0, event: entry, says: None });
         self.add(Action { send_at: leaves_at, visit, step: Step::Exit, copy: 0, event: exit, says: None });
+    }
+
+    /// Who has left by itself comes again before that is paid, to a lot that minds; it leaves from there as anybody, if it was let in.
+    fn comes_again(&mut self, exit: &GateEvent, told_at: Moment, visit: u64) {
+        let city = self.city;
+        let minds = |lot: &&LotDeclared| lot.policies.arrears != Policy::Allow && !lot.lanes[0].sensor;
+        let lots: Vec<&LotDeclared> = city.declared.lots.iter().filter(minds).collect();
+        let Some(lot) = lots.get(self.dice.random_range(0..lots.len().max(1))) else { return };
+        let entered_at = told_at.plus(self.dice.random_range(40..160) * SECOND);
+        let left_at = entered_at.plus(self.stay_us());
+        let seen = |letter: &str, lane: LaneId, kind, seen_at| GateEvent {
+            id: exit.id.as_str().replacen("-x-", letter, 1).parse().expect("digits and words are a token"),
+            lot: lot.lot,
+            lane,
+            kind,
+            seen_at,
+            decided: None,
+            ..exit.clone()
+        };
+        let entry = seen("-b-", lot.lanes[0].lane, GateKind::Entry, entered_at);
+        let leaves = seen("-y-", lot.lanes[1].lane, GateKind::Exit, left_at);
+        self.add(Action { send_at: entered_at, visit, step: Step::Alone, copy: 0, event: entry, says: None });
+        self.add(Action { send_at: left_at, visit, step: Step::Exit, copy: 0, event: leaves, says: None });
     }
 
     fn add(&mut self, action: Action) {

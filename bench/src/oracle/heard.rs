@@ -1,11 +1,14 @@
 //! What the whole system had heard of a vehicle: by it a decision may go that was made in another partition, a moment behind.
 //!
+//! Invariants
+//! 1. Who owes is turned away where the lot says so, and nobody else for it   (`oracle::tests::who_owes_is_turned_away_as_the_lot_says`).
+//!
 //! Not here: whether what was stated is what somebody said at a desk (`stays`).
 
 use crate::logs::Logs;
 use schema::{
-    Credential, Event, Journal, LotId, Moment,
-    fact::{AssignedRight, PartId, Stated, What},
+    Credential, Event, Id, Journal, LotId, Moment,
+    fact::{AssignedRight, OperatorId, PartId, Stated, What},
     journal::{Marks, RightUsed, SessionEvent},
     reference::LotReference,
     time::SECOND,
@@ -15,17 +18,80 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How long it may take until everybody goes by what was stated. A system that was restarted in between takes as long as its cache.
 const SPREADS: i64 = 120 * SECOND;
 
-/// Everything that was stated, and where each car was.
+/// Everything that was stated, where each car was, and what it owed.
 #[derive(Default)]
 pub struct Heard<'a> {
     stated: BTreeMap<PartId, Vec<(Moment, &'a Stated)>>,
     lots: BTreeMap<&'a Credential, BTreeSet<LotId>>,
+    debts: BTreeMap<&'a Credential, Vec<Debt<'a>>>,
+}
+
+/// What a car owed to an operator.
+#[derive(Clone, Copy)]
+struct Debt<'a> {
+    car: &'a Credential,
+    operator: OperatorId,
+    order: Id,
+    from: Moment,
+    /// When it was paid, or became another one.
+    until: Option<Moment>,
+    /// From when on something has happened to its stay, after which not everybody need go by it.
+    sure_until: Option<Moment>,
+}
+
+impl Debt<'_> {
+    fn ends(&mut self, at: Moment) {
+        self.until = self.until.or(Some(at));
+        self.wavers(at);
+    }
+
+    fn wavers(&mut self, at: Moment) {
+        self.sure_until = self.sure_until.or(Some(at));
+    }
+}
+
+/// What an event makes of the debts of its stay.
+fn owing<'a>(debts: &mut Vec<Debt<'a>>, event: &'a SessionEvent, at: Moment) {
+    match event {
+        SessionEvent::Owed { stay, order, amount, operator } => {
+            for debt in &mut *debts {
+                debt.ends(at);
+            }
+            let debt = Debt { car: &stay.credential, operator: *operator, order: *order, from: at, until: None, sure_until: None };
+            debts.extend((amount.minor > 0).then_some(debt));
+        }
+        SessionEvent::Closed { order, gone: true, .. } => settled(debts, order.as_str(), at),
+        SessionEvent::Prepaid { paid, sequence: SessionEvent::PAID_ANEW, .. } => settled(debts, &paid.id, at),
+        // Under its other plate it may be known before it is said again.
+        SessionEvent::Corrected { stay, gone, .. } => {
+            let other = |debt: &Debt<'a>| Debt { car: &stay.credential, from: at, sure_until: Some(at), ..*debt };
+            let others: Vec<Debt> = debts.iter().filter(|debt| debt.until.is_none()).map(other).collect();
+            for debt in &mut *debts {
+                if *gone { debt.ends(at) } else { debt.wavers(at) }
+            }
+            debts.extend(others);
+        }
+        SessionEvent::Closed { .. } | SessionEvent::Prepaid { .. } | SessionEvent::Superseded { .. } | SessionEvent::Vacated { .. } => {
+            for debt in debts {
+                debt.wavers(at);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// An order of a stay is paid; of what else it owes nobody need be sure.
+fn settled(debts: &mut [Debt], order: &str, at: Moment) {
+    for debt in debts {
+        if debt.order.as_str() == order { debt.ends(at) } else { debt.wavers(at) }
+    }
 }
 
 impl<'a> Heard<'a> {
     /// All that these logs say.
     pub fn of(logs: &'a Logs) -> Self {
         let mut heard = Self::default();
+        let mut owed: BTreeMap<Id, Vec<Debt>> = BTreeMap::new();
         for line in logs.journal(Journal::Session) {
             match &line.recorded.event {
                 Event::Session(SessionEvent::Stated { stated, .. }) => {
@@ -34,8 +100,19 @@ impl<'a> Heard<'a> {
                 Event::Session(SessionEvent::Opened { stay, .. } | SessionEvent::Corrected { stay, .. }) => {
                     heard.lots.entry(&stay.credential).or_default().insert(stay.lot);
                 }
+                Event::Session(SessionEvent::Owed { stay, .. }) => {
+                    owed.entry(stay.session).or_default();
+                }
                 _ => {}
             }
+            if let Event::Session(event) = &line.recorded.event
+                && let Some(debts) = event.stay().and_then(|stay| owed.get_mut(&stay.session))
+            {
+                owing(debts, event, line.recorded.at);
+            }
+        }
+        for debt in owed.into_values().flatten() {
+            heard.debts.entry(debt.car).or_default().push(debt);
         }
         heard
     }
@@ -83,6 +160,18 @@ impl<'a> Heard<'a> {
             let settled = versions.iter().rev().find(|(at, _)| at.plus(SPREADS) < stored_at);
             let changes = versions.iter().any(|(at, _)| at.plus(SPREADS) >= stored_at && *at < stored_at.plus(SPREADS));
             must |= !changes && settled.is_some_and(|(_, stated)| covers(stated));
+        }
+        (may, must)
+    }
+
+    /// Whether a car may have been known to owe something to an operator, and whether it must have been.
+    pub fn owes(&self, car: &Credential, operator: &OperatorId, stored_at: Moment) -> (bool, bool) {
+        let (long_before, long_after) = (stored_at.plus(-SPREADS), stored_at.plus(SPREADS));
+        let is_over = |end: Option<Moment>, at: Moment| end.is_some_and(|end| end < at);
+        let (mut may, mut must) = (false, false);
+        for debt in self.debts.get(car).into_iter().flatten().filter(|debt| debt.operator == *operator) {
+            may |= debt.from < long_after && !is_over(debt.until, long_before);
+            must |= debt.from < long_before && !is_over(debt.sure_until, long_after);
         }
         (may, must)
     }

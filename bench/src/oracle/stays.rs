@@ -12,7 +12,7 @@ use schema::{
     id::{self, Kind, Place, Province},
     journal::{Deduction, Departure, Entitled, Marks, Note, OrderEvent, Prepays, Refusal, RightUsed, SessionEvent, Stay, Terms},
     rate::{Prepaid, Validation},
-    reference::{Deducts, Direction, LotReference, Passback},
+    reference::{Deducts, Direction, LotReference, Passback, Policy},
     time::{MINUTE, SECOND},
 };
 use std::collections::BTreeMap;
@@ -167,30 +167,11 @@ impl<'a> Stays<'a> {
         let marks = lent.map(|marks| self.world.heard.marks(marks, &event.credential, &event.lot)).unwrap_or_default();
         let sharers = marks.right.as_ref().and_then(|used| Some(self.world.heard.right(used, &event.credential)?.1)).unwrap_or_default();
         let holds = marks.right.is_some() || marks.overrun.is_some() || marks.reservation.is_some();
-        let (may_be_banned, must_be_banned) = self.world.heard.banned(&event.credential, lot, event.seen_at, stored_at);
-        let is_banned = may_be_banned && actual.iter().any(|event| matches!(event, SessionEvent::Refused { reason: Refusal::Banned, .. }));
-        let must_be_banned = must_be_banned && !marks.missed.contains(&fact::Kind::Bans);
         if self.waits_for(&car, event) {
             return self.been_and_gone(event, car, stay, actual);
         }
-        if !lot.is_open(event.seen_at) {
-            return refused(Refusal::LotClosed);
-        }
-        if let Some(reason) = lane_refuses(lot, event) {
-            return refused(reason);
-        }
-        let others = self.inside.keys().filter(|(lot, who)| *lot == event.lot && *who != event.credential).count();
-        if i64::try_from(others).unwrap_or(i64::MAX) >= lot.declared.capacity {
-            return refused(Refusal::Full);
-        }
-        if is_banned || must_be_banned {
-            return refused(Refusal::Banned);
-        }
-        if lot.declared.holders_only && !holds {
-            return refused(Refusal::NoRight);
-        }
-        if event.confidence.is_some_and(|sure| sure < policies.confidence_min) {
-            return turned_away(Refusal::UnsureRead, true);
+        if let Some((reason, ask)) = self.keeps_out(lot, event, stored_at, holds, actual) {
+            return turned_away(reason, ask);
         }
         let stay = Stay { sharers, ..stay };
         let mut events = Vec::new();
@@ -206,6 +187,40 @@ impl<'a> Stays<'a> {
         events.push(SessionEvent::Opened { stay: opened, event: event.id, expires_at: NO_END, releases: None, marks, made_of: None, passes_by });
         self.inside.insert(car, (stay, None));
         events
+    }
+
+    /// Why a car that asks to come in does not, and whether a person is asked: a refusal counts before a question, and of each the first.
+    fn keeps_out(&self, lot: &LotReference, event: &GateEvent, stored_at: Moment, holds: bool, actual: &[&SessionEvent]) -> Option<(Refusal, bool)> {
+        let (heard, policies) = (&self.world.heard, &lot.declared.policies);
+        // What was on its way may have been known or not: the decision lends which.
+        let said = |wanted: Refusal| actual.iter().any(|event| matches!(event, SessionEvent::Refused { reason, .. } if *reason == wanted));
+        let known = |reason, kind, (may, must): (bool, bool)| (may && said(reason)) || (must && !was_missed(actual, kind));
+        let is_banned = known(Refusal::Banned, fact::Kind::Bans, heard.banned(&event.credential, lot, event.seen_at, stored_at));
+        let owes = policies.arrears != Policy::Allow
+            && known(Refusal::Arrears, fact::Kind::Arrears, heard.owes(&event.credential, &lot.declared.operator, stored_at));
+        if !lot.is_open(event.seen_at) {
+            return Some((Refusal::LotClosed, false));
+        }
+        if let Some(reason) = lane_refuses(lot, event) {
+            return Some((reason, false));
+        }
+        let others = self.inside.keys().filter(|(lot, who)| *lot == event.lot && *who != event.credential).count();
+        if i64::try_from(others).unwrap_or(i64::MAX) >= lot.declared.capacity {
+            return Some((Refusal::Full, false));
+        }
+        if is_banned {
+            return Some((Refusal::Banned, false));
+        }
+        if owes && policies.arrears == Policy::Refuse {
+            return Some((Refusal::Arrears, false));
+        }
+        if lot.declared.holders_only && !holds {
+            return Some((Refusal::NoRight, false));
+        }
+        if owes {
+            return Some((Refusal::Arrears, true));
+        }
+        event.confidence.is_some_and(|sure| sure < policies.confidence_min).then_some((Refusal::UnsureRead, true))
     }
 
     /// Remembers the stays of what should have come.
@@ -741,6 +756,15 @@ impl<'a> Stays<'a> {
     fn has_paid(&self, session: Id, order: Id) -> bool {
         self.asks.get(&session).is_some_and(|asks| asks.paid.iter().any(|paid| &*paid.id == order.as_str()))
     }
+}
+
+/// Whether a decision went without a fact: it did not come in time, or something else had decided before it came.
+fn was_missed(actual: &[&SessionEvent], kind: fact::Kind) -> bool {
+    actual.iter().any(|event| match event {
+        SessionEvent::Opened { marks, .. } => marks.missed.contains(&kind),
+        SessionEvent::Refused { made_of: Some(made_of), .. } => made_of.facts.iter().any(|known| known.kind == kind && known.parts.is_none()),
+        _ => false,
+    })
 }
 
 /// Why a car does not leave by a lane, and whether a person is asked.

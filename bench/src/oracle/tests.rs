@@ -591,3 +591,65 @@ fn each_mutation_is_found() {
         assert!(!verdict(&logs, true).is_equal(), "not found: {what}");
     }
 }
+
+#[test]
+fn who_owes_is_turned_away_as_the_lot_says() {
+    use schema::{
+        fact,
+        reference::{
+            Policies,
+            Policy::{self, Allow, Ask, Refuse},
+        },
+    };
+    let stay = stay_of(&seen(GateKind::Entry, "e8", "north", "粤B77777", 0));
+    let (order, fee) = (order_of(&stay), Money::new(500, Currency::Cny));
+    let entry = seen(GateKind::Entry, "e9", "north", "粤B77777", 60);
+    let line = |minutes: i64, event: SessionEvent| {
+        let at = TEN.plus(minutes * MINUTE);
+        let cause = Cause { inbox: Inbox::Order, sequence: 1, event: "order".into(), time: at, index: 0 };
+        Line { sequence: 1, subject: String::new(), recorded: Recorded { at, cause, event: Event::Session(event) } }
+    };
+    let judged = |arrears: Policy, (from, until): (i64, Option<i64>), said: &str| {
+        let owed = SessionEvent::Owed { stay: stay.clone(), order, amount: fee, operator: "operator".parse().expect("a token") };
+        let paid = SessionEvent::Closed { stay: stay.clone(), departure: departure_of(&entry), order, paid: fee, expires_at: TEN, gone: true };
+        let mut logs = Logs::default();
+        let lines = std::iter::once(line(from, owed)).chain(until.map(|until| line(until, paid)));
+        logs.journals.insert(Journal::Session, lines.collect());
+        let mut declared = declared();
+        declared.lots[0].policies = Policies { arrears, ..Policies::default() };
+        let reference = Reference::resolve(declared).expect("the reference is whole");
+        let world = World { reference: &reference, late_max: Terms::default().late_max, heard: Heard::of(&logs) };
+        let mut actual = opened(&stay, &entry, None);
+        if said == "arrears" {
+            let GateEvent { id: event, lot, lane, seen_at, credential, .. } = entry.clone();
+            let (province, reason, ask, made_of, expires_at) = (Province(44), Refusal::Arrears, false, None, TEN);
+            actual = SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at, ask, made_of };
+        } else if let SessionEvent::Opened { marks, .. } = &mut actual {
+            marks.missed = if said == "missed" { vec![fact::Kind::Arrears] } else { Vec::new() };
+        }
+        let becomes = Stays::new(&world, Partition::of_lot("north")).gate(&entry, entry.seen_at, &[&actual]);
+        match becomes.as_slice() {
+            [SessionEvent::Opened { .. }] => "opened".to_owned(),
+            [SessionEvent::Refused { reason, ask, .. }] => format!("{} ask={ask}", reason.as_str()),
+            other => panic!("one event, and not {other:?}"),
+        }
+    };
+    // The lot's policy, the minutes from which and until which it owes, what was decided at minute 60, what that should have been.
+    for (policy, owes, said, expected) in [
+        (Refuse, (0, None), "opened", "arrears ask=false"),
+        (Ask, (0, None), "opened", "arrears ask=true"),
+        (Allow, (0, None), "arrears", "opened"),
+        (Refuse, (0, None), "missed", "opened"),
+        (Refuse, (59, None), "opened", "opened"),
+        (Refuse, (59, None), "arrears", "arrears ask=false"),
+        (Ask, (61, None), "arrears", "arrears ask=true"),
+        (Refuse, (63, None), "arrears", "opened"),
+        (Refuse, (0, Some(30)), "arrears", "opened"),
+        (Refuse, (0, Some(59)), "opened", "opened"),
+        (Refuse, (0, Some(59)), "arrears", "arrears ask=false"),
+        (Refuse, (0, Some(61)), "opened", "opened"),
+        (Refuse, (0, Some(63)), "opened", "arrears ask=false"),
+    ] {
+        assert_eq!(judged(policy, owes, said), expected, "{policy:?}, owes {owes:?}, {said}");
+    }
+}

@@ -5,6 +5,7 @@
 //! Invariants
 //! 1. Whatever happens, the oracle finds the logs right and the auditor finds rows and journals equal   (each seed).
 //! 2. The same seed gives the same bytes, so that a failing seed can be looked at   (the first seeds run twice).
+//! 3. Among a few seeds some settlement windows close, and some cars are turned away because of what they owe   (`main`).
 
 #[path = "simulation/faults.rs"]
 mod faults;
@@ -25,6 +26,7 @@ use boomgate::{
 use faults::{Dice, FaultyBus, FaultyStore, Life};
 use schema::{
     Moment, Partition, Reference, id,
+    journal::Refusal,
     time::{MINUTE, SECOND},
 };
 use std::{
@@ -43,7 +45,7 @@ use tokio::sync::{Notify, watch};
 const START: Moment = Moment(1_795_399_100_000_000);
 /// How many seeds run where nothing else is asked.
 const SEEDS: u64 = 200;
-/// Among so many seeds some settlement windows close.
+/// Among so many seeds some settlement windows close, and some cars owe where they come.
 const WINDOWS_AMONG: u64 = 10;
 /// How many of them run twice, to compare their bytes.
 const TWICE: u64 = 5;
@@ -90,10 +92,14 @@ fn main() -> ExitCode {
         tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).without_time().init();
     }
     println!("\nrunning {} seeds", seeds.end - seeds.start);
-    let (mut failed, [closed, adjustments]) = run_all(seeds.clone());
-    println!("{closed} settlement windows have closed, and there are {adjustments} adjustments of them");
+    let (mut failed, [closed, adjustments, owing]) = run_all(seeds.clone());
+    println!("{closed} settlement windows have closed, and there are {adjustments} adjustments of them; {owing} cars owed and were turned away");
     if seeds.end - seeds.start >= WINDOWS_AMONG && closed == 0 {
         println!("FAILED: no window has closed");
+        failed += 1;
+    }
+    if seeds.end - seeds.start >= WINDOWS_AMONG && owing == 0 {
+        println!("FAILED: nobody was turned away because of what it owes");
         failed += 1;
     }
     let passed = (seeds.end - seeds.start).saturating_sub(failed);
@@ -102,10 +108,10 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs seeds on all cores, each on one thread; gives how many failed, and how many settlement windows and adjustments there were.
-fn run_all(seeds: std::ops::Range<u64>) -> (u64, [u64; 2]) {
+/// Runs seeds on all cores, each on one thread; gives how many failed, and how many settlement windows, adjustments and cars that owed there were.
+fn run_all(seeds: std::ops::Range<u64>) -> (u64, [u64; 3]) {
     let (next, failed) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
-    let (closed, adjustments) = (AtomicU64::new(0), AtomicU64::new(0));
+    let [closed, adjustments, owing] = [const { AtomicU64::new(0) }; 3];
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -116,6 +122,7 @@ fn run_all(seeds: std::ops::Range<u64>) -> (u64, [u64; 2]) {
                 Ok(lived) => {
                     closed.fetch_add(lived.closed, Ordering::Relaxed);
                     adjustments.fetch_add(lived.adjustments, Ordering::Relaxed);
+                    owing.fetch_add(lived.owing, Ordering::Relaxed);
                 }
                 Err(what) => {
                     failed.fetch_add(1, Ordering::Relaxed);
@@ -129,7 +136,7 @@ fn run_all(seeds: std::ops::Range<u64>) -> (u64, [u64; 2]) {
             threads.spawn(work);
         }
     });
-    (failed.into_inner(), [closed.into_inner(), adjustments.into_inner()])
+    (failed.into_inner(), [closed.into_inner(), adjustments.into_inner(), owing.into_inner()])
 }
 
 /// What became of a town.
@@ -141,6 +148,8 @@ struct Lived {
     closed: u64,
     /// How many adjustments of them there are.
     adjustments: u64,
+    /// How many cars were turned away because of what they owe.
+    owing: u64,
 }
 
 fn twice_or_once(seed: u64) -> Result<Lived, String> {
@@ -208,7 +217,9 @@ async fn life_of_a_town(seed: u64) -> Result<Lived, String> {
         return Err(format!("partition {} of {} is not saved to its end", saved.partition, saved.journal));
     }
     let digest = digest(&*bus).await.map_err(|error| error.to_string())?;
-    Ok(Lived { digest, closed: verdict.counts.windows_closed, adjustments: verdict.counts.adjustments })
+    let counts = verdict.counts;
+    let owing = counts.refused.get(&Refusal::Arrears).copied().unwrap_or_default();
+    Ok(Lived { digest, closed: counts.windows_closed, adjustments: counts.adjustments, owing })
 }
 
 /// Windows are short here, so that some close; in every other town at once, where something may come into them after that.
