@@ -112,6 +112,13 @@ pub enum Says {
         /// What the first one said, by its id.
         refund: EventId,
     },
+    /// Another person does not agree to a refund: nothing of it goes back.
+    Declined {
+        /// The order.
+        order: Id,
+        /// What the first one said, by its id.
+        refund: EventId,
+    },
     /// A person has found out how a refund stands that its channel could not make.
     RefundSettled {
         /// The order.
@@ -233,6 +240,7 @@ impl Says {
             Self::Stock { .. } => "stock",
             Self::Refund { .. } => "refund",
             Self::Approved { .. } => "approved",
+            Self::Declined { .. } => "declined",
             Self::RefundSettled { .. } => "refund_settled",
             Self::RefundShared { .. } => "refund_shared",
             Self::Pay { .. } => "pay",
@@ -250,6 +258,7 @@ impl Says {
             Self::Refund { .. }
             | Self::RefundShared { .. }
             | Self::Approved { .. }
+            | Self::Declined { .. }
             | Self::RefundSettled { .. }
             | Self::Pay { .. }
             | Self::Cash { .. }
@@ -275,6 +284,7 @@ impl Says {
             Self::Refund { order, .. }
             | Self::RefundShared { order, .. }
             | Self::Approved { order, .. }
+            | Self::Declined { order, .. }
             | Self::RefundSettled { order, .. }
             | Self::Pay { order, .. }
             | Self::Cash { order, .. } => Some(*order),
@@ -370,6 +380,7 @@ impl DeskEvent {
             Says::Refund { order, .. }
             | Says::RefundShared { order, .. }
             | Says::Approved { order, .. }
+            | Says::Declined { order, .. }
             | Says::RefundSettled { order, .. }
             | Says::Cash { order, .. } => of_this_desk(self.lot, "order", order)?,
         }

@@ -559,7 +559,7 @@ pub struct Attempt {
     pub until: Moment,
     /// How it stands.
     pub state: AttemptState,
-    /// How often what it waits for was asked for.
+    /// How often what it waits for was asked for; once it is over, how often it was asked whether what it brought has settled.
     pub tries: u32,
     /// What the driver scans or follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -620,11 +620,18 @@ impl Payment {
 
     /// When something of it is to be asked for, or about, again.
     pub fn due_at(&self) -> Option<Moment> {
-        let attempts = self.attempts.values().filter_map(|attempt| attempt.due_at);
+        let lives = |attempt: &&Attempt| !attempt.state.is_over() || self.may_fail(attempt);
+        let attempts = self.attempts.values().filter(lives).filter_map(|attempt| attempt.due_at);
         // What waits for the other parts of its payment goes back when their time is over.
         let waits = self.receipts.values().any(|receipt| receipt.fate == Fate::Held && receipt.choice.is_some());
         let choice = self.choice.as_ref().filter(|_| waits).map(|choice| choice.until);
         self.receipts.values().filter_map(Receipt::due_at).chain(attempts).chain(choice).min()
+    }
+
+    /// Whether an attempt is over and brought a fee, deducted by the plate, that is neither settled nor failed.
+    pub fn may_fail(&self, attempt: &Attempt) -> bool {
+        let waits = |receipt: &Receipt| receipt.source.channel == attempt.channel && receipt.provisional && receipt.fate != Fate::Reversed;
+        attempt.state.is_over() && attempt.deducts.is_some() && self.receipts.values().any(waits)
     }
 
     /// The attempt of that number, if it was tried at that channel.

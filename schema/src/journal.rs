@@ -191,6 +191,7 @@ impl Event {
                 PaymentEvent::PassedOver { .. } => "passed_over",
                 PaymentEvent::Reversed { .. } => "reversed",
                 PaymentEvent::RefundWanted { .. } => "refund_wanted",
+                PaymentEvent::RefundDeclined { .. } => "refund_declined",
                 PaymentEvent::Imported { .. } => "imported",
                 PaymentEvent::RefundStood { .. } => "refund_stood",
                 PaymentEvent::RefundRequested { .. } => "refund_requested",
@@ -524,7 +525,7 @@ pub enum Note {
     NothingOwed,
     /// A car of this credential is inside already.
     AlreadyInside,
-    /// More of this than a stay can have.
+    /// More of this than a stay, or a payment, can have.
     TooMany,
     /// What it says cannot be: a car that came after it left, or tomorrow.
     Contradicts,
@@ -1280,6 +1281,15 @@ pub enum PaymentEvent {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         beside: Vec<(Source, Money)>,
     },
+    /// Another person does not agree to that: nothing of it goes back.
+    RefundDeclined {
+        /// The order.
+        bill: Bill,
+        /// What the first one said, by its id.
+        said: EventId,
+        /// Who does not agree, and why.
+        by: Said,
+    },
     /// The order takes no money any more: what comes for it goes back.
     Withdrawn {
         /// The order.
@@ -1417,7 +1427,7 @@ pub enum PaymentEvent {
         /// What the driver scans or follows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<Arc<str>>,
-        /// When it is asked about again; none once it is over.
+        /// When it is asked about again; none once it is over, unless what it brought may still fail.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         due_at: Option<Moment>,
     },
@@ -1499,6 +1509,7 @@ impl PaymentEvent {
             | Self::PassedOver { bill, .. }
             | Self::Reversed { bill, .. }
             | Self::RefundWanted { bill, .. }
+            | Self::RefundDeclined { bill, .. }
             | Self::Withdrawn { bill }
             | Self::Imported { bill, .. }
             | Self::RefundRequested { bill, .. }

@@ -193,7 +193,7 @@ pub const PROCESSORS: [Processor; 5] = [
         journal: Journal::Payment,
         sources: &[
             Source { stream: "CHANNEL", kinds: &[] },
-            Source { stream: "DESK", kinds: &["refund", "refund_shared", "approved", "refund_settled", "pay", "cash", "shift"] },
+            Source { stream: "DESK", kinds: &["refund", "refund_shared", "approved", "declined", "refund_settled", "pay", "cash", "shift"] },
             Source { stream: "ORDER", kinds: &["priced", "withdrawn", "overpaid"] },
         ],
     },
@@ -512,7 +512,7 @@ mod tests {
         assert_eq!(
             filters("payment", 64, 17)[1].1,
             strings(
-                &["refund", "refund_shared", "approved", "refund_settled", "pay", "cash", "shift"]
+                &["refund", "refund_shared", "approved", "declined", "refund_settled", "pay", "cash", "shift"]
                     .map(|kind| format!("DESK.17.*.{kind}"))
                     .each_ref()
                     .map(String::as_str)

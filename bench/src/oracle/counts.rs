@@ -223,6 +223,7 @@ impl Counts {
             | PaymentEvent::PassedOver { .. }
             | PaymentEvent::Reversed { .. }
             | PaymentEvent::RefundWanted { .. }
+            | PaymentEvent::RefundDeclined { .. }
             | PaymentEvent::Imported { .. }
             | PaymentEvent::RefundStood { .. }
             | PaymentEvent::Chosen { .. }

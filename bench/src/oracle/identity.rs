@@ -160,6 +160,7 @@ fn spent(lines: &[Line], orders: &mut BySum, findings: &mut Findings) {
             | PaymentEvent::Withdrawn { .. }
             | PaymentEvent::Imported { .. }
             | PaymentEvent::RefundWanted { .. }
+            | PaymentEvent::RefundDeclined { .. }
             | PaymentEvent::RefundRequested { .. }
             | PaymentEvent::RefundStood { .. }
             | PaymentEvent::Chosen { .. }

@@ -26,6 +26,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const ALONE_MAX: i64 = 10_000;
 /// How often a refund is tried.
 const TRIES_MAX: u32 = 20;
+/// In how many parts WeChat Pay gives back one payment.
+const WECHAT_PARTS_MAX: usize = 50;
 
 /// What became of one receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,7 +249,13 @@ impl Purse {
         let receipt = &self.receipts[at];
         let returning: i64 = receipt.refunds.iter().map(|refund| refund.amount.minor).sum();
         let pays = receipt.fate == Fate::Pays && receipt.captured && receipt.amount.currency == amount.currency;
-        if pays && amount.minor <= receipt.amount.minor - returning { Ok(at) } else { Err(Note::MoreThanPaid) }
+        if !pays || amount.minor > receipt.amount.minor - returning {
+            return Err(Note::MoreThanPaid);
+        }
+        if &*source.channel == "wechat" && receipt.refunds.len() >= WECHAT_PARTS_MAX {
+            return Err(Note::TooMany);
+        }
+        Ok(at)
     }
 
     fn ordered(&mut self, order: Id, at: usize, amount: Money, by: Said, approved: Option<Said>) -> PaymentEvent {
@@ -416,6 +424,14 @@ impl Purses {
                     }
                     purse.wanted.remove(refund);
                     purse.all_ordered(order, &parts, &by, Some(&event.said()))
+                }
+            },
+            Says::Declined { refund, .. } => match purse.wanted.get(refund).map(|(_, by)| by.author == event.author) {
+                None => noted(Note::Unknown),
+                Some(true) => noted(Note::SamePerson),
+                Some(false) => {
+                    purse.wanted.remove(refund);
+                    vec![PaymentEvent::RefundDeclined { bill: purse.bill(order), said: *refund, by: event.said() }]
                 }
             },
             Says::RefundSettled { refund, back, shift, .. } => {

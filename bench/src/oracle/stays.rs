@@ -496,6 +496,7 @@ impl<'a> Stays<'a> {
             Says::Refund { .. }
             | Says::RefundShared { .. }
             | Says::Approved { .. }
+            | Says::Declined { .. }
             | Says::RefundSettled { .. }
             | Says::Pay { .. }
             | Says::Cash { .. }

@@ -12,7 +12,7 @@ use schema::{
     desk::{Says, ShiftStep, Tender},
     gate::Colour,
     id::{self, Kind, Place, Province},
-    journal::{Departure, OrderEvent, PaymentEvent, Question, Quote, Stay},
+    journal::{Deduction, Departure, OrderEvent, PaymentEvent, Question, Quote, Stay},
     time::{Day, MINUTE},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -199,11 +199,16 @@ impl Both {
                 step: if minor % 2 == 0 { ShiftStep::Closed } else { ShiftStep::Counted(cny(minor)) },
             },
         };
+        self.says(number, ["lin", "wang"][usize::from(author)], says)
+    }
+
+    fn says(&mut self, number: usize, author: &str, says: Says) -> Vec<String> {
+        let name = "letters and digits are a token";
         let event = DeskEvent {
             id: number.to_string().parse().expect(name),
             lot: "small".parse().expect(name),
             said_at: START,
-            author: ["lin", "wang"][usize::from(author)].parse().expect(name),
+            author: author.parse().expect(name),
             reason: "it was asked for".into(),
             says,
         };
@@ -245,6 +250,74 @@ fn priced() -> OrderEvent {
 fn withdrawn() -> OrderEvent {
     let question = Question { stay: stay(), departure: departure(), sequence: 2, right: None, terms: None, inside: false };
     OrderEvent::Withdrawn { order: order(), by: order(), question: Box::new(question) }
+}
+
+/// An order that is paid by one transaction, and costs so much.
+fn paid(minor: i64) -> Both {
+    let mut both = Both::new();
+    let mut dear = priced();
+    if let OrderEvent::Priced { quote, .. } = &mut dear {
+        quote.total = cny(minor);
+    }
+    assert!(both.order(1, dear).is_empty());
+    let fact = ChannelFact::Succeeded { attempt: id::attempt(order(), 1), transaction: "t0".into(), amount: cny(minor) };
+    assert!(both.channel("wechat", fact).is_empty());
+    both
+}
+
+#[test]
+fn both_say_the_same_of_a_refund_that_is_declined() {
+    let mut both = paid(50_000);
+    let name = "digits are a token";
+    let wants = || Says::Refund { order: order(), channel: "wechat".into(), transaction: "t0".into(), amount: cny(10_001) };
+    let declines = |wish: &str| Says::Declined { order: order(), refund: wish.parse().expect(name) };
+    let agrees = |wish: &str| Says::Approved { order: order(), refund: wish.parse().expect(name) };
+    for (number, author, says) in [
+        (1, "lin", wants()),
+        (2, "lin", declines("1")),
+        (3, "wang", declines("9")),
+        (4, "wang", declines("1")),
+        (5, "wang", agrees("1")),
+        (6, "lin", wants()),
+        (7, "wang", agrees("6")),
+        (8, "wang", declines("6")),
+    ] {
+        let wrong = both.says(number, author, says);
+        assert!(wrong.is_empty(), "number {number}: {wrong:#?}");
+    }
+    assert_eq!(both.refunds().len(), 1);
+}
+
+#[test]
+fn both_say_the_same_of_the_parts_of_a_payment() {
+    let mut both = paid(DUE);
+    for number in 1..60 {
+        let says = Says::Refund { order: order(), channel: "wechat".into(), transaction: "t0".into(), amount: cny(1) };
+        let wrong = both.says(number, "lin", says);
+        assert!(wrong.is_empty(), "number {number}: {wrong:#?}");
+    }
+    assert_eq!(both.refunds().len(), 50);
+}
+
+#[test]
+fn both_say_the_same_of_a_deduction_that_is_asked_about() {
+    let mut both = Both::new();
+    let mut noted = priced();
+    if let OrderEvent::Priced { departure, .. } = &mut noted {
+        departure.deducts = Some(Box::new(Deduction { channel: "wechat".into(), parking: "P1".into() }));
+    }
+    assert!(both.order(1, noted).is_empty());
+    let money = |fact| Happens::Money { channel: 0, attempt: 1, transaction: 0, whole: true, fact };
+    // It is accepted, settles by itself, is asked about, and fails: the order is due again, and is paid otherwise.
+    let impossible = Happens::Answered { attempt: 1, act: 1, outcome: 5 };
+    let steps = [money(2), impossible, Happens::Waits(3), Happens::Waits(9), money(3), Happens::Said { what: 1, author: 0, minor: 100 }];
+    for (number, what) in (10..).zip(&steps) {
+        let wrong = both.happen(number, what);
+        assert!(wrong.is_empty(), "{what:?}, number {number}: {wrong:#?}");
+    }
+    let Some(Entity::Payment(payment)) = both.entities.values().next() else { panic!("an order is known") };
+    let tries: Vec<u32> = payment.attempts.values().map(|attempt| attempt.tries).collect();
+    assert_eq!(tries, [2, 1], "asked twice, and another one opened");
 }
 
 proptest! {

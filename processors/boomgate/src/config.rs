@@ -288,6 +288,10 @@ pub struct Limits {
     pub call_retry_s: i64,
     /// How often such a call is made before it is given up.
     pub call_tries_max: u32,
+    /// A fee that was accepted, to be deducted by the plate, is asked about after this many seconds, and then ever more seldom.
+    pub deduction_asks_s: i64,
+    /// How often it is asked about before it is left to the channel's statement.
+    pub deduction_asks_max: u32,
     /// How long a settlement window is.
     pub window: Window,
     /// A settlement window closes this many seconds after its end, and after the last posting into it; what comes later is in adjustments.
@@ -359,6 +363,8 @@ impl Default for Limits {
             pay_life_min: limits.pay_life / schema::time::MINUTE,
             call_retry_s: limits.call_retry / schema::time::SECOND,
             call_tries_max: limits.call_tries_max,
+            deduction_asks_s: limits.deduction_asks / schema::time::SECOND,
+            deduction_asks_max: limits.deduction_asks_max,
             window: Window::default(),
             lateness_s: limits.lateness / schema::time::SECOND,
             fees: BTreeMap::new(),
@@ -413,6 +419,7 @@ impl Config {
             || config.limits.refund_retry_s < 1
             || config.limits.pay_life_min < 1
             || config.limits.call_retry_s < 1
+            || config.limits.deduction_asks_s < 1
             || config.limits.lateness_s < 1
         {
             bail!("limits: each is at least 1");
@@ -437,6 +444,7 @@ impl Config {
     pub fn limits(&self) -> rules::Limits {
         let Limits { late_max_days, command_life_s, refund_retry_s, refund_tries_max, refund_alone_max, .. } = self.limits;
         let Limits { refund_shares, pay_life_min, call_retry_s, call_tries_max, window, lateness_s, .. } = self.limits;
+        let Limits { deduction_asks_s, deduction_asks_max, .. } = self.limits;
         rules::Limits {
             late_max: late_max_days.saturating_mul(schema::time::DAY),
             command_life: command_life_s.saturating_mul(schema::time::SECOND),
@@ -450,6 +458,8 @@ impl Config {
             pay_life: pay_life_min.saturating_mul(schema::time::MINUTE),
             call_retry: call_retry_s.saturating_mul(schema::time::SECOND),
             call_tries_max,
+            deduction_asks: deduction_asks_s.saturating_mul(schema::time::SECOND),
+            deduction_asks_max,
             fees: self.limits.fees.iter().map(|(channel, rate)| (channel.as_str().into(), rate.millionths)).collect(),
             window: match window {
                 Window::Day => rules::settlement::Length::Day,
@@ -522,6 +532,7 @@ mod tests {
             "[nats]\nreplicas = 2",
             "[limits]\nlate_max_days = 0",
             "[limits]\nlateness_s = 0",
+            "[limits]\ndeduction_asks_s = 0",
             "[limits]\nwindow = 'week'",
             "[limits.fees]\nwechat = 0.006",
             "[limits.fees]\nwechat = '0.0060001'",

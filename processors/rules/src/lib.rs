@@ -112,6 +112,10 @@ pub struct Limits {
     pub call_retry: i64,
     /// How often such a call is made before it is given up.
     pub call_tries_max: u32,
+    /// How long after a fee was accepted that is deducted by the plate it is asked whether it has settled; each try waits as long again.
+    pub deduction_asks: i64,
+    /// How often that is asked before it is left to the channel's statement.
+    pub deduction_asks_max: u32,
     /// What channels charge.
     pub fees: settlement::Fees,
     /// How long a settlement window is.
@@ -132,6 +136,8 @@ impl Default for Limits {
             pay_life: 15 * schema::time::MINUTE,
             call_retry: 5 * schema::time::SECOND,
             call_tries_max: 12,
+            deduction_asks: 2 * schema::time::MINUTE,
+            deduction_asks_max: 10,
             fees: settlement::Fees::new(),
             window: settlement::Length::default(),
             lateness: 60 * schema::time::MINUTE,

@@ -155,6 +155,7 @@ fn ordered<'a>(
         }
         Says::RefundShared { amount, .. } => refund::want_shared(payment, facts, input, (&event.id, event.said()), *amount),
         Says::Approved { refund, .. } => refund::approve(payment, facts, input, event, refund),
+        Says::Declined { refund, .. } => vec![refund::decline(payment, event, refund)],
         Says::RefundSettled { refund, back, shift: name, .. } => {
             let mut settled = refund::settle_by_hand(payment, facts, input, *refund, *back);
             let (PaymentEvent::Refunded { amount, .. }, Some(name)) = (&settled, name) else { return vec![settled] };
@@ -225,7 +226,8 @@ fn said(known: Option<&Payment>, facts: &Facts, input: &Input, order: Id, event:
         }
         ChannelFact::Accepted { transaction, amount, attempt } => {
             let came = succeed(known, facts, input, order, (money(transaction, *amount, true), Some(*attempt)));
-            came.into_iter().chain(heard(attempt, AttemptState::Held)).collect()
+            let asked = known.and_then(|payment| attempt::heard_late(payment, facts, input, *attempt, (&event.channel, transaction)));
+            came.into_iter().chain(heard(attempt, AttemptState::Held)).chain(asked).collect()
         }
         ChannelFact::Failed { transaction, amount, attempt } => {
             [fail(known, order, &money(transaction, *amount, true))].into_iter().chain(heard(attempt, AttemptState::Closed)).collect()
@@ -447,6 +449,7 @@ fn touches(event: &Event) -> Vec<Touch> {
         | PaymentEvent::Reversed { .. }
         | PaymentEvent::Withdrawn { .. }
         | PaymentEvent::RefundWanted { .. }
+        | PaymentEvent::RefundDeclined { .. }
         | PaymentEvent::RefundRequested { .. }
         | PaymentEvent::RefundStood { .. }
         | PaymentEvent::Refunded { .. }
@@ -521,7 +524,7 @@ fn fold(payment: &mut Payment, at: Moment, event: &PaymentEvent) {
             refund::evolve(receipt, event);
             refund::agreed(payment, event);
         }
-        PaymentEvent::RefundWanted { .. } => refund::agreed(payment, event),
+        PaymentEvent::RefundWanted { .. } | PaymentEvent::RefundDeclined { .. } => refund::agreed(payment, event),
         PaymentEvent::Chosen { .. } | PaymentEvent::Attempted { .. } | PaymentEvent::AttemptStood { .. } => attempt::evolve(payment, event),
         PaymentEvent::RefundStood { source, .. } | PaymentEvent::Refunded { source, .. } => {
             if let Some(receipt) = payment.receipts.get_mut(&Payment::receipt_key(source)) {

@@ -241,6 +241,7 @@ fn payment_events() -> Vec<PaymentEvent> {
         PaymentEvent::PassedOver { bill: bill(), source: source(), amount: FEE, reason, applied: true },
         PaymentEvent::Reversed { bill: bill(), source: source(), amount: FEE, applied: true },
         PaymentEvent::RefundWanted { bill: bill(), source: source(), amount: FEE, by: said(), said: name("d1"), beside: Vec::new() },
+        PaymentEvent::RefundDeclined { bill: bill(), said: name("d1"), by: said() },
         PaymentEvent::RefundStood { bill: bill(), source: source(), refund, state: RefundState::Accepted, due_at: Some(due_at) },
         PaymentEvent::Refunded { bill: bill(), source: source(), amount: FEE, refund, left: None, drawer: false, done_at: None },
         PaymentEvent::Noted { note: Note::Unknown, order: bill().order },
@@ -597,6 +598,7 @@ fn what_is_said_at_a_desk_reads_and_writes_its_golden_bytes() {
     for says in [
         Says::Refund { order, channel, transaction, amount: FEE },
         Says::Approved { order, refund: name("d1") },
+        Says::Declined { order, refund: name("d1") },
         Says::RefundSettled { order, refund: id(Kind::Refund, "r"), back: true, shift: None },
         Says::RefundShared { order, amount: FEE },
         Says::Pay { order, tenders: tenders() },

@@ -1,7 +1,7 @@
 //! How an order is tried to be paid, as the journal says it, and what follows from it for money.
 //!
 //! Which channel is asked for what and when is no matter of right and wrong sums, so it is taken as it is; that nothing is opened which nobody chose, or
-//! while something else can be paid, is looked at all the same.
+//! while something else can be paid, and that what is over is asked about only while its money may still come, is looked at all the same.
 
 use super::{Fate, Purse, Purses, Receipt};
 use schema::{
@@ -151,6 +151,15 @@ impl Purses {
                     if !wanted || others {
                         return Err(format!("attempt {attempt} is opened, which nobody chose or while another one can be paid"));
                     }
+                }
+                let ended = purse.attempts.get(attempt).is_some_and(|(_, _, open)| !open);
+                if *act == Act::Query && ended {
+                    // Nobody can pay it any more; what it brought may still be captured or fail.
+                    let waits = |receipt: &Receipt| receipt.source.channel == *channel && !receipt.captured && receipt.fate != Fate::Failed;
+                    if !purse.receipts.iter().any(waits) {
+                        return Err(format!("attempt {attempt} is over and asked about, and nothing of it may still come"));
+                    }
+                    return Ok(());
                 }
                 purse.attempts.insert(*attempt, (*choice, channel.clone(), true));
             }

@@ -376,6 +376,9 @@ fn payment(event: &PaymentEvent, clock: Clock) -> String {
                 said.reason
             )
         }
+        PaymentEvent::RefundDeclined { bill, said, by } => {
+            format!("{} does not agree that money of order {} goes back, as was wanted by {said} ({})", by.author, bill.order, by.reason)
+        }
         PaymentEvent::RefundStood { refund, state, .. } => format!("Refund {refund} stands like this at its channel: {state:?}"),
         PaymentEvent::Imported { bill, source: by, amount, number, paid_at } => {
             format!("{}  An older system was paid {amount} by {}, as {number}; here it is order {}", clock(*paid_at), source(by), bill.order)

@@ -214,6 +214,24 @@ async fn past_the_limit_another_person_must_agree() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_another_person_declines_leaves_the_list() {
+    let whole = Whole::start().await;
+    let order = whole.paid("A").await;
+    let (status, wanted) = whole.ask("wu", "POST", &format!("/orders/{order}/refunds"), "k1", json!({ "reason": "flooded" })).await;
+    assert_eq!((status, &wanted["result"]), (200, &json!("refund_wanted")), "{wanted}");
+    let declined = json!({ "reason": "it was not", "order": order, "refund": wanted["event"] });
+    let (status, problem) = whole.ask("wu", "POST", "/refunds/declined", "k2", declined.clone()).await;
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:boomgate:problem:same_person")));
+    let (status, said) = whole.ask("mei", "POST", "/refunds/declined", "k3", declined.clone()).await;
+    assert_eq!((status, &said["result"]), (200, &json!("refund_declined")), "{said}");
+    let event = &said["decided"][0]["event"];
+    assert_eq!((&event["by"]["author"], &event["by"]["reason"], &event["said"]), (&json!("mei"), &json!("it was not"), &wanted["event"]));
+    wait().await;
+    assert_eq!(whole.get("/refunds?state=wanted").await.1["refunds"], json!([]));
+    assert_eq!(whole.ask("mei", "POST", "/refunds/approvals", "k4", declined).await.0, 404, "nobody wants it any more");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shift_takes_cash_and_ends_with_its_difference() {
     let whole = Whole::start().await;
     let order = whole.priced("A").await;

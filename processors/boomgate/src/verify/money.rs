@@ -147,6 +147,7 @@ impl Book {
             }
             PaymentEvent::Withdrawn { .. }
             | PaymentEvent::RefundWanted { .. }
+            | PaymentEvent::RefundDeclined { .. }
             | PaymentEvent::RefundStood { .. }
             | PaymentEvent::Chosen { .. }
             | PaymentEvent::Attempted { .. }

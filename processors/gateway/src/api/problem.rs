@@ -89,10 +89,10 @@ const fn words(note: Note) -> (&'static str, &'static str) {
         Note::LocallyRefused => ("locally_refused", "the lane stayed closed by itself"),
         Note::NothingOwed => ("nothing_owed", "the car has gone and owes nothing"),
         Note::AlreadyInside => ("already_inside", "a car of this plate is inside already; put that one right first"),
-        Note::TooMany => ("too_many", "there are as many of these already as a stay can have"),
+        Note::TooMany => ("too_many", "there are as many already as can be: coupons of a stay, or parts in which a channel gives a payment back"),
         Note::Contradicts => ("contradicts", "it cannot be so: a car that came after it left, or tomorrow"),
         Note::MoreThanPaid => ("more_than_paid", "more would go back than pays the order; look at what does"),
-        Note::SamePerson => ("same_person", "who wants a refund cannot be who agrees to it; another person must"),
+        Note::SamePerson => ("same_person", "who wants a refund cannot be who agrees to it, or declines it; another person must"),
         Note::NotCounted => ("not_counted", "the drawer was not counted since the last cash; count it first"),
     }
 }

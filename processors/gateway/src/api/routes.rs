@@ -63,6 +63,8 @@ pub enum Write {
     Refund,
     /// Another person agrees to that.
     Approval,
+    /// Another person does not.
+    Declined,
     /// A person has found out how a refund stands.
     Settled,
     /// Cash was taken.
@@ -115,7 +117,7 @@ const fn says(path: &'static str, write: Write, roles: &'static [Role], summary:
 }
 
 /// All of them.
-pub const ROUTES: [Route; 28] = [
+pub const ROUTES: [Route; 29] = [
     reads("/orders/{order}", Read::Order, "Order", "A bill as it is now."),
     reads("/orders", Read::Orders, "Orders", "The bills of a lot that were born on a local day, by id; a second behind at most."),
     reads(
@@ -147,6 +149,7 @@ pub const ROUTES: [Route; 28] = [
         "Money that pays an order goes back: all of it, an amount shared over its means, or of one transaction.",
     ),
     says("/refunds/approvals", Write::Approval, MONEY, "Another person agrees to a refund above the limit."),
+    says("/refunds/declined", Write::Declined, MONEY, "Another person does not agree to a refund above the limit: it is wanted no more."),
     says("/refunds/{refund}/settled", Write::Settled, MONEY, "A person has found out how a refund stands that its channel could not make."),
     says("/orders/{order}/cash", Write::Cash, BOOTH, "A shift took cash for an order."),
     says("/shifts/{lot}/{shift}/opened", Write::ShiftOpened, BOOTH, "A shift begins, with so much in its drawer."),
@@ -200,6 +203,7 @@ impl Write {
         match self {
             Self::Refund => "RefundWish",
             Self::Approval => "Approval",
+            Self::Declined => "Declined",
             Self::Settled => "SettledByHand",
             Self::Cash => "Cash",
             Self::ShiftOpened => "ShiftOpened",

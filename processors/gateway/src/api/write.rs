@@ -162,6 +162,10 @@ pub async fn wish(api: &Api, write: Write, asked: &Asked) -> Result<Wish, Proble
             let Approval { reason, order, refund } = body(asked)?;
             Ok(Wish { lot: lot_of(api, order).await?, reason, says: Says::Approved { order, refund } })
         }
+        Write::Declined => {
+            let Approval { reason, order, refund } = body(asked)?;
+            Ok(Wish { lot: lot_of(api, order).await?, reason, says: Says::Declined { order, refund } })
+        }
         Write::Settled => {
             let Settled { reason, order, back, shift } = body(asked)?;
             let refund = asked.parameter("refund")?;

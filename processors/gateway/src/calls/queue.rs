@@ -4,7 +4,8 @@
 //! 1. What does not fit is dropped: it is due again by itself   (`tests::what_does_not_fit_is_dropped`).
 //! 2. Of a number the newest call waits, and what was asked for is not lost to a question about it
 //!    (`tests::of_a_number_the_newest_call_waits`).
-//! 3. A call that comes again while it is made, or once its answer is stored, is not made again   (`tests::the_same_call_is_made_once`).
+//! 3. A call that comes again while it is made, or once its answer is stored, is not made again   (`tests::the_same_call_is_made_once`); only the
+//!    question how a payment stands may be asked again   (`tests::how_a_payment_stands_may_be_asked_again`).
 //! 4. Nothing overtakes what is under way about the same number   (`tests::two_calls_about_a_number_are_made_one_after_the_other`).
 
 use super::pace::Pacer;
@@ -124,7 +125,9 @@ impl Queue {
 
     /// Takes a call in.
     pub fn offer(&mut self, job: Job) -> Offered {
-        if self.told.0.contains(&job.key()) {
+        // It does nothing, and its number may come again: whoever closes a payment counts anew.
+        let only_asks = matches!(&job, Job::Attempt(ChannelCall { act: Act::Query, .. }));
+        if !only_asks && self.told.0.contains(&job.key()) {
             return Offered::Doubled;
         }
         if let Some((act, tries)) = self.under_way.get_mut(&job.number())
@@ -296,6 +299,18 @@ pub(super) mod tests {
             queue.ended(&refund(number % 1_000, number, false), true);
         }
         assert_eq!((queue.told.0.len(), queue.told.1.len()), (TOLD_MAX, TOLD_MAX));
+    }
+
+    #[test]
+    fn how_a_payment_stands_may_be_asked_again() {
+        let (mut queue, mut pacer) = (Queue::new(9), pacer());
+        for (act, again) in [(Act::Query, Offered::Taken), (Act::Close, Offered::Doubled)] {
+            assert_eq!(queue.offer(attempt(1, act, 2)), Offered::Taken);
+            let job = take(&mut queue, &mut pacer).expect("it waits");
+            queue.ended(&job, true);
+            assert_eq!(queue.offer(attempt(1, act, 2)), again, "{act:?}");
+            queue.clear();
+        }
     }
 
     #[test]

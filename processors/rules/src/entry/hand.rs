@@ -37,6 +37,7 @@ pub(super) fn decide(view: &dyn View, facts: &Facts, input: &Input, event: &Desk
         | Says::Refund { .. }
         | Says::RefundShared { .. }
         | Says::Approved { .. }
+        | Says::Declined { .. }
         | Says::RefundSettled { .. }
         | Says::Pay { .. }
         | Says::Cash { .. }

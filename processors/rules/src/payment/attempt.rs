@@ -11,6 +11,10 @@
 //! 4. What a channel does not answer is asked again, and ends   (`tests::a_channel_that_never_answers_is_given_up`).
 //! 5. A fee that is deducted by the plate is provisional until it settles, and a driver who pays otherwise is not held up by it
 //!    (`tests::a_deduction_by_the_plate_is_accepted_and_may_fail`).
+//! 6. What such a channel has accepted is asked about until it settles or fails, and in vain not for ever
+//!    (`tests::an_accepted_deduction_without_an_outcome_is_asked_about`, `tests::a_deduction_that_comes_late_is_asked_about`).
+//! 7. What can be paid is asked about before its time is over, for its notice may be lost
+//!    (`tests::an_open_payment_is_asked_about_while_its_driver_waits`).
 //!
 //! Not here: which money counts (`payment`), how a channel is called (`channels`).
 
@@ -23,7 +27,7 @@ use schema::{
     effect::Deducted,
     entity::{Attempt, Choice, Fate, Payment, Receipt},
     id,
-    journal::{AttemptState, Bill, Deduction, Departure, Note, Part, PaymentEvent, Stay},
+    journal::{AttemptState, Bill, Deduction, Departure, Note, Part, PaymentEvent, Source, Stay},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,6 +37,8 @@ pub const HOLDS: &str = "points";
 pub const CASH: &str = "cash";
 /// The most attempts of an order: their numbers have two digits.
 const ATTEMPTS_MAX: u16 = 99;
+/// So soon after it can be paid a payment is asked about: its driver waits at the barrier.
+const LOOKED_FIRST: i64 = 20 * schema::time::SECOND;
 /// How often what follows may follow itself. Each time something ends.
 const ROUNDS_MAX: usize = 16;
 
@@ -142,6 +148,32 @@ pub fn heard_money(payment: &Payment, channel: &str, attempt: Id, state: Attempt
     news.then(|| stood(payment, known, state, due_at))
 }
 
+/// A deduction that nobody waited for any more was accepted all the same: it may still be captured, and is asked about.
+pub fn heard_late(
+    payment: &Payment,
+    facts: &Facts,
+    input: &Input,
+    attempt: Id,
+    (channel, transaction): (&Arc<str>, &Arc<str>),
+) -> Option<PaymentEvent> {
+    let known = payment.attempt(channel, attempt).filter(|known| known.deducts.is_some() && known.state.is_over())?;
+    let source = Source { channel: channel.clone(), transaction: transaction.clone() };
+    let is_new = !payment.receipts.contains_key(&Payment::receipt_key(&source));
+    is_new.then(|| stood(payment, known, known.state, Some(settles_by(facts, input, 0))))
+}
+
+/// When it is asked whether a deduction has settled, after so many questions.
+fn settles_by(facts: &Facts, input: &Input, asked: u32) -> Moment {
+    input.received_at.plus(facts.limits.deduction_asks.saturating_mul(i64::from(asked.saturating_add(1))))
+}
+
+/// When what can be paid is asked about again: at three times the age that it has now, and at its end at the latest.
+fn look_at(facts: &Facts, input: &Input, known: &Attempt) -> Moment {
+    let chosen_at = known.until.plus(facts.limits.pay_life.saturating_neg());
+    let wait = input.received_at.since(chosen_at).saturating_mul(2).max(LOOKED_FIRST);
+    known.until.min(input.received_at.plus(wait))
+}
+
 fn stood(payment: &Payment, known: &Attempt, state: AttemptState, due_at: Option<Moment>) -> PaymentEvent {
     let bill = bill(Some(payment), payment.order);
     PaymentEvent::AttemptStood { bill, attempt: known.attempt, state, code: None, due_at }
@@ -166,12 +198,15 @@ pub fn answer(
     }
     let later = || input.received_at.plus(facts.limits.call_retry.saturating_mul(i64::from(known.tries.clamp(1, 60))));
     let given_up = known.tries >= facts.limits.call_tries_max;
+    // A fee that is deducted by the plate settles by itself, and is asked about if it does not.
+    let settles = || known.deducts.as_ref().map(|_| settles_by(facts, input, 0));
     let state = known.state;
     let (state, due_at) = match (outcome, state) {
         (Outcome::Opened, AttemptState::Opening) => {
             let bill = bill(Some(payment), order);
             let state = AttemptState::Open;
-            return PaymentEvent::AttemptStood { bill, attempt, state, code: code.cloned(), due_at: Some(known.until) };
+            let due_at = Some(known.until.min(input.received_at.plus(LOOKED_FIRST)));
+            return PaymentEvent::AttemptStood { bill, attempt, state, code: code.cloned(), due_at };
         }
         // Or nobody can close it: what is paid by it all the same goes back.
         (Outcome::Closed, _) | (Outcome::Impossible, AttemptState::Closing) => (AttemptState::Closed, None),
@@ -179,11 +214,14 @@ pub fn answer(
         (Outcome::Refused, AttemptState::Closing) if act == Act::Close && !given_up => return ask(payment, facts, input, known, Act::Query),
         (Outcome::Impossible, AttemptState::Opening) => (AttemptState::Failed, None),
         // It settles by itself, and says so.
-        (Outcome::Impossible | Outcome::Settled, AttemptState::Settling) => (AttemptState::Paid, None),
+        (Outcome::Impossible | Outcome::Settled, AttemptState::Settling) => (AttemptState::Paid, settles()),
         (Outcome::Refused | Outcome::Unknown, AttemptState::Opening) if given_up => (AttemptState::Failed, None),
         (Outcome::Refused | Outcome::Unknown | Outcome::Unpaid, AttemptState::Closing) if given_up => (AttemptState::Closed, None),
-        (Outcome::Refused | Outcome::Unknown, AttemptState::Settling) if given_up => (AttemptState::Paid, None),
+        (Outcome::Refused | Outcome::Unknown, AttemptState::Settling) if given_up => (AttemptState::Paid, settles()),
         (Outcome::Unpaid, AttemptState::Open) if input.received_at >= known.until => return ask(payment, facts, input, known, Act::Close),
+        (Outcome::Unpaid | Outcome::Refused | Outcome::Unknown, AttemptState::Open) if input.received_at < known.until => {
+            (state, Some(look_at(facts, input, known)))
+        }
         (Outcome::Unpaid | Outcome::Impossible, AttemptState::Open) => (state, Some(known.until.max(later()))),
         (Outcome::Opened | Outcome::Settled, _) => return noted(Note::AlreadyKnown),
         (_, state) => (state, Some(later())),
@@ -204,6 +242,11 @@ const fn act_of(state: AttemptState) -> Act {
 /// A channel is asked for something of an attempt that is known.
 fn ask(payment: &Payment, facts: &Facts, input: &Input, known: &Attempt, act: Act) -> PaymentEvent {
     let tries = if act == act_of(known.state) || act == Act::Query { known.tries.saturating_add(1) } else { 1 };
+    let due_at = match known.state {
+        AttemptState::Open if act == Act::Query && input.received_at < known.until => look_at(facts, input, known),
+        state if state.is_over() => settles_by(facts, input, tries),
+        _ => input.received_at.plus(facts.limits.call_retry.saturating_mul(i64::from(tries.min(60)))),
+    };
     PaymentEvent::Attempted {
         bill: bill(Some(payment), payment.order),
         attempt: known.attempt,
@@ -213,16 +256,27 @@ fn ask(payment: &Payment, facts: &Facts, input: &Input, known: &Attempt, act: Ac
         act,
         tries,
         until: known.until,
-        due_at: input.received_at.plus(facts.limits.call_retry.saturating_mul(i64::from(tries.min(60)))),
+        due_at,
         deducts: known.deducts.clone(),
     }
+}
+
+/// An attempt is waited for no longer; what a channel has accepted to deduct may still be captured, and is asked about.
+fn let_be(payment: &Payment, facts: &Facts, input: &Input, attempt: &Attempt) -> PaymentEvent {
+    let is_accepted = attempt.deducts.is_some() && matches!(attempt.state, AttemptState::Held | AttemptState::Settling);
+    stood(payment, attempt, AttemptState::Closed, is_accepted.then(|| settles_by(facts, input, 0)))
 }
 
 /// What is due of attempts.
 pub fn due(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent> {
     let due = payment.attempts.values().filter(|attempt| attempt.due_at.is_some_and(|due_at| due_at <= input.received_at));
-    let asked = due.map(|attempt| match attempt.state {
-        _ if attempt.tries > facts.limits.call_tries_max.saturating_mul(2) => stood(payment, attempt, AttemptState::Closed, None),
+    let asked = due.filter(|attempt| !attempt.state.is_over() || payment.may_fail(attempt)).map(|attempt| match attempt.state {
+        // Its channel's statement will tell.
+        state if state.is_over() && attempt.tries >= facts.limits.deduction_asks_max => stood(payment, attempt, state, None),
+        state if state.is_over() => ask(payment, facts, input, attempt, Act::Query),
+        AttemptState::Open if input.received_at < attempt.until => ask(payment, facts, input, attempt, Act::Query),
+        _ if attempt.tries > facts.limits.call_tries_max.saturating_mul(2) => let_be(payment, facts, input, attempt),
+        AttemptState::Held if attempt.deducts.is_some() => let_be(payment, facts, input, attempt),
         AttemptState::Held => ask(payment, facts, input, attempt, Act::Close),
         state => ask(payment, facts, input, attempt, act_of(state)),
     });
@@ -270,7 +324,7 @@ fn step(payment: &Payment, facts: &Facts, input: &Input) -> Vec<PaymentEvent> {
             AttemptState::Held if fate(Fate::Applied) => events.push(ask(payment, facts, input, attempt, Act::Settle)),
             // Nobody can take back what is deducted by the plate: it is waited for no longer.
             AttemptState::Opening | AttemptState::Open | AttemptState::Held if !awaited(attempt.choice) => events.push(match attempt.deducts {
-                Some(_) => stood(payment, attempt, AttemptState::Closed, None),
+                Some(_) => let_be(payment, facts, input, attempt),
                 None => ask(payment, facts, input, attempt, Act::Close),
             }),
             _ => {}
@@ -338,6 +392,10 @@ pub fn evolve(payment: &mut Payment, event: &PaymentEvent) {
         PaymentEvent::AttemptStood { attempt, state, code, due_at, .. } => {
             if let Some(known) = payment.attempts.values_mut().find(|known| known.attempt == *attempt) {
                 (known.state, known.due_at) = (*state, *due_at);
+                // What it is asked from now on is whether what it brought has settled.
+                if state.is_over() && due_at.is_some() {
+                    known.tries = 0;
+                }
                 if code.is_some() {
                     known.code.clone_from(code);
                 }

@@ -8,6 +8,8 @@
 //!    `tests::a_limit_is_not_passed_in_parts`).
 //! 5. The channel that has the money says how its refund stands, and no other   (`tests::another_channel_says_nothing_of_a_refund`).
 //! 6. Money went back when its channel says so, and not when we hear it   (`tests::a_refund_is_of_its_channels_time`).
+//! 7. What another person declines is wanted no more   (`tests::what_another_person_declines_is_wanted_no_more`).
+//! 8. No payment goes back in more parts than its channel takes   (`tests::a_channel_takes_so_many_parts_of_a_payment`).
 //!
 //! Not here: what is refunded without anybody's asking (`payment`), how a channel is called (`channels`).
 
@@ -21,6 +23,11 @@ use schema::{
     id::{self, Kind},
     journal::{Bill, Note, PaymentEvent, RefundReason, RefundState, Source},
 };
+
+/// In how many parts a channel gives back one payment at most, where it says so (WeChat Pay's documentation of APIv3, refunds).
+fn parts_max(channel: &str) -> Option<usize> {
+    (channel == "wechat").then_some(50)
+}
 
 /// The id of the how-many-eth refund of a transaction.
 fn id_of(order: Id, source: &Source, number: usize) -> Id {
@@ -89,7 +96,11 @@ fn possible<'a>(payment: &'a Payment, source: &Source, amount: Money) -> Result<
         && receipt.fate == Fate::Applied
         && receipt.amount.currency == amount.currency
         && amount.minor <= receipt.applied();
-    if fits { Ok(receipt) } else { Err(Note::MoreThanPaid) }
+    if !fits {
+        return Err(Note::MoreThanPaid);
+    }
+    let is_full = parts_max(&source.channel).is_some_and(|max| receipt.refunds.len() >= max);
+    if is_full { Err(Note::TooMany) } else { Ok(receipt) }
 }
 
 /// A stay was put right and costs less: the rest goes back of what pays its order, as if the person had said that.
@@ -157,6 +168,15 @@ pub fn approve(payment: &Payment, facts: &Facts, input: &Input, event: &DeskEven
     }
     let parts: Vec<_> = [(wish.source.clone(), wish.amount)].into_iter().chain(wish.beside.iter().cloned()).collect();
     request(payment, facts, input, &parts, (&wish.by, Some(&event.said()))).unwrap_or_else(noted)
+}
+
+/// Another person does not agree to it.
+pub fn decline(payment: &Payment, event: &DeskEvent, said: &EventId) -> PaymentEvent {
+    match payment.wanted.get(said) {
+        None => PaymentEvent::Noted { note: Note::Unknown, order: payment.order },
+        Some(wish) if wish.by.author == event.author => PaymentEvent::Noted { note: Note::SamePerson, order: payment.order },
+        Some(_) => PaymentEvent::RefundDeclined { bill: bill(Some(payment), payment.order), said: *said, by: event.said() },
+    }
 }
 
 /// A person has found out how a refund stands that waited for that.
@@ -288,6 +308,7 @@ pub fn agreed(payment: &mut Payment, event: &PaymentEvent) {
             payment.wanted.insert(*said, RefundWish { source, amount: *amount, by, beside });
         }
         PaymentEvent::RefundRequested { by: Some(by), approved: Some(_), .. } => payment.wanted.retain(|_, wish| wish.by != *by),
+        PaymentEvent::RefundDeclined { said, .. } => drop(payment.wanted.remove(said)),
         _ => {}
     }
 }

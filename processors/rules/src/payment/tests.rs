@@ -436,6 +436,52 @@ fn past_a_limit_another_person_must_agree() {
 }
 
 #[test]
+fn what_another_person_declines_is_wanted_no_more() {
+    let mut trial = Trial::new(&RULES);
+    let mut dear = priced();
+    if let Event::Order(OrderEvent::Priced { quote, .. }) = &mut dear.event {
+        quote.total.minor = 50_000;
+    }
+    trial.journal(Inbox::Order, &dear);
+    trial.channel(&succeeded("wechat", "1", 50_000));
+    assert_eq!(kinds(&trial.desk(said("1", "lin", refund_of("1", 10_001)))), "refund_wanted");
+    assert!(trial.payment().is_open(), "it waits for another person");
+    let declines = || Says::Declined { order: order(), refund: "1".parse().expect("a token") };
+    for (number, author, says, expected) in [
+        ("2", "lin", declines(), Err(Note::SamePerson)),
+        ("3", "wang", declines(), Ok("refund_declined")),
+        ("4", "wang", declines(), Err(Note::Unknown)),
+        ("5", "wang", Says::Approved { order: order(), refund: "1".parse().expect("a token") }, Err(Note::Unknown)),
+    ] {
+        let events = trial.desk(said(number, author, says));
+        match (&events[..], expected) {
+            ([Event::Payment(PaymentEvent::Noted { note, .. })], Err(expected)) => assert_eq!(*note, expected, "{number}"),
+            (events, Ok(expected)) => assert_eq!(kinds(events), expected, "{number}"),
+            (events, Err(expected)) => panic!("{number}: {events:?} for {expected:?}"),
+        }
+    }
+    assert!(trial.payment().wanted.is_empty() && !trial.payment().is_open() && trial.calls().is_empty());
+    assert_eq!(trial.sums(), (50_000, 50_000, 0, 0));
+    assert_eq!(kinds(&trial.desk(said("6", "lin", refund_of("1", 10_001)))), "refund_wanted", "and can be wanted anew");
+}
+
+#[test]
+fn a_channel_takes_so_many_parts_of_a_payment() {
+    for (channel, at_most) in [("wechat", 50), ("alipay", 60)] {
+        let mut trial = Trial::new(&RULES);
+        trial.journal(Inbox::Order, &priced());
+        trial.channel(&succeeded(channel, "1", DUE));
+        for number in 1..=60_u32 {
+            let says = Says::Refund { order: order(), channel: channel.into(), transaction: "1".into(), amount: Money::new(1, Currency::Cny) };
+            let events = trial.desk(said(&number.to_string(), "lin", says));
+            let refused = matches!(&events[..], [Event::Payment(PaymentEvent::Noted { note: Note::TooMany, .. })]);
+            assert_eq!((refused, kinds(&events) == "refund_requested"), (number > at_most, number <= at_most), "{channel} {number}");
+        }
+        assert_eq!(trial.calls().len(), usize::try_from(at_most).expect("few"));
+    }
+}
+
+#[test]
 fn a_limit_is_not_passed_in_parts() {
     let mut trial = Trial::new(&RULES);
     let mut dear = priced();

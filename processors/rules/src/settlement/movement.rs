@@ -84,6 +84,7 @@ const fn of_payment(event: &PaymentEvent) -> Option<What> {
         | PaymentEvent::Withdrawn { .. }
         | PaymentEvent::Imported { .. }
         | PaymentEvent::RefundWanted { .. }
+        | PaymentEvent::RefundDeclined { .. }
         | PaymentEvent::RefundRequested { .. }
         | PaymentEvent::RefundStood { .. }
         | PaymentEvent::Chosen { .. }

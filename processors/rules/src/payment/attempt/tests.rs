@@ -106,11 +106,100 @@ fn a_deduction_by_the_plate_is_accepted_and_may_fail() {
     assert_eq!(kinds(&pays.desk(pay("1", &[("alipay", DUE)]))), "chosen+attempt_stood+attempted", "a driver need not wait for it");
     assert_eq!(pays.called(), ["wechat open 1", "alipay open 2"]);
     assert_eq!(pays.brings("alipay", 2, DUE), "applied+attempt_stood");
-    assert_eq!(plate(&mut pays, accepted), "passed_over");
+    assert_eq!(plate(&mut pays, accepted), "passed_over+attempt_stood");
     assert_eq!(plate(&mut pays, succeeded), "refund_requested+attempt_stood", "what is deducted all the same goes back");
 
     let mut inside = Trial::new(&RULES);
     assert_eq!(kinds(&inside.journal(Inbox::Order, &noted(Some(1)))), "expected", "who stands at a pay station pays there");
+}
+
+/// What a channel says of the fee that it deducts by the plate.
+fn deduction(trial: &mut Trial, minor: i64, fact: fn(Id, Arc<str>, Money) -> ChannelFact) -> String {
+    let attempt = id::attempt(order(), 1);
+    trial.fact("wechat", fact(attempt, attempt.as_str().into(), cny(minor)))
+}
+
+#[test]
+fn an_accepted_deduction_without_an_outcome_is_asked_about() {
+    let gone = || {
+        let mut trial = Trial::new(&RULES);
+        trial.journal(Inbox::Order, &noted(None));
+        deduction(&mut trial, DUE, |attempt, transaction, amount| ChannelFact::Accepted { attempt, transaction, amount });
+        trial.answers("wechat", 1, Act::Settle, Outcome::Impossible);
+        let due = trial.payment().due_at().expect("it is asked about");
+        assert_eq!(due, trial.now.plus(Limits::default().deduction_asks));
+        assert_eq!(trial.ticks(due.plus(-1)).len(), 0);
+        assert_eq!(kinds(&trial.ticks(due)), "attempted");
+        trial
+    };
+    let mut silent = gone();
+    let last = silent.effects().into_iter().rev().find_map(|effect| if let Effect::Call(call) = effect { Some(call) } else { None });
+    assert!(last.is_some_and(|call| call.act == Act::Query && call.deducts.is_some()), "the parking product has a question of its own");
+    let mut rounds = 0;
+    while let Some(due) = silent.payment().due_at() {
+        assert_eq!(silent.answers("wechat", 1, Act::Query, Outcome::Unknown), "noted");
+        silent.ticks(due);
+        rounds += 1;
+        assert!(rounds < 100, "it ends");
+    }
+    let asked = silent.called().iter().filter(|call| *call == "wechat query 1").count();
+    assert_eq!(asked, usize::try_from(Limits::default().deduction_asks_max).expect("few"));
+    assert!(silent.payment().is_open() && silent.payment().is_paid(), "its channel's statement will tell");
+    let said = deduction(&mut silent, DUE, |attempt, transaction, amount| ChannelFact::Succeeded { attempt, transaction, amount });
+    assert_eq!(said, "settled");
+
+    let mut settles = gone();
+    let said = deduction(&mut settles, DUE, |attempt, transaction, amount| ChannelFact::Succeeded { attempt, transaction, amount });
+    assert_eq!((said.as_str(), settles.payment().due_at(), settles.payment().is_open()), ("settled", None, false));
+    let mut fails = gone();
+    let said = deduction(&mut fails, DUE, |attempt, transaction, amount| ChannelFact::Failed { attempt, transaction, amount });
+    assert_eq!((said.as_str(), fails.payment().due_at()), ("reversed", None));
+}
+
+#[test]
+fn a_deduction_that_comes_late_is_asked_about() {
+    let accepted = |attempt, transaction, amount| ChannelFact::Accepted { attempt, transaction, amount };
+    let mut paid = Trial::new(&RULES);
+    paid.journal(Inbox::Order, &noted(None));
+    paid.desk(pay("1", &[("alipay", DUE)]));
+    paid.brings("alipay", 2, DUE);
+    assert_eq!(paid.payment().due_at(), None);
+    assert_eq!(deduction(&mut paid, DUE, accepted), "passed_over+attempt_stood");
+    let due = paid.payment().due_at().expect("it is asked about");
+    assert_eq!(kinds(&paid.ticks(due)), "attempted");
+    assert_eq!(paid.called().last().map(String::as_str), Some("wechat query 1"));
+
+    let mut differs = Trial::new(&RULES);
+    differs.journal(Inbox::Order, &noted(None));
+    assert_eq!(deduction(&mut differs, DUE - 1, accepted), "passed_over+attempt_stood");
+    let until = differs.payment().attempts[&1].until;
+    assert_eq!(kinds(&differs.ticks(until)), "attempt_stood", "nobody waits for it any more");
+    let due = differs.payment().due_at().expect("it is asked about");
+    assert_eq!(kinds(&differs.ticks(due)), "attempted");
+    assert_eq!(differs.called(), ["wechat open 1", "wechat query 1"]);
+}
+
+#[test]
+fn an_open_payment_is_asked_about_while_its_driver_waits() {
+    for answer in [Some(Outcome::Unpaid), Some(Outcome::Unknown), None] {
+        let mut trial = expecting();
+        trial.desk(pay("1", &[("wechat", DUE)]));
+        trial.answers("wechat", 1, Act::Open, Outcome::Opened);
+        let (opened, until) = (trial.now, trial.payment().attempts[&1].until);
+        let mut asked = Vec::new();
+        while let Some(due) = trial.payment().due_at().filter(|due| *due < until) {
+            assert_eq!(kinds(&trial.ticks(due)), "attempted", "{answer:?}");
+            assert_eq!(trial.called().last().map(String::as_str), Some("wechat query 1"));
+            if let Some(outcome) = answer {
+                assert_eq!(trial.answers("wechat", 1, Act::Query, outcome), "attempt_stood", "{answer:?}");
+            }
+            assert_eq!(trial.state(1), AttemptState::Open);
+            asked.push(due.since(opened) / schema::time::SECOND);
+        }
+        assert_eq!(asked, [20, 60, 180, 540], "{answer:?}");
+        trial.ticks(until);
+        assert_eq!(trial.called().last().map(String::as_str), Some("wechat close 1"), "{answer:?}");
+    }
 }
 
 #[test]
@@ -300,7 +389,7 @@ fn an_open_payment_without_an_outcome_is_asked_about_and_closed() {
     trial.desk(pay("1", &[("wechat", DUE)]));
     trial.answers("wechat", 1, Act::Open, Outcome::Opened);
     let until = trial.payment().attempts[&1].until;
-    assert_eq!(trial.ticks(until.plus(-1)).len(), 0);
+    assert_eq!(kinds(&trial.ticks(until.plus(-1))), "attempted", "it is asked about, and stays open");
     trial.ticks(until);
     assert_eq!(trial.called().last().map(String::as_str), Some("wechat close 1"), "its time is over");
     assert_eq!(trial.answers("wechat", 1, Act::Close, Outcome::Refused), "attempted");
