@@ -106,20 +106,7 @@ impl<'a> Stays<'a> {
     /// What a gate event becomes. `actual` lends the id of what waits, which is a name and no decision.
     pub fn gate(&mut self, event: &GateEvent, stored_at: Moment, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
         let province = self.world.lot(&event.lot).map_or(Province(0), |lot| lot.declared.province);
-        let turned_away = |reason, ask| {
-            vec![SessionEvent::Refused {
-                lot: event.lot,
-                lane: event.lane,
-                province,
-                credential: event.credential.clone(),
-                reason,
-                event: event.id,
-                seen_at: event.seen_at,
-                expires_at: NO_END,
-                ask,
-                made_of: None,
-            }]
-        };
+        let turned_away = |reason, ask| vec![turned_away(event, province, reason, ask)];
         let refused = |reason| turned_away(reason, false);
         let Some(lot) = self.world.lot(&event.lot) else { return refused(Refusal::UnknownLot) };
         if event.seen_at > stored_at.plus(AHEAD_MAX) {
@@ -325,18 +312,7 @@ impl<'a> Stays<'a> {
     fn exit(&mut self, event: &GateEvent, province: Province, car: Car, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
         let local = event.decided.is_some();
         if let Some((reason, ask)) = self.world.lot(&event.lot).filter(|_| !local).and_then(|lot| held_at_exit(lot, event)) {
-            return vec![SessionEvent::Refused {
-                lot: event.lot,
-                lane: event.lane,
-                province,
-                credential: event.credential.clone(),
-                reason,
-                event: event.id,
-                seen_at: event.seen_at,
-                expires_at: NO_END,
-                ask,
-                made_of: None,
-            }];
+            return vec![turned_away(event, province, reason, ask)];
         }
         let inside = self.inside.get(&car).filter(|(_, leaving)| leaving.is_none() && !local);
         let deducts = inside.and_then(|(stay, _)| self.deducts.get(&stay.session)).cloned().map(Box::new);
@@ -432,18 +408,7 @@ impl<'a> Stays<'a> {
                 let (sequence, terms) = self.asks.entry(stay.session).or_default().ask(&departure, false);
                 vec![SessionEvent::Asked { stay: stay.clone(), departure, sequence, right, terms }]
             }
-            _ => vec![SessionEvent::Refused {
-                lot: event.lot,
-                lane: event.lane,
-                province,
-                credential: event.credential.clone(),
-                reason: Refusal::NotInside,
-                event: event.id,
-                seen_at: event.seen_at,
-                expires_at: NO_END,
-                ask: true,
-                made_of: None,
-            }],
+            _ => vec![turned_away(event, province, Refusal::NotInside, true)],
         }
     }
 
@@ -766,6 +731,12 @@ fn was_missed(actual: &[&SessionEvent], kind: fact::Kind) -> bool {
         SessionEvent::Refused { made_of: Some(made_of), .. } => made_of.facts.iter().any(|known| known.kind == kind && known.parts.is_none()),
         _ => false,
     })
+}
+
+/// A car is not let in or out, and a person is asked or is not.
+fn turned_away(event: &GateEvent, province: Province, reason: Refusal, ask: bool) -> SessionEvent {
+    let GateEvent { id: event, lot, lane, seen_at, credential, .. } = event.clone();
+    SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at: NO_END, ask, made_of: None }
 }
 
 /// Why a car does not leave by a lane, and whether a person is asked.

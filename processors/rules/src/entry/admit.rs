@@ -165,12 +165,7 @@ fn made_of(case: &Case, is_plain: bool, now: Moment) -> Made {
 
 /// The oldest order that a car owes here, for its driver to pay.
 fn oldest_debt(case: &Case) -> Option<(Id, Money)> {
-    let Fact::Here(parts) = case.facts.arrears else { return None };
-    let here = parts.iter().filter_map(|part| match &part.what {
-        What::Arrear(arrear) if arrear.operator == *case.lot.operator && arrear.amount.minor > 0 => Some((part.at, arrear)),
-        _ => None,
-    });
-    here.min_by_key(|(at, arrear)| (*at, arrear.order)).map(|(_, arrear)| (arrear.order, arrear.amount))
+    checks::debts(case).min_by_key(|(at, arrear)| (*at, arrear.order)).map(|(_, arrear)| (arrear.order, arrear.amount))
 }
 
 fn word(name: &str, state: State) -> String {

@@ -13,7 +13,7 @@ pub use schema::reference::{Missed, Passback, Policy};
 
 use schema::{
     Credential, Energy, GateKind, LotId, Moment, VehicleClass, Verdict,
-    fact::{GroupId, Kind, Kinds, LocalMinute, OperatorId, Part, PartId, What},
+    fact::{Arrear, GroupId, Kind, Kinds, LocalMinute, OperatorId, Part, PartId, What},
     gate::Confidence,
     journal::Refusal,
 };
@@ -464,12 +464,17 @@ fn arrears_where_they_count(lot: &LotSays, _: &Here) -> Kinds {
     if lot.arrears == Policy::Allow { Kinds::NONE } else { Kind::Arrears.into() }
 }
 
+/// What a car owes to the lot's operator, and since when that is known.
+pub fn debts<'a>(case: &Case<'a>) -> impl Iterator<Item = (Moment, &'a Arrear)> {
+    let operator = case.lot.operator;
+    case.facts.parts(Kind::Arrears).iter().filter_map(move |part| match &part.what {
+        What::Arrear(arrear) if arrear.operator == *operator && arrear.amount.minor > 0 => Some((part.at, arrear)),
+        _ => None,
+    })
+}
+
 fn arrears<'a>(case: &Case<'a>) -> Finding<'a> {
-    let owes = case.facts.parts(Kind::Arrears).iter().any(|part| {
-        let What::Arrear(arrear) = &part.what else { return false };
-        arrear.operator == *case.lot.operator && arrear.amount.minor > 0
-    });
-    match (owes, case.lot.arrears) {
+    match (debts(case).next().is_some(), case.lot.arrears) {
         (false, _) | (true, Policy::Allow) => Finding::Pass,
         (true, Policy::Ask) => Finding::Ask(Refusal::Arrears),
         (true, Policy::Refuse) => Finding::Refuse(Refusal::Arrears),
