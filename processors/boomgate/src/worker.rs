@@ -36,6 +36,11 @@ use tokio::{sync::watch, time::Instant};
 
 /// How long a fetch waits for its first message.
 const FETCH_WAIT: Duration = Duration::from_millis(500);
+/// Saves take at most about one part in so many of the time: where machine or store are pressed they are slower, so they come less often, and a row that
+/// changed several times meanwhile is written once.
+const SAVE_SHARE: u32 = 5;
+/// The longest that saving rests for that.
+const SAVE_REST_MAX: Duration = Duration::from_millis(500);
 /// How long the last save of a worker may take before it leaves without it: the next owner folds the tail.
 const LAST_SAVE: Duration = Duration::from_secs(5);
 
@@ -77,6 +82,9 @@ struct Worker {
     turns: FuturesUnordered<BoxFuture<'static, (Partition, Turned)>>,
     chores: FuturesUnordered<BoxFuture<'static, Chore>>,
     saving: FuturesOrdered<BoxFuture<'static, Saved>>,
+    /// When the save that is under way began, and until when saving rests after the last one.
+    save_began: Instant,
+    save_rests: Instant,
     parked: Vec<Inlet>,
     /// Partitions that may have something to do; the others are not looked at.
     runnable: BTreeSet<Partition>,
@@ -116,7 +124,7 @@ pub async fn run(shared: Arc<Shared>, group: u8, readiness: Arc<Readiness>, mut 
             Some((partition, turned)) = worker.turns.next(), if !worker.turns.is_empty() => worker.ended(partition, turned),
             Some(saved) = worker.saving.next(), if !worker.saving.is_empty() => worker.saved(saved),
             Some(chore) = worker.chores.next(), if !worker.chores.is_empty() => worker.did(chore),
-            _ = save.tick() => worker.save(),
+            _ = save.tick() => worker.save(clock::now()),
             _ = tick.tick() => worker.tick(),
             () = clock::until(wake) => {}
         }
@@ -149,6 +157,8 @@ impl Worker {
             turns: FuturesUnordered::new(),
             chores: FuturesUnordered::new(),
             saving: FuturesOrdered::new(),
+            save_began: clock::now(),
+            save_rests: clock::now(),
             parked: Vec::new(),
             looking: false,
             round: 0,
@@ -307,21 +317,24 @@ impl Worker {
         self.shared.metrics.missed();
     }
 
-    /// Saves what is not saved, if no save is under way.
-    fn save(&mut self) {
+    /// Saves what is not saved, if no save is under way and the last one was long enough before `now`.
+    fn save(&mut self, now: Instant) {
         let entities = self.queues.values().map(|queue| queue.cell.with(|state| state.count())).sum();
         self.unsaved = self.queues.values().map(|queue| queue.cell.with(|state| state.unsaved())).sum();
         self.shared.metrics.holds(self.unsaved, entities);
-        if self.saving.is_empty() {
+        if self.saving.is_empty() && self.save_rests <= now {
             let snapshots: Vec<_> = self.queues.values().filter_map(|queue| queue.cell.with(|state| state.snapshot())).collect();
             self.totals.changed(&snapshots);
             if !snapshots.is_empty() {
+                self.save_began = now;
                 self.saving.push_back(Box::pin(save::save(self.shared.clone(), snapshots)));
             }
         }
     }
 
     fn saved(&mut self, saved: Saved) {
+        let now = clock::now();
+        self.save_rests = now + rest(now.duration_since(self.save_began));
         for (rows, mark) in saved.confirmed {
             if let Some(queue) = self.queues.get(&mark.partition) {
                 queue.cell.with(|state| state.confirm(&rows, &mark));
@@ -405,7 +418,7 @@ impl Worker {
             while let Some(saved) = self.saving.next().await {
                 self.saved(saved);
             }
-            self.save();
+            self.save(self.save_rests);
             while let Some(saved) = self.saving.next().await {
                 self.saved(saved);
             }
@@ -432,6 +445,11 @@ impl Worker {
             self.shared.bus.nak(delivery, Duration::ZERO).await.ok();
         }
     }
+}
+
+/// How long saving rests after a save that took so long.
+fn rest(took: Duration) -> Duration {
+    took.saturating_mul(SAVE_SHARE - 1).min(SAVE_REST_MAX)
 }
 
 async fn look(shared: &Shared, partition: Partition) -> Result<Look, streams::Error> {
