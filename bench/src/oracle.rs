@@ -33,7 +33,7 @@ use exceptions::Cases;
 use heard::Heard;
 use postings::{Books, Ledger};
 use schema::{
-    Event, Inbox, Journal, LotId, Partition,
+    Event, Inbox, Journal, LotId, Partition, Recorded,
     entity::Answer,
     exception::ReconEvent,
     journal::{OrderEvent, Part, PaymentEvent, SessionEvent},
@@ -253,8 +253,8 @@ fn judge_sessions(stays: &mut Stays, partition: Partition, groups: &[Group], inp
                 Some((stored_at, Ok((home, key, event)))) if *home == partition && key == group.event => stays.desk(event, *stored_at, &actual),
                 _ => Vec::new(),
             },
-            Inbox::Order => match inputs.event(group, partition) {
-                Some(Event::Order(event)) => stays.order(event),
+            Inbox::Order => match inputs.line(group, partition).map(|line| &line.recorded) {
+                Some(Recorded { at, event: Event::Order(event), .. }) => stays.order(event, *at),
                 _ => Vec::new(),
             },
             Inbox::Channel => match inputs.channel.get(&group.sequence) {
@@ -263,7 +263,10 @@ fn judge_sessions(stays: &mut Stays, partition: Partition, groups: &[Group], inp
             },
             _ => Vec::new(),
         };
-        stays.remember(&expected);
+        for wrong in actual.iter().filter_map(|event| stays.made_up(event)) {
+            findings.found(format!("{}: {wrong}", group.name(Journal::Session)));
+        }
+        stays.remember(&expected, group.lines.iter().map(|line| line.recorded.at));
         compare(Journal::Session, group, &expected, as_session, stays::normal, findings);
     }
 }

@@ -202,7 +202,7 @@ pub enum Handle {
 #[serde(tag = "entity", rename_all = "snake_case")]
 pub enum Entity {
     /// A lot.
-    Lot(Lot),
+    Lot(Box<Lot>),
     /// A stay.
     Session(Box<Session>),
     /// An exit that waits, or waited.
@@ -300,6 +300,32 @@ pub struct Lot {
     /// Spaces held for cars that have not come: from when to when, by the reservation's id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reservations: BTreeMap<PartId, (Moment, Moment)>,
+    /// Cars that were let out a moment ago, where not every read of them counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Left>,
+}
+
+/// A car that was let out a moment ago: if it is read at an exit again, that is the same read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// Who.
+    pub credential: Credential,
+    /// Its session.
+    pub session: Id,
+    /// When it stood at the exit.
+    pub left_at: Moment,
+    /// Until when it is the same read.
+    pub until: Moment,
+    /// The lot remembers it until something is recorded after this: such a read may be told of late.
+    pub kept: Moment,
+    /// The newest such read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Departure>,
+}
+
+impl Left {
+    /// How late such a read may be told of.
+    pub const KEPT: i64 = MINUTE;
 }
 
 impl Lot {

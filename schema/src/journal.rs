@@ -154,6 +154,7 @@ impl Event {
                 SessionEvent::Prepaid { .. } => "prepaid",
                 SessionEvent::Leaving { .. } => "leaving",
                 SessionEvent::Closed { .. } => "closed",
+                SessionEvent::ReadAgain { .. } => "read_again",
                 SessionEvent::Gone { .. } => "gone",
                 SessionEvent::Owed { .. } => "owed",
                 SessionEvent::Stated { .. } => "stated",
@@ -226,6 +227,7 @@ impl Event {
             Self::Session(event) => match event {
                 SessionEvent::Refused { province, .. }
                 | SessionEvent::Waiting { province, .. }
+                | SessionEvent::ReadAgain { province, .. }
                 | SessionEvent::Stated { province, .. }
                 | SessionEvent::LetThrough { province, .. }
                 | SessionEvent::Noted { province, .. } => *province,
@@ -309,6 +311,51 @@ pub struct Made {
     /// The oldest order that it owes, and how much, where that is why it was not let in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owes: Option<(Id, Money)>,
+    /// What it rests on, each by its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grounds: Vec<Ground>,
+}
+
+/// One thing that a decision rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ground {
+    /// The car is banned.
+    Ban {
+        /// The ban.
+        part: PartId,
+        /// Its first moment.
+        from: Moment,
+        /// The moment at which it has ended; none where it has no end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Moment>,
+        /// Why, for a person.
+        reason: Arc<str>,
+    },
+    /// The car owes something.
+    Arrear {
+        /// The order.
+        order: Id,
+        /// How much.
+        amount: Money,
+        /// Since when that is known.
+        at: Moment,
+    },
+    /// It uses a right.
+    Right {
+        /// The right.
+        part: PartId,
+    },
+    /// As many cars as may be are inside under a right of it.
+    Overrun {
+        /// The right.
+        part: PartId,
+    },
+    /// It uses a reservation.
+    Reservation {
+        /// The reservation.
+        part: PartId,
+    },
 }
 
 /// What was known of one kind.
@@ -692,6 +739,24 @@ pub enum SessionEvent {
         /// Whether the car had gone before, and its space was free since.
         #[serde(default, skip_serializing_if = "is_default")]
         gone: bool,
+        /// Until when its car, seen at an exit of its lot, is the same read; none where every read counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        same_read_until: Option<Moment>,
+    },
+    /// A car that was let out is read at an exit of its lot once more: nothing is new, and its lane is told what the first one was.
+    ReadAgain {
+        /// The session that it left.
+        session: Id,
+        /// The lot.
+        lot: LotId,
+        /// Its province.
+        province: Province,
+        /// Who.
+        credential: Credential,
+        /// Where and when it was read.
+        departure: Departure,
+        /// The command's end of life.
+        expires_at: Moment,
     },
     /// The car has left without its stay being settled, because the lane opened by itself: its space is free, and what it owes stays owed.
     Gone {
@@ -702,6 +767,9 @@ pub enum SessionEvent {
         /// The how-many-eth price of this session it leaves unsettled, and when that was asked for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         asked: Option<(u32, Moment)>,
+        /// Until when its car, seen at an exit of its lot, is the same read; none where every read counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        same_read_until: Option<Moment>,
     },
     /// What a car that has gone owes. Settling it closes the stay.
     Owed {
@@ -811,7 +879,12 @@ impl SessionEvent {
             | Self::Validated { stay, .. }
             | Self::Noticed { stay, .. }
             | Self::Corrected { stay, .. } => Some(stay),
-            Self::Refused { .. } | Self::Waiting { .. } | Self::Stated { .. } | Self::LetThrough { .. } | Self::Noted { .. } => None,
+            Self::Refused { .. }
+            | Self::Waiting { .. }
+            | Self::ReadAgain { .. }
+            | Self::Stated { .. }
+            | Self::LetThrough { .. }
+            | Self::Noted { .. } => None,
         }
     }
 }

@@ -241,7 +241,7 @@ pub struct Policies {
     pub arrears: Policy,
     /// A read less sure than this asks a person; 0 to 100.
     pub confidence_min: Confidence,
-    /// Within so many seconds the same car at the same lane is the same read.
+    /// Within so many seconds the same car at the same lane is the same read; once it was let out, at any exit of the lot.
     pub double_read_s: u16,
     /// What a car gets of which a fact did not come in time.
     pub missed: Missed,

@@ -74,7 +74,7 @@ pub(super) fn declare(shape: &Shape) -> Declared {
                 pass_within_s: if shape.lots < 25 { 30 } else { 120 },
                 deducts: (odd(8) || odd(3) && shape.lots < 25)
                     .then(|| Deducts { channel: "wechat".parse().expect("letters are a token"), free_min: 15 }),
-                policies: Policies { inside, arrears, double_read_s: if odd(3) { 2 } else { 0 }, ..Policies::default() },
+                policies: Policies { inside, arrears, double_read_s: if odd(3) { 6 } else { 0 }, ..Policies::default() },
                 ..LotDeclared::named(name(rank))
             }
         })

@@ -74,6 +74,8 @@ pub struct Counts {
     pub passed: u64,
     /// Cars that never crossed the lane that was opened for them.
     pub vacated: u64,
+    /// Cars that were let out, and read at an exit once more.
+    pub read_again: u64,
     /// What merchants took off stays.
     pub validated: u64,
     /// Cars that a person let through.
@@ -175,6 +177,7 @@ impl Counts {
             SessionEvent::LetThrough { .. } => self.let_through += 1,
             SessionEvent::Corrected { .. } => self.corrected += 1,
             SessionEvent::Noticed { parking, .. } => self.noticed += u64::from(parking.is_some()),
+            SessionEvent::ReadAgain { .. } => self.read_again += 1,
             SessionEvent::Waiting { .. } | SessionEvent::Leaving { .. } => {}
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! 1. Who owes is turned away where the lot says so, and nobody else for it   (`oracle::tests::who_owes_is_turned_away_as_the_lot_says`).
+//! 2. A decision rests on nothing that nobody ever said   (`oracle::tests::a_ground_that_nobody_stated_is_found`).
 //!
 //! Not here: whether what was stated is what somebody said at a desk (`stays`).
 
@@ -9,7 +10,7 @@ use crate::logs::Logs;
 use schema::{
     Credential, Event, Id, Journal, LotId, Moment,
     fact::{AssignedRight, OperatorId, PartId, Stated, What},
-    journal::{Marks, RightUsed, SessionEvent},
+    journal::{Ground, Marks, RightUsed, SessionEvent},
     reference::LotReference,
     time::SECOND,
 };
@@ -122,6 +123,10 @@ impl<'a> Heard<'a> {
         of.map(|(_, stated)| &stated.what).collect::<Vec<_>>().into_iter()
     }
 
+    fn is_stated(&self, part: &PartId, car: &Credential, wanted: impl Fn(&What) -> bool) -> bool {
+        self.of_car(part, car).any(wanted)
+    }
+
     /// The right that a car may have come in by, with who shares it: one that was stated of it.
     pub fn right(&self, used: &RightUsed, car: &Credential) -> Option<(RightUsed, Vec<Credential>)> {
         let is_it = |right: &AssignedRight| (right.from, right.until, &right.bands) == (used.from, used.until, &used.bands);
@@ -143,6 +148,18 @@ impl<'a> Heard<'a> {
             lost: None,
             notice: None,
         }
+    }
+
+    /// What a decision on a car rests on, as far as nobody had ever said it.
+    pub fn unheard<'g>(&self, car: &Credential, grounds: &'g [Ground]) -> Option<&'g Ground> {
+        grounds.iter().find(|ground| match ground {
+            Ground::Ban { part, from, until, reason } => {
+                !self.is_stated(part, car, |what| matches!(what, What::Ban(ban) if (ban.from, ban.until, &ban.reason) == (*from, *until, reason)))
+            }
+            Ground::Arrear { order, .. } => !self.debts.get(car).into_iter().flatten().any(|debt| debt.order == *order),
+            Ground::Right { part } | Ground::Overrun { part } => !self.is_stated(part, car, |what| matches!(what, What::Right(_))),
+            Ground::Reservation { part } => !self.is_stated(part, car, |what| matches!(what, What::Reservation(_))),
+        })
     }
 
     /// Whether a car may have been known to be banned at a lot, and whether it must have been.

@@ -25,6 +25,21 @@ const NO_END: Moment = Moment(0);
 
 type Car = (LotId, Credential);
 
+/// A car that was let out a moment ago.
+struct Left {
+    session: Id,
+    left_at: Moment,
+    /// Until when another read of it at an exit is the same read.
+    until: Moment,
+    /// What is recorded after this makes its lot forget it, once another car leaves there.
+    kept: Moment,
+    /// The newest of such reads.
+    again: Option<Departure>,
+}
+
+/// How late such a read may be told of.
+const KEPT: i64 = MINUTE;
+
 /// What was asked and paid for a stay.
 #[derive(Clone, Default)]
 struct Asks {
@@ -60,6 +75,7 @@ pub struct Stays<'a> {
     /// Of those that have gone, the ones that were settled: what settled them may fail.
     settled: BTreeMap<Id, (Stay, Departure)>,
     waiting: BTreeMap<Car, (Id, Departure)>,
+    left: BTreeMap<Car, Left>,
     stated: BTreeMap<(LotId, PartId), Stated>,
     rights: BTreeMap<Id, RightUsed>,
     owed: BTreeMap<Id, (Stay, Departure)>,
@@ -85,6 +101,7 @@ impl<'a> Stays<'a> {
             gone: BTreeMap::new(),
             settled: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            left: BTreeMap::new(),
             stated: BTreeMap::new(),
             rights: BTreeMap::new(),
             owed: BTreeMap::new(),
@@ -210,9 +227,64 @@ impl<'a> Stays<'a> {
         event.confidence.is_some_and(|sure| sure < policies.confidence_min).then_some((Refusal::UnsureRead, true))
     }
 
-    /// Remembers the stays of what should have come.
-    pub fn remember(&mut self, expected: &[SessionEvent]) {
+    /// Remembers the stays of what should have come, and who has left, each recorded when that was.
+    pub fn remember(&mut self, expected: &[SessionEvent], recorded_at: impl Iterator<Item = Moment>) {
         self.known.extend(expected.iter().filter_map(SessionEvent::stay).map(|stay| (stay.session, stay.clone())));
+        for (event, at) in expected.iter().zip(recorded_at) {
+            match event {
+                SessionEvent::Closed { stay, departure, same_read_until: Some(until), .. }
+                | SessionEvent::Gone { stay, departure, same_read_until: Some(until), .. } => {
+                    self.left.retain(|(lot, _), left| *lot != stay.lot || left.kept >= at);
+                    let (session, left_at, until, kept) = (stay.session, departure.left_at, *until, at.max(*until).plus(KEPT));
+                    self.left.insert((stay.lot, stay.credential.clone()), Left { session, left_at, until, kept, again: None });
+                }
+                SessionEvent::ReadAgain { lot, credential, departure, .. } => {
+                    let Some(left) = self.left.get_mut(&(*lot, credential.clone())) else { continue };
+                    if left.again.as_ref().is_none_or(|again| again.left_at < departure.left_at) {
+                        left.again = Some(departure.clone());
+                    }
+                }
+                SessionEvent::Opened { stay, .. } => {
+                    let Some(left) = self.left.get_mut(&(stay.lot, stay.credential.clone())) else { continue };
+                    if left.left_at < stay.entered_at {
+                        left.again = None;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What a decision rests on that nobody had ever said, in words.
+    pub fn made_up(&self, actual: &SessionEvent) -> Option<String> {
+        let (car, made_of) = match actual {
+            SessionEvent::Opened { stay, made_of, .. } => (&stay.credential, made_of),
+            SessionEvent::Refused { credential, made_of, .. } => (credential, made_of),
+            _ => return None,
+        };
+        let unheard = self.world.heard.unheard(car, &made_of.as_ref()?.grounds)?;
+        Some(format!("it rests on something that nobody ever said: {unheard:?}"))
+    }
+
+    /// Within so many microseconds a car that is read twice is read once.
+    fn double_read(&self, lot: &LotId) -> i64 {
+        self.world.lot(lot).map_or(0, |lot| i64::from(lot.declared.policies.double_read_s) * SECOND)
+    }
+
+    /// Until when a read of a car that is let out is the same read.
+    fn same_read_until(&self, lot: &LotId, let_out_at: Moment) -> Option<Moment> {
+        let window = self.double_read(lot);
+        (window > 0).then(|| let_out_at.plus(window))
+    }
+
+    /// The session that a car at an exit has just left, and has not come in since by then.
+    fn just_left(&self, car: &Car, event: &GateEvent) -> Option<Id> {
+        if self.inside.get(car).is_some_and(|(stay, leaving)| leaving.is_some() || stay.entered_at <= event.seen_at) {
+            return None;
+        }
+        let left = self.left.get(car)?;
+        let begins = left.left_at.0 - self.double_read(&car.0);
+        (begins..=left.until.0).contains(&event.seen_at.0).then_some(left.session)
     }
 
     /// A channel has taken note of a car, or has not.
@@ -235,16 +307,33 @@ impl<'a> Stays<'a> {
 
     /// Whether an exit of this car waits for this entry.
     fn waits_for(&self, car: &Car, event: &GateEvent) -> bool {
-        !self.inside.contains_key(car) && self.waiting.get(car).is_some_and(|(_, departure)| departure.left_at >= event.seen_at)
+        self.exit_of(car, event).is_some()
+    }
+
+    /// The exit of this car that was told before this entry, with the id under which it waits; none where it was taken for a second read.
+    fn exit_of(&self, car: &Car, event: &GateEvent) -> Option<(Option<Id>, Departure)> {
+        if self.inside.contains_key(car) {
+            return None;
+        }
+        if let Some((waiting, departure)) = self.waiting.get(car).filter(|(_, departure)| departure.left_at >= event.seen_at) {
+            return Some((Some(*waiting), departure.clone()));
+        }
+        let left = self.left.get(car).filter(|left| left.left_at < event.seen_at)?;
+        let again = left.again.clone().filter(|again| event.seen_at <= again.left_at)?;
+        // It was let out then.
+        Some((None, Departure { local: true, ..again }))
     }
 
     /// The entry of a car whose exit waits for it.
     fn been_and_gone(&mut self, event: &GateEvent, car: Car, stay: Stay, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
-        let (waiting, departure) = self.waiting.remove(&car).expect("it waits");
+        let (releases, departure) = self.exit_of(&car, event).expect("it was told before");
+        if releases.is_some() {
+            self.waiting.remove(&car);
+        }
+        let same_read_until = self.same_read_until(&car.0, departure.left_at);
         let (stay, marks) = self.entitled(stay, actual);
         let right = marks.right.clone().map(Box::new);
         let marks = Box::new(Marks { local: event.decided.is_some(), ..marks });
-        let releases = Some(waiting);
         let mut events =
             vec![SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at: NO_END, releases, marks, made_of: None, passes_by: None }];
         let (sequence, terms) = self.asks.entry(stay.session).or_default().ask(&departure, false);
@@ -252,7 +341,7 @@ impl<'a> Stays<'a> {
         if departure.local {
             self.owed.insert(stay.session, (stay.clone(), departure.clone()));
             let asked = Some((1, departure.left_at));
-            events.push(SessionEvent::Gone { stay, departure, asked });
+            events.push(SessionEvent::Gone { stay, departure, asked, same_read_until });
         } else {
             self.inside.insert(car, (stay, Some(departure)));
         }
@@ -311,6 +400,11 @@ impl<'a> Stays<'a> {
 
     fn exit(&mut self, event: &GateEvent, province: Province, car: Car, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
         let local = event.decided.is_some();
+        if let Some(session) = self.just_left(&car, event) {
+            let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local, deducts: None };
+            return vec![SessionEvent::ReadAgain { session, lot: car.0, province, credential: car.1, departure, expires_at: NO_END }];
+        }
+        let same_read_until = self.same_read_until(&car.0, event.seen_at);
         if let Some((reason, ask)) = self.world.lot(&event.lot).filter(|_| !local).and_then(|lot| held_at_exit(lot, event)) {
             return vec![turned_away(event, province, reason, ask)];
         }
@@ -326,12 +420,12 @@ impl<'a> Stays<'a> {
             let right = self.rights.get(&stay.session).cloned().map(Box::new);
             let asks = self.asks.entry(stay.session).or_default();
             if let Some(before) = asked {
-                return vec![SessionEvent::Gone { stay, departure, asked: Some((asks.count, before.left_at)) }];
+                return vec![SessionEvent::Gone { stay, departure, asked: Some((asks.count, before.left_at)), same_read_until }];
             }
             let (sequence, terms) = asks.ask(&departure, false);
             let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right, terms };
             let asked = Some((sequence, departure.left_at));
-            return vec![leaving, SessionEvent::Gone { stay, departure, asked }];
+            return vec![leaving, SessionEvent::Gone { stay, departure, asked, same_read_until }];
         }
         let noted = |note, concerns| {
             let ask = event.decided.is_none().then_some((event.lane, event.id, NO_END));
@@ -367,7 +461,8 @@ impl<'a> Stays<'a> {
                 self.inside.remove(&car);
                 self.owed.insert(stay.session, (stay.clone(), departure.clone()));
                 let count = self.asks.get(&stay.session).map_or(0, |asks| asks.count);
-                vec![SessionEvent::Gone { stay, departure, asked: Some((count, before.left_at)) }]
+                let same_read_until = self.same_read_until(&stay.lot, event.seen_at);
+                vec![SessionEvent::Gone { stay, departure, asked: Some((count, before.left_at)), same_read_until }]
             }
             Some((stay, _)) if stay.lane == event.lane && self.passes_by.remove(&stay.session).is_some() => {
                 vec![SessionEvent::Passed { stay, at: event.seen_at }]
@@ -593,8 +688,8 @@ impl<'a> Stays<'a> {
         let mut events = vec![SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right, terms }];
         if departure.local {
             self.owed.insert(stay.session, (stay.clone(), departure.clone()));
-            let asked = Some((sequence, departure.left_at));
-            events.push(SessionEvent::Gone { stay, departure, asked });
+            let (asked, same_read_until) = (Some((sequence, departure.left_at)), self.same_read_until(&stay.lot, departure.left_at));
+            events.push(SessionEvent::Gone { stay, departure, asked, same_read_until });
         } else {
             self.inside.insert(car, (stay, Some(departure)));
         }
@@ -637,11 +732,11 @@ impl<'a> Stays<'a> {
         events
     }
 
-    /// What an event of ORDER becomes.
-    pub fn order(&mut self, event: &OrderEvent) -> Vec<SessionEvent> {
+    /// What an event of ORDER becomes that was recorded then.
+    pub fn order(&mut self, event: &OrderEvent, at: Moment) -> Vec<SessionEvent> {
         match event {
             OrderEvent::Priced { order, stay, quote, inside: None, .. } if quote.total.is_zero() => {
-                self.close(stay.session, *order, quote.total, stay.lot, stay.province)
+                self.close(stay.session, *order, quote.total, (stay.lot, stay.province), at)
             }
             OrderEvent::Paid { order, session, lot, province, amount, prepays: Some(prepays), .. } => {
                 let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot: *lot, province: *province, ask: None }];
@@ -650,7 +745,7 @@ impl<'a> Stays<'a> {
                 }
                 self.prepaid(*session, *order, *amount, *prepays).unwrap_or_else(|| noted(Note::Unknown, None))
             }
-            OrderEvent::Paid { order, session, lot, province, amount, .. } => self.close(*session, *order, *amount, *lot, *province),
+            OrderEvent::Paid { order, session, lot, province, amount, .. } => self.close(*session, *order, *amount, (*lot, *province), at),
             OrderEvent::Owed { order, session, lot, province, amount, .. } => {
                 let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot: *lot, province: *province, ask: None }];
                 if self.has_paid(*session, *order) {
@@ -681,7 +776,7 @@ impl<'a> Stays<'a> {
         }
     }
 
-    fn close(&mut self, session: Id, order: Id, paid: Money, lot: LotId, province: Province) -> Vec<SessionEvent> {
+    fn close(&mut self, session: Id, order: Id, paid: Money, (lot, province): (LotId, Province), at: Moment) -> Vec<SessionEvent> {
         let noted = |note, concerns| vec![SessionEvent::Noted { note, concerns, lot, province, ask: None }];
         if self.gone.contains_key(&session) {
             return noted(Note::AlreadyClosed, Some(session));
@@ -715,7 +810,8 @@ impl<'a> Stays<'a> {
             self.settled.insert(session, (stay.clone(), departure.clone()));
             self.closed_by.insert(session, closed);
         }
-        vec![SessionEvent::Closed { stay, departure, order, paid, expires_at: NO_END, gone }]
+        let same_read_until = if gone { None } else { self.same_read_until(&lot, departure.left_at.max(at)) };
+        vec![SessionEvent::Closed { stay, departure, order, paid, expires_at: NO_END, gone, same_read_until }]
     }
 
     /// Whether an order is among what was paid for a stay before it was closed.
@@ -767,7 +863,9 @@ pub fn normal(event: &SessionEvent) -> SessionEvent {
         SessionEvent::Opened { expires_at, made_of, .. } | SessionEvent::Refused { expires_at, made_of, .. } => {
             (*expires_at, *made_of) = (NO_END, None);
         }
-        SessionEvent::Waiting { expires_at, .. } | SessionEvent::Closed { expires_at, .. } => *expires_at = NO_END,
+        SessionEvent::Waiting { expires_at, .. } | SessionEvent::Closed { expires_at, .. } | SessionEvent::ReadAgain { expires_at, .. } => {
+            *expires_at = NO_END;
+        }
         SessionEvent::Noted { note, concerns, ask, .. } => {
             if let Some((_, _, end)) = ask {
                 *end = NO_END;

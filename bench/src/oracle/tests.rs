@@ -346,6 +346,7 @@ fn right() -> Logs {
         paid: Money::new(1_500, Currency::Cny),
         expires_at: end,
         gone: false,
+        same_read_until: None,
     };
     scribe.journal(Journal::Session, home, paid, vec![Event::Session(closed)]);
 
@@ -397,7 +398,8 @@ fn second_stay(scribe: &mut Scribe, home: Partition, end: Moment) {
     let quote = Quote { rate_table: "town".into(), version: 3, minutes: 10, lines: Vec::new(), total };
     let priced = OrderEvent::Priced { order, stay: stay.clone(), departure: departure_of(&exit), quote, expires_at: end, inside: None };
     let cited = scribe.journal(Journal::Order, home, cited, vec![Event::Order(priced)]).remove(0);
-    let closed = SessionEvent::Closed { stay, departure: departure_of(&exit), order, paid: total, expires_at: end, gone: false };
+    let closed =
+        SessionEvent::Closed { stay, departure: departure_of(&exit), order, paid: total, expires_at: end, gone: false, same_read_until: None };
     scribe.journal(Journal::Session, home, cited, vec![Event::Session(closed)]);
 }
 
@@ -611,7 +613,8 @@ fn who_owes_is_turned_away_as_the_lot_says() {
     };
     let judged = |arrears: Policy, (from, until): (i64, Option<i64>), said: &str| {
         let owed = SessionEvent::Owed { stay: stay.clone(), order, amount: fee, operator: "operator".parse().expect("a token") };
-        let paid = SessionEvent::Closed { stay: stay.clone(), departure: departure_of(&entry), order, paid: fee, expires_at: TEN, gone: true };
+        let (departure, same_read_until) = (departure_of(&entry), None);
+        let paid = SessionEvent::Closed { stay: stay.clone(), departure, order, paid: fee, expires_at: TEN, gone: true, same_read_until };
         let mut logs = Logs::default();
         let lines = std::iter::once(line(from, owed)).chain(until.map(|until| line(until, paid)));
         logs.journals.insert(Journal::Session, lines.collect());
@@ -651,5 +654,56 @@ fn who_owes_is_turned_away_as_the_lot_says() {
         (Refuse, (0, Some(63)), "opened", "arrears ask=false"),
     ] {
         assert_eq!(judged(policy, owes, said), expected, "{policy:?}, owes {owes:?}, {said}");
+    }
+}
+
+#[test]
+fn a_ground_that_nobody_stated_is_found() {
+    use schema::journal::{Ground, Made};
+    let part = |name: &str| name.parse().expect("a token");
+    let mut logs = right();
+    for (ground, differs) in [
+        (None, 0),
+        (Some(Ground::Right { part: part("pass-1") }), 1),
+        (Some(Ground::Ban { part: part("ban-1"), from: TEN, until: None, reason: "fraud".into() }), 1),
+        (Some(Ground::Arrear { order: part("O1").as_str().parse().expect("a token"), amount: Money::new(1, Currency::Cny), at: TEN }), 1),
+    ] {
+        if let Event::Session(SessionEvent::Opened { made_of, .. }) = &mut at(&mut logs, Journal::Session, "opened").recorded.event {
+            let grounds = ground.iter().cloned().collect();
+            *made_of = Some(Box::new(Made { checks: "lot_open".into(), facts: Vec::new(), owes: None, grounds }));
+        }
+        assert_eq!(verdict(&logs, true).difference_count, differs, "{ground:?}");
+    }
+}
+
+#[test]
+fn who_was_let_out_is_read_again_only_within_seconds() {
+    let mut declared = declared();
+    declared.lots[0].policies = schema::reference::Policies { double_read_s: 90, ..schema::reference::Policies::default() };
+    let reference = Reference::resolve(declared).expect("the reference is whole");
+    let logs = Logs::default();
+    let world = World { reference: &reference, late_max: Terms::default().late_max, heard: Heard::of(&logs) };
+    let by_itself = |kind, id, minutes| GateEvent { decided: Some(schema::Verdict::Open), ..seen(kind, id, "north", "粤B77777", minutes) };
+    let (enters, leaves) = (GateKind::Entry, GateKind::Exit);
+    // It comes at minute 0 and leaves at minute 60, both by itself; then what, and what that becomes.
+    for (then, told) in [
+        (vec![(leaves, "r1", 61)], "read_again"),
+        (vec![(leaves, "r1", 59)], "read_again"),
+        (vec![(leaves, "r1", 62)], "waiting"),
+        (vec![(leaves, "r1", 58)], "waiting"),
+        (vec![(enters, "e2", 61), (leaves, "x2", 61)], "opened, leaving gone"),
+        (vec![(leaves, "x2", 61), (enters, "e2", 61)], "read_again, opened leaving gone"),
+        (vec![(leaves, "x2", 61), (enters, "e2", 70)], "read_again, opened"),
+    ] {
+        let mut stays = Stays::new(&world, Partition::of_lot("north"));
+        let mut become_of = |event: GateEvent| {
+            let becomes = stays.gate(&event, event.seen_at, &[]);
+            stays.remember(&becomes, std::iter::repeat(event.seen_at));
+            becomes.into_iter().map(|event| Event::Session(event).kind()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(become_of(by_itself(enters, "e1", 0)), "opened");
+        assert_eq!(become_of(by_itself(leaves, "x1", 60)), "leaving gone");
+        let said: Vec<_> = then.iter().map(|(kind, id, minutes)| become_of(by_itself(*kind, *id, *minutes))).collect();
+        assert_eq!(said.join(", "), told, "{then:?}");
     }
 }

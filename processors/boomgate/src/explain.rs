@@ -174,6 +174,7 @@ fn ids(event: &Event) -> Vec<Id> {
                 SessionEvent::Opened { releases, .. } | SessionEvent::Corrected { releases, .. } => *releases,
                 SessionEvent::Closed { order, .. } | SessionEvent::Owed { order, .. } => Some(*order),
                 SessionEvent::Waiting { waiting, .. } => Some(*waiting),
+                SessionEvent::ReadAgain { session, .. } => Some(*session),
                 SessionEvent::Noted { concerns, .. } => *concerns,
                 _ => None,
             };
@@ -224,7 +225,9 @@ fn ids(event: &Event) -> Vec<Id> {
 fn who(event: &Event) -> Option<&Credential> {
     let Event::Session(event) = event else { return None };
     match event {
-        SessionEvent::Refused { credential, .. } | SessionEvent::Waiting { credential, .. } => Some(credential),
+        SessionEvent::Refused { credential, .. } | SessionEvent::Waiting { credential, .. } | SessionEvent::ReadAgain { credential, .. } => {
+            Some(credential)
+        }
         SessionEvent::LetThrough { who, .. } => who.as_ref(),
         event => event.stay().map(|stay| &stay.credential),
     }

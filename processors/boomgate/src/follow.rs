@@ -323,6 +323,7 @@ fn parts(recorded: &Recorded) -> Said {
         }
         SessionEvent::Refused { .. }
         | SessionEvent::Waiting { .. }
+        | SessionEvent::ReadAgain { .. }
         | SessionEvent::Asked { .. }
         | SessionEvent::Prepaid { .. }
         | SessionEvent::Passed { .. }

@@ -102,12 +102,12 @@ mod tests {
 
     fn closed(gone: bool) -> SessionEvent {
         let (order, paid) = (stay().session, Money::new(0, Currency::Cny));
-        SessionEvent::Closed { stay: stay(), departure: departure(), order, paid, expires_at: START, gone }
+        SessionEvent::Closed { stay: stay(), departure: departure(), order, paid, expires_at: START, gone, same_read_until: None }
     }
 
     #[test]
     fn a_car_counts_out_once() {
-        let gone = || SessionEvent::Gone { stay: stay(), departure: departure(), asked: None };
+        let gone = || SessionEvent::Gone { stay: stay(), departure: departure(), asked: None, same_read_until: None };
         let superseded = SessionEvent::Superseded { stay: stay(), by: stay().session, flagged: false };
         for (what, events, inside) in [
             ("it is inside", vec![opened()], 1),

@@ -14,10 +14,12 @@
 //! 10. A car leaves by a way out, and well read   (`tests::a_car_leaves_by_a_way_out_and_well_read`).
 //! 11. Who is kept out for what it owes is told how much, and for which order   (`tests::who_owes_is_told_what_and_for_which_order`).
 //! 12. A channel that deducts fees by the plate is told of each car that drives in, and named where it leaves   (`notice::tests`).
+//! 13. A car that was let out, and is read at an exit again within seconds, waits for no entry   (`again::tests::who_was_let_out_is_not_let_out_again`).
 //!
 //! Not here: what a stay costs (`pricing`).
 
 mod admit;
+mod again;
 pub mod checks;
 mod desk;
 mod hand;
@@ -97,7 +99,7 @@ fn gate_wants(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) 
     }
     let kinds = match (event.kind, event.decided) {
         (GateKind::Entry, Some(Verdict::Refuse | Verdict::Ask)) => Kinds::NONE,
-        (GateKind::Entry, _) if been_and_gone(inside, waiting, event).is_some() => admit::wants_right(view, lot, event),
+        (GateKind::Entry, _) if been_and_gone(view, lot, event, (inside, waiting)).is_some() => admit::wants_right(view, lot, event),
         (GateKind::Entry, Some(Verdict::Open)) => admit::wants_right(view, lot, event),
         (GateKind::Entry, None) => admit::wants(view, lot, event, inside),
         (GateKind::Passed, _) if inside.is_none() && is_way_in(lot, event) => admit::wants_right(view, lot, event),
@@ -151,8 +153,8 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
             }
             _ => refuse(province, Refusal::NotInside, true),
         },
-        GateKind::Entry => match (been_and_gone(inside, waiting, event), inside) {
-            (Some(exit), _) => been(view, lot, event, exit, expires_at),
+        GateKind::Entry => match (been_and_gone(view, lot, event, (inside, waiting)), inside) {
+            (Some(exit), _) => been(view, lot, event, &exit, expires_at),
             (None, inside) if event.decided.is_some() => local::entered(view, lot, event, inside, expires_at),
             (None, inside) => match admit(view, lot, event, inside, input.received_at) {
                 Admission::Again(session) => {
@@ -184,33 +186,40 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
             },
         },
         GateKind::Exit => {
-            let local = event.decided.is_some();
-            if let Some((reason, ask)) = (!local).then(|| admit::held_at_exit(view, lot, event)).flatten() {
-                return refuse(province, reason, ask);
+            let held = if event.decided.is_none() { admit::held_at_exit(view, lot, event) } else { None };
+            match (again::left(view, lot, event, inside), held) {
+                (Some(left), _) => again::read(left, lot, event, expires_at),
+                (None, Some((reason, ask))) => refuse(province, reason, ask),
+                (None, None) => leaves(lot, event, (inside, waiting), expires_at),
             }
-            // Who has gone by itself owes, and pays like anybody who owes.
-            let deducts = inside.filter(|session| !local && session.stage == Stage::Open).and_then(|session| session.deducts.clone());
-            let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local, deducts };
-            let noted = |note, concerns| {
-                let ask = event.decided.is_none().then_some((event.lane, event.id, expires_at));
-                vec![SessionEvent::Noted { note, concerns: Some(concerns), lot: event.lot, province, ask }]
-            };
-            match (inside, waiting) {
-                (Some(session), _) if departure.local && (session.stage == Stage::Leaving || event.seen_at >= session.stay.entered_at) => {
-                    local::left(session, departure)
-                }
-                (Some(session), _) if session.stage == Stage::Leaving => noted(Note::AlreadyLeaving, session.stay.session),
-                (Some(session), _) if event.seen_at >= session.stay.entered_at => {
-                    let (right, terms) = (session.right.clone().map(Box::new), session.terms());
-                    let (stay, sequence) = (session.stay.clone(), session.sequence.saturating_add(1));
-                    vec![SessionEvent::Leaving { stay, departure, sequence, right, terms }]
-                }
-                (_, Some(waiting)) => noted(Note::AlreadyWaiting, waiting.waiting),
-                (_, None) => {
-                    let waiting = derive(Kind::Waiting, lot, event);
-                    vec![SessionEvent::Waiting { waiting, lot: event.lot, province, credential: event.credential.clone(), departure, expires_at }]
-                }
-            }
+        }
+    }
+}
+
+/// A car stands at an exit, and nothing holds it there.
+fn leaves(lot: &LotReference, event: &GateEvent, (inside, waiting): (Option<&Session>, Option<&Waiting>), expires_at: Moment) -> Vec<SessionEvent> {
+    let (local, province) = (event.decided.is_some(), lot.declared.province);
+    // Who has gone by itself owes, and pays like anybody who owes.
+    let deducts = inside.filter(|session| !local && session.stage == Stage::Open).and_then(|session| session.deducts.clone());
+    let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local, deducts };
+    let noted = |note, concerns| {
+        let ask = event.decided.is_none().then_some((event.lane, event.id, expires_at));
+        vec![SessionEvent::Noted { note, concerns: Some(concerns), lot: event.lot, province, ask }]
+    };
+    match (inside, waiting) {
+        (Some(session), _) if departure.local && (session.stage == Stage::Leaving || event.seen_at >= session.stay.entered_at) => {
+            local::left(lot, session, departure)
+        }
+        (Some(session), _) if session.stage == Stage::Leaving => noted(Note::AlreadyLeaving, session.stay.session),
+        (Some(session), _) if event.seen_at >= session.stay.entered_at => {
+            let (right, terms) = (session.right.clone().map(Box::new), session.terms());
+            let (stay, sequence) = (session.stay.clone(), session.sequence.saturating_add(1));
+            vec![SessionEvent::Leaving { stay, departure, sequence, right, terms }]
+        }
+        (_, Some(waiting)) => noted(Note::AlreadyWaiting, waiting.waiting),
+        (_, None) => {
+            let waiting = derive(Kind::Waiting, lot, event);
+            vec![SessionEvent::Waiting { waiting, lot: event.lot, province, credential: event.credential.clone(), departure, expires_at }]
         }
     }
 }
@@ -222,7 +231,7 @@ fn passed(view: &dyn View, lot: &LotReference, event: &GateEvent, inside: Option
     let stands_at = |departure: &Departure| departure.lane == event.lane;
     match inside {
         Some(session) if session.stage == Stage::Leaving && session.departure.as_ref().is_some_and(stands_at) => {
-            local::left(session, Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: true, deducts: None })
+            local::left(lot, session, Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local: true, deducts: None })
         }
         Some(session) if session.passes_by.is_some() && session.stay.lane == event.lane => {
             vec![SessionEvent::Passed { stay: session.stay.clone(), at: event.seen_at }]
@@ -262,22 +271,35 @@ fn here<'a>(view: &'a dyn View, event: &GateEvent) -> (Option<&'a Session>, Opti
     (inside, waiting)
 }
 
-/// The exit that waits for this entry: the car has been and gone, so there is nothing to admit any more.
-fn been_and_gone<'a>(inside: Option<&Session>, waiting: Option<&'a Waiting>, event: &GateEvent) -> Option<&'a Waiting> {
-    waiting.filter(|exit| inside.is_none() && exit.departure.left_at >= event.seen_at)
+/// An exit that was told before its entry.
+struct Exit {
+    departure: Departure,
+    /// What waited for the entry; none where the exit was taken for another read of the one before.
+    waiting: Option<Id>,
+}
+
+/// The exit that was told before this entry: the car has been and gone, so there is nothing to admit any more.
+fn been_and_gone(view: &dyn View, lot: &LotReference, event: &GateEvent, (inside, waiting): (Option<&Session>, Option<&Waiting>)) -> Option<Exit> {
+    if inside.is_some() {
+        return None;
+    }
+    let waited = waiting.filter(|exit| exit.departure.left_at >= event.seen_at);
+    let waited = waited.map(|exit| Exit { departure: exit.departure.clone(), waiting: Some(exit.waiting) });
+    waited.or_else(|| again::left_since(view, lot, event).map(|departure| Exit { departure, waiting: None }))
 }
 
 /// A car whose exit was told first: it was here from now until then.
-fn been(view: &dyn View, lot: &LotReference, event: &GateEvent, exit: &Waiting, expires_at: Moment) -> Vec<SessionEvent> {
+fn been(view: &dyn View, lot: &LotReference, event: &GateEvent, exit: &Exit, expires_at: Moment) -> Vec<SessionEvent> {
     let (sharers, marks) = admit::right(view, lot, event);
     let stay = Stay { sharers, ..stay(lot, event) };
     let right = marks.right.clone().map(Box::new);
     let marks = Box::new(Marks { local: event.decided.is_some(), ..marks });
     let opened =
-        SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at, releases: Some(exit.waiting), marks, made_of: None, passes_by: None };
+        SessionEvent::Opened { stay: stay.clone(), event: event.id, expires_at, releases: exit.waiting, marks, made_of: None, passes_by: None };
     let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: exit.departure.clone(), sequence: 1, right, terms: None };
     let asked = Some((1, exit.departure.left_at));
-    let gone = exit.departure.local.then(|| SessionEvent::Gone { stay, departure: exit.departure.clone(), asked });
+    let same_read_until = again::same_read_until(lot, exit.departure.left_at);
+    let gone = exit.departure.local.then(|| SessionEvent::Gone { stay, departure: exit.departure.clone(), asked, same_read_until });
     [opened, leaving].into_iter().chain(gone).collect()
 }
 
@@ -335,7 +357,11 @@ fn close(view: &dyn View, facts: &Facts, input: &Input, settled: &Settled) -> Se
                 let others = session.prepaid.iter().filter(|paid| &*paid.id != order.as_str());
                 let before = others.fold(0_i64, |sum, paid| sum.saturating_add(paid.amount.minor));
                 let paid = Money::new(paid.minor.saturating_add(before), paid.currency);
-                SessionEvent::Closed { stay: session.stay.clone(), departure: departure.clone(), order, paid, expires_at, gone: session.gone }
+                let (stay, departure, gone) = (session.stay.clone(), departure.clone(), session.gone);
+                let let_out_at = departure.left_at.max(input.time);
+                let lets_out = facts.reference.lot(&lot).filter(|_| !gone);
+                let same_read_until = lets_out.and_then(|lot| again::same_read_until(lot, let_out_at));
+                SessionEvent::Closed { stay, departure, order, paid, expires_at, gone, same_read_until }
             }
             (Stage::Open | Stage::Leaving, None) => noted(Note::Unknown),
         },
@@ -385,6 +411,7 @@ fn touches(event: &Event) -> Vec<Touch> {
             [row(Table::Sessions, stay.session, false), releases.and_then(|exit| row(Table::Waiting, exit, false)), None]
         }
         SessionEvent::Stated { stated, province, .. } => desk::touches(stated, *province),
+        SessionEvent::ReadAgain { lot, province, .. } => [Some(Touch { key: Key::lot(*province, *lot), born: true }), None, None],
         SessionEvent::Refused { .. } | SessionEvent::LetThrough { .. } | SessionEvent::Noted { .. } => [None, None, None],
     };
     touched.into_iter().flatten().collect()
@@ -401,17 +428,9 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             | SessionEvent::Vacated { .. }
             | SessionEvent::Gone { .. },
             lot,
-        ) => {
-            let mut lot = known_lot(key, lot);
-            let step = if let SessionEvent::Opened { marks, .. } = event {
-                lot.reservations.retain(|part, _| marks.reservation.as_ref() != Some(part));
-                1
-            } else {
-                -1
-            };
-            Entity::Lot(Lot { occupied: lot.occupied.saturating_add(step), ..lot })
-        }
-        (Table::Lots, SessionEvent::Stated { stated, .. }, lot) => Entity::Lot(desk::hold(known_lot(key, lot), stated, recorded.at)),
+        ) => Entity::Lot(Box::new(counted(again::remembered(known_lot(key, lot), event, recorded.at), event))),
+        (Table::Lots, SessionEvent::ReadAgain { .. }, lot) => Entity::Lot(Box::new(again::remembered(known_lot(key, lot), event, recorded.at))),
+        (Table::Lots, SessionEvent::Stated { stated, .. }, lot) => Entity::Lot(Box::new(desk::hold(known_lot(key, lot), stated, recorded.at))),
         (Table::Facts, SessionEvent::Stated { stated, .. }, _) => Entity::Stated(stated.clone()),
         (Table::Sessions, SessionEvent::Opened { stay, marks, passes_by, .. }, _) => Entity::Session(Box::new(Session {
             stay: stay.clone(),
@@ -493,10 +512,21 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     }
 }
 
+/// A lot with one car more, or one less.
+fn counted(mut lot: Lot, event: &SessionEvent) -> Lot {
+    let step = if let SessionEvent::Opened { marks, .. } = event {
+        lot.reservations.retain(|part, _| marks.reservation.as_ref() != Some(part));
+        1
+    } else {
+        -1
+    };
+    Lot { occupied: lot.occupied.saturating_add(step), ..lot }
+}
+
 fn known_lot(key: &Key, lot: Option<Entity>) -> Lot {
     match lot {
-        Some(Entity::Lot(lot)) => lot,
-        _ => Lot { lot: key.id, occupied: 0, reservations: BTreeMap::new() },
+        Some(Entity::Lot(lot)) => *lot,
+        _ => Lot { lot: key.id, occupied: 0, reservations: BTreeMap::new(), left: Vec::new() },
     }
 }
 
@@ -532,7 +562,7 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
                 expires_at: *expires_at,
             })
         }
-        SessionEvent::Waiting { departure, .. } if departure.local => Vec::new(),
+        SessionEvent::Waiting { departure, .. } | SessionEvent::ReadAgain { departure, .. } if departure.local => Vec::new(),
         SessionEvent::Closed { gone: true, .. } => Vec::new(),
         SessionEvent::Opened { stay, event, expires_at, marks, .. } => {
             let opens = at(stay.session, stay.lot, stay.lane, *event, Verdict::Open, "welcome", *expires_at);
@@ -558,6 +588,9 @@ fn effects(recorded: &Recorded) -> Vec<Effect> {
         }
         SessionEvent::Closed { stay, departure, expires_at, .. } => {
             at(stay.session, stay.lot, departure.lane, departure.event, Verdict::Open, "goodbye", *expires_at)
+        }
+        SessionEvent::ReadAgain { session, lot, departure, expires_at, .. } => {
+            at(*session, *lot, departure.lane, departure.event, Verdict::Open, "goodbye", *expires_at)
         }
         SessionEvent::Prepaid { stay, told: Some((lane, event, expires_at)), .. } => {
             at(stay.session, stay.lot, *lane, *event, Verdict::Ask, "paid", *expires_at)

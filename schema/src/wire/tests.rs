@@ -10,8 +10,8 @@ use crate::{
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
     journal::{
-        AttemptState, Bill, Departure, Known, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote, QuoteLine, RefundReason,
-        RefundState, Refusal, RightUsed, SessionEvent, ShiftAt, Source, Stay, Terms,
+        AttemptState, Bill, Departure, Ground, Known, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote, QuoteLine,
+        RefundReason, RefundState, Refusal, RightUsed, SessionEvent, ShiftAt, Source, Stay, Terms,
     },
     ledger::{Account, Discounts, Entry, FeesAt, Figures, LedgerEvent, Movement, Span, Statement, Tally, WindowAt},
     rate::{Prepaid, Validation, ValidationKind},
@@ -73,6 +73,15 @@ fn leaving(right: Option<RightUsed>) -> SessionEvent {
     SessionEvent::Leaving { stay: stay(), departure: departure(), sequence: 1, right: right.map(Box::new), terms: None }
 }
 
+fn closed(same_read_until: Option<Moment>) -> SessionEvent {
+    let (order, expires_at) = (id(Kind::Order, "o"), AT);
+    SessionEvent::Closed { stay: stay(), departure: departure(), order, paid: FEE, expires_at, gone: false, same_read_until }
+}
+
+fn gone(same_read_until: Option<Moment>) -> SessionEvent {
+    SessionEvent::Gone { stay: stay(), departure: Departure { local: true, ..departure() }, asked: None, same_read_until }
+}
+
 fn prepaid() -> Prepaid {
     Prepaid { id: id(Kind::Order, "o").as_str().into(), at: AT, amount: FEE, until: AT }
 }
@@ -119,8 +128,16 @@ fn session_events() -> Vec<SessionEvent> {
         SessionEvent::Asked { stay: stay(), departure: departure(), sequence: 2, right: None, terms: Some(Box::new(terms())) },
         SessionEvent::Prepaid { stay: stay(), paid: prepaid(), sequence: 1, leave_by: AT, told: Some((lane, name("e2"), AT)) },
         leaving(None),
-        SessionEvent::Closed { stay: stay(), departure: departure(), order: id(Kind::Order, "o"), paid: FEE, expires_at: AT, gone: false },
-        SessionEvent::Gone { stay: stay(), departure: Departure { local: true, ..departure() }, asked: None },
+        closed(None),
+        SessionEvent::ReadAgain {
+            session: id(Kind::Session, "s"),
+            lot,
+            province,
+            credential: stay().credential,
+            departure: departure(),
+            expires_at: AT,
+        },
+        gone(None),
         SessionEvent::Owed { stay: stay(), order: id(Kind::Order, "o"), amount: FEE, operator: name("city") },
         SessionEvent::Stated { stated: Box::new(stated()), dropped: vec![Credential::plate("粤BD12345", Colour::Green)], province },
         SessionEvent::Validated { stay: stay(), validation: validation(), by: said() },
@@ -575,7 +592,8 @@ fn what_a_session_remembers_reads_and_writes_its_golden_bytes() {
     let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
     let known = Known { kind: crate::fact::Kind::Rights, parts: Some(1), age_ms: Some(42) };
     let missed = Known { kind: crate::fact::Kind::Bans, parts: None, age_ms: None };
-    let made_of = Some(Box::new(Made { checks: "lot_open capacity right=pass-7".into(), facts: vec![known, missed], owes: None }));
+    let made_of =
+        Some(Box::new(Made { checks: "lot_open capacity right=pass-7".into(), facts: vec![known, missed], owes: None, grounds: Vec::new() }));
     let SessionEvent::Opened { stay, event, expires_at, releases, marks, .. } = opened(Marks::default()) else { panic!("it is one") };
     let event = Event::Session(SessionEvent::Opened { stay, event, expires_at, releases, marks, made_of, passes_by: None });
     let explained = Recorded { at: AT.plus(1), cause, event };
@@ -586,6 +604,34 @@ fn what_a_session_remembers_reads_and_writes_its_golden_bytes() {
     let to_cross = Recorded { at: AT.plus(1), cause, event };
     check("session.opened.to_cross", &to_cross, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
     check("session.opened.marked", &recorded, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
+}
+
+#[test]
+fn what_a_decision_rests_on_reads_and_writes_its_golden_bytes() {
+    let grounds = vec![
+        Ground::Ban { part: name("ban-1"), from: AT, until: Some(AT.plus(1)), reason: "fraud".into() },
+        Ground::Ban { part: name("ban-2"), from: AT, until: None, reason: "fraud".into() },
+        Ground::Arrear { order: id(Kind::Order, "o"), amount: FEE, at: AT },
+        Ground::Right { part: name("pass-7") },
+        Ground::Overrun { part: name("pass-8") },
+        Ground::Reservation { part: name("res-1") },
+    ];
+    let made_of = Some(Box::new(Made { checks: "ban=refuse:banned".into(), facts: Vec::new(), owes: None, grounds }));
+    let (lot, lane, province, credential) = (name("lot-1"), name("in"), Province(44), stay().credential);
+    let (reason, event, seen_at, expires_at, ask) = (Refusal::Banned, name("e1"), AT, AT, false);
+    let refused = SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at, ask, made_of };
+    let cause = Cause { inbox: Inbox::Gate, sequence: 9, event: "k".into(), time: AT, index: 0 };
+    let recorded = Recorded { at: AT.plus(1), cause, event: Event::Session(refused) };
+    check("session.refused.on_grounds", &recorded, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
+}
+
+#[test]
+fn until_when_a_read_is_the_same_reads_and_writes_its_golden_bytes() {
+    for (file, event) in [("session.closed.same_read", closed(Some(AT.plus(1)))), ("session.gone.same_read", gone(Some(AT.plus(1))))] {
+        let cause = Cause { inbox: Inbox::Order, sequence: 9, event: "k".into(), time: AT, index: 0 };
+        let recorded = Recorded { at: AT.plus(1), cause, event: Event::Session(event) };
+        check(file, &recorded, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
+    }
 }
 
 #[test]

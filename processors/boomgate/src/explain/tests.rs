@@ -100,6 +100,36 @@ async fn a_driver_can_be_shown_why() {
     }
 }
 
+#[test]
+fn a_refusal_names_what_it_rests_on() {
+    use schema::journal::{Ground, Made, Refusal};
+    let minute = |minutes: i64| START.plus(minutes * MINUTE);
+    let clock = |moment: Moment| format!("minute {}", moment.since(START) / MINUTE);
+    let (order, amount) = ("O1".parse().expect("an id"), schema::Money::new(1_200, schema::Currency::Cny));
+    let part = |name: &str| name.parse().expect("a name");
+    for (ground, said) in [
+        (
+            Ground::Ban { part: part("B123"), from: minute(7), until: None, reason: "fraud".into() },
+            "it rests on this: banned by B123 since minute 7 (fraud)",
+        ),
+        (
+            Ground::Ban { part: part("B123"), from: minute(7), until: Some(minute(90)), reason: "fraud".into() },
+            "it rests on this: banned by B123 since minute 7 until minute 90 (fraud)",
+        ),
+        (Ground::Arrear { order, amount, at: minute(8) }, "it rests on this: owes 12.00 Cny for order O1, as is known since minute 8"),
+        (Ground::Right { part: part("pass-1") }, "it rests on this: uses right pass-1"),
+        (Ground::Overrun { part: part("pass-1") }, "it rests on this: as many cars as may be were inside under right pass-1"),
+        (Ground::Reservation { part: part("res-1") }, "it rests on this: uses reservation res-1"),
+    ] {
+        let schema::GateEvent { id: event, lot, lane, credential, seen_at, .. } = gate(GateKind::Entry, "AB00001", 0);
+        let made_of = Some(Box::new(Made { checks: "lot_open".into(), facts: Vec::new(), owes: None, grounds: vec![ground] }));
+        let (province, reason, expires_at, ask) = (id::Province(44), Refusal::Banned, seen_at, false);
+        let refused = SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at, ask, made_of };
+        let told = words::of(&Event::Session(refused), &clock);
+        assert!(told.iter().any(|line| line == said), "{said:?} is not told in {told:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_trimmed_is_told_by_its_rows() {
     let store = Arc::new(Sqlite::in_memory());

@@ -6,7 +6,7 @@ use schema::{
     channel::Act,
     desk::Said,
     exception::{self, Closing, ReconEvent},
-    journal::{Known, Made, Marks, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, SessionEvent, Source, Terms},
+    journal::{Ground, Known, Made, Marks, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, SessionEvent, Source, Terms},
     ledger::{Entry, Figures, LedgerEvent, NO_CHANNEL},
     time::MINUTE,
 };
@@ -20,6 +20,7 @@ pub fn lot(event: &Event) -> Option<LotId> {
         Event::Session(event) => match event {
             SessionEvent::Refused { lot, .. }
             | SessionEvent::Waiting { lot, .. }
+            | SessionEvent::ReadAgain { lot, .. }
             | SessionEvent::LetThrough { lot, .. }
             | SessionEvent::Noted { lot, .. } => Some(*lot),
             SessionEvent::Stated { stated, .. } => Some(stated.lot),
@@ -177,14 +178,14 @@ fn session(event: &SessionEvent, clock: Clock) -> Vec<String> {
             };
             let waited = releases.map(|exit| format!("its exit had come before, and waited as {exit}"));
             let said = marks.lost.iter().map(by);
-            std::iter::once(head).chain(said).chain(waited).chain(marked(marks)).chain(made_of.iter().flat_map(|made| decided(made))).collect()
+            std::iter::once(head).chain(said).chain(waited).chain(marked(marks)).chain(made_of.iter().flat_map(|made| decided(made, clock))).collect()
         }
         SessionEvent::Refused { lot, lane, credential, reason, seen_at, made_of, ask, .. } => {
             let (when, who, why) = (clock(*seen_at), car(credential), reason.as_str());
             let what = if *ask { "a person was asked" } else { "it was refused" };
             let head = format!("{when}  {who} stood at lane {lane} of {lot}, and {what}: {why}");
             let owes = made_of.as_ref().and_then(|made| made.owes).map(|(order, amount)| format!("it owes {amount} for order {order}"));
-            std::iter::once(head).chain(owes).chain(made_of.iter().flat_map(|made| decided(made))).collect()
+            std::iter::once(head).chain(owes).chain(made_of.iter().flat_map(|made| decided(made, clock))).collect()
         }
         SessionEvent::Superseded { stay, by, flagged } => {
             let flag = if *flagged { ", and a person is to look at it" } else { "" };
@@ -197,6 +198,10 @@ fn session(event: &SessionEvent, clock: Clock) -> Vec<String> {
         SessionEvent::Waiting { lot, credential, departure, waiting, .. } => {
             let (when, who, lane) = (clock(departure.left_at), car(credential), departure.lane);
             vec![format!("{when}  {who} stood at exit {lane} of {lot}, and no entry of it was known; it waits as {waiting}")]
+        }
+        SessionEvent::ReadAgain { lot, credential, departure, .. } => {
+            let (when, who, lane) = (clock(departure.left_at), car(credential), departure.lane);
+            vec![format!("{when}  {who} was read once more at exit {lane} of {lot}, which it had just left: nothing is new")]
         }
         SessionEvent::Asked { stay, departure, terms, .. } => {
             let (when, who, lane) = (clock(departure.left_at), car(&stay.credential), departure.lane);
@@ -264,7 +269,7 @@ fn marked(marks: &Marks) -> impl Iterator<Item = String> {
 }
 
 /// What a decision was made of.
-fn decided(made: &Made) -> Vec<String> {
+fn decided(made: &Made, clock: Clock) -> Vec<String> {
     let (found, passed): (Vec<&str>, Vec<&str>) = made.checks.split(' ').partition(|check| check.contains('='));
     let fact = |known: &Known| match (known.parts, known.age_ms) {
         (None, _) => format!("{} not in time, or not waited for", known.kind.as_str()),
@@ -276,7 +281,22 @@ fn decided(made: &Made) -> Vec<String> {
     let found = list("checks that found something", found.iter().map(|check| check.replace('=', " → ")).collect());
     let passed = list("checks that found nothing", passed.iter().map(|check| (*check).to_owned()).collect());
     let facts = list("what was known of the car elsewhere", made.facts.iter().map(fact).collect());
-    [found, passed, facts].into_iter().flatten().collect()
+    let grounds = list("it rests on this", made.grounds.iter().map(|ground| named(ground, clock)).collect());
+    [grounds, found, passed, facts].into_iter().flatten().collect()
+}
+
+/// One thing that a decision rests on, by its name.
+fn named(ground: &Ground, clock: Clock) -> String {
+    match ground {
+        Ground::Ban { part, from, until, reason } => {
+            let end = until.map(|until| format!(" until {}", clock(until))).unwrap_or_default();
+            format!("banned by {part} since {}{end} ({reason})", clock(*from))
+        }
+        Ground::Arrear { order, amount, at } => format!("owes {amount} for order {order}, as is known since {}", clock(*at)),
+        Ground::Right { part } => format!("uses right {part}"),
+        Ground::Overrun { part } => format!("as many cars as may be were inside under right {part}"),
+        Ground::Reservation { part } => format!("uses reservation {part}"),
+    }
 }
 
 fn depends(terms: &Terms, clock: Clock) -> Vec<String> {

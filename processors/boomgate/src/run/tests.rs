@@ -132,7 +132,7 @@ fn decide_heavily(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
     let is_heavy = matches!(&input.body, Body::Gate(event) if event.id.as_str().starts_with(HEAVY_CAR));
     for event in events.iter_mut().filter(|_| is_heavy) {
         if let Event::Session(SessionEvent::Opened { made_of, .. }) = event {
-            *made_of = Some(Box::new(Made { checks: "x".repeat(JOURNAL_BYTES_MAX).into(), facts: Vec::new(), owes: None }));
+            *made_of = Some(Box::new(Made { checks: "x".repeat(JOURNAL_BYTES_MAX).into(), facts: Vec::new(), owes: None, grounds: Vec::new() }));
         }
     }
     events

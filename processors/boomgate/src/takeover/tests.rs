@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     save,
-    trial::{Trial, gate, partition},
+    trial::{Trial, declared, gate, known, partition},
     turn::turn,
 };
 use schema::{GateKind, Handle, Journal, Table};
@@ -62,6 +62,37 @@ async fn rows_that_are_newer_than_the_mark_are_not_folded_twice() {
     assert!(save::save(trial.shared.clone(), vec![snapshot]).await.failed, "rows without their mark");
     let mut state = take_over(&trial.shared, partition()).await.expect("bus and store are there");
     assert_eq!(said(&mut state, &["A", "B"]), (2, 2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_let_out_is_known_to_whoever_takes_over() {
+    let mut declared = declared();
+    for lot in &mut declared.lots {
+        lot.policies.double_read_s = 90;
+    }
+    let mut trial = Trial::at(declared, known(Vec::new()).await).await;
+    let cell = with_cars(&mut trial, &["A"]).await;
+    let leaves = |minute| schema::GateEvent { decided: Some(schema::Verdict::Open), ..gate(GateKind::Exit, "A", minute) };
+    let items = trial.deliver(&leaves(3)).await;
+    turn(trial.shared.clone(), cell.clone(), items, false).await;
+    let snapshot = cell.with(|state| state.snapshot()).expect("something is unsaved");
+    assert!(!save::save(trial.shared.clone(), vec![snapshot]).await.failed);
+    // Its session has gone, and what is known of it lies in rows alone.
+    let owner = trial.cell().await;
+    let items = trial.deliver(&leaves(4)).await;
+    turn(trial.shared.clone(), owner.clone(), items, false).await;
+    let lot = schema::Key::lot(schema::id::Province(44), "small".parse().expect("a name"));
+    let read_again = owner.with(|state| match state.known(&lot).map(|known| &*known.entity) {
+        Some(schema::Entity::Lot(lot)) => lot.left.iter().map(|left| left.again.is_some()).collect::<Vec<_>>(),
+        _ => Vec::new(),
+    });
+    assert_eq!(read_again, [true]);
+    let waiting = Handle::Waiting("small".parse().expect("a name"), leaves(4).credential);
+    let waits = owner.with(|state| {
+        let rows = Rows::new();
+        rules::View::find(&Draft::new(&rules::entry::RULES, state, &rows), &waiting).is_some()
+    });
+    assert!(!waits, "no exit waits for an entry that does not come");
 }
 
 #[tokio::test(start_paused = true)]

@@ -160,7 +160,8 @@ fn made_of(case: &Case, is_plain: bool, now: Moment) -> Made {
         }
         Fact::Pending | Fact::Missed => Known { kind, parts: None, age_ms: None },
     };
-    Made { checks, facts: needed.iter().map(known).collect(), owes: None }
+    let grounds = if is_plain { Vec::new() } else { checks::grounds(case) };
+    Made { checks, facts: needed.iter().map(known).collect(), owes: None, grounds }
 }
 
 /// The oldest order that a car owes here, for its driver to pay.

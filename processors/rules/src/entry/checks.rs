@@ -13,9 +13,9 @@ pub use schema::reference::{Missed, Passback, Policy};
 
 use schema::{
     Credential, Energy, GateKind, LotId, Moment, VehicleClass, Verdict,
-    fact::{Arrear, GroupId, Kind, Kinds, LocalMinute, OperatorId, Part, PartId, What},
+    fact::{Arrear, Ban, GroupId, Kind, Kinds, LocalMinute, OperatorId, Part, PartId, What},
     gate::Confidence,
-    journal::Refusal,
+    journal::{Ground, Refusal},
 };
 
 /// What is to be decided, and all that it may be decided on.
@@ -358,6 +358,43 @@ pub fn weighed<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'static str, State
     concerned(&case).map(move |check| (check.name, check.state(&case)))
 }
 
+/// The most bans, and the most debts, that a decision names.
+const NAMED_MAX: usize = 8;
+
+/// What the findings of all checks rest on, each by its name: the same in whatever order the facts came.
+pub fn grounds(case: &Case) -> Vec<Ground> {
+    let (mut marks, mut grounds) = (Marks::default(), Vec::new());
+    for (_, state) in weighed(case) {
+        match state {
+            State::Found(Finding::Mark(mark)) => marks.remember(mark),
+            State::Found(Finding::Refuse(Refusal::Banned)) => grounds.extend(named_bans(case)),
+            State::Found(Finding::Refuse(Refusal::Arrears) | Finding::Ask(Refusal::Arrears)) => grounds.extend(named_debts(case)),
+            State::Found(Finding::Pass | Finding::Again | Finding::Refuse(_) | Finding::Ask(_)) | State::Waits(_) | State::Missed(..) => {}
+        }
+    }
+    let right = marks.right.map(|part| Ground::Right { part: *part });
+    let overrun = marks.overrun.map(|part| Ground::Overrun { part: *part });
+    let reservation = marks.reservation.map(|part| Ground::Reservation { part: *part });
+    grounds.extend([right, overrun, reservation].into_iter().flatten());
+    grounds
+}
+
+/// The first bans by their ids.
+fn named_bans(case: &Case) -> Vec<Ground> {
+    let named = |(part, ban): (&PartId, &Ban)| Ground::Ban { part: *part, from: ban.from, until: ban.until, reason: ban.reason.clone() };
+    let mut bans: Vec<_> = bans(case).collect();
+    bans.sort_by_key(|(part, _)| **part);
+    bans.into_iter().take(NAMED_MAX).map(named).collect()
+}
+
+/// The oldest debts.
+fn named_debts(case: &Case) -> Vec<Ground> {
+    let mut debts: Vec<_> = debts(case).collect();
+    debts.sort_by_key(|(at, arrear)| (*at, arrear.order));
+    let named = |(at, arrear): (Moment, &Arrear)| Ground::Arrear { order: arrear.order, amount: arrear.amount, at };
+    debts.into_iter().take(NAMED_MAX).map(named).collect()
+}
+
 fn concerned(case: &Case) -> impl Iterator<Item = &'static Check> + use<> {
     const CHECKS: &[Check] = &TABLE;
     let leaves = case.kind != GateKind::Entry;
@@ -451,13 +488,19 @@ fn capacity<'a>(case: &Case<'a>) -> Finding<'a> {
     refuse_if(free <= 0 || (tight && reserved(case).is_none()), Refusal::Full)
 }
 
+/// The bans that are in force here and now.
+fn bans<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'a PartId, &'a Ban)> {
+    case.facts.parts(Kind::Bans).iter().filter_map(|part| match &part.what {
+        What::Ban(ban) => {
+            let now = ban.from <= case.seen_at && ban.until.is_none_or(|until| case.seen_at < until);
+            (now && ban.scope.covers(case.lot.operator, case.lot.lot, case.lot.groups)).then_some((&part.id, ban))
+        }
+        _ => None,
+    })
+}
+
 fn ban<'a>(case: &Case<'a>) -> Finding<'a> {
-    let banned = case.facts.parts(Kind::Bans).iter().any(|part| {
-        let What::Ban(ban) = &part.what else { return false };
-        let now = ban.from <= case.seen_at && ban.until.is_none_or(|until| case.seen_at < until);
-        now && ban.scope.covers(case.lot.operator, case.lot.lot, case.lot.groups)
-    });
-    refuse_if(banned, Refusal::Banned)
+    refuse_if(bans(case).next().is_some(), Refusal::Banned)
 }
 
 fn arrears_where_they_count(lot: &LotSays, _: &Here) -> Kinds {

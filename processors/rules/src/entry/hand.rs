@@ -7,7 +7,7 @@
 //!
 //! Not here: who may do it (the server's permissions), what it costs then (`pricing`).
 
-use super::{Settled, admit, gate, gate_wants, prepay::ask_again};
+use super::{Settled, admit, again, gate, gate_wants, prepay::ask_again};
 use crate::{Facts, Input, View, Wanted, pricing::order_of};
 use schema::{
     Credential, DeskEvent, Entity, GateEvent, GateKind, Handle, Id, Key, LaneId, LotId, Moment, Money, Partition, Table, Verdict,
@@ -157,7 +157,7 @@ fn correct(view: &dyn View, input: &Input, event: &DeskEvent, lot: &LotReference
     let session = corrected(session.clone(), &stay, entitled.as_deref());
     let corrected = SessionEvent::Corrected { stay, was, came_at, by, releases, gone, entitled };
     let again = match exit {
-        Some(exit) => leave(&session, exit.departure.clone(), session.terms()),
+        Some(exit) => leave(lot, &session, exit.departure.clone(), session.terms()),
         None if gone => price_again(session, event).into_iter().collect(),
         None => ask_again(&session).into_iter().collect(),
     };
@@ -221,12 +221,13 @@ pub(super) fn reopened(mut session: Session) -> Session {
 }
 
 /// The exit that waited is that of this session.
-fn leave(session: &Session, departure: Departure, terms: Option<Box<Terms>>) -> Vec<SessionEvent> {
+fn leave(lot: &LotReference, session: &Session, departure: Departure, terms: Option<Box<Terms>>) -> Vec<SessionEvent> {
     let (stay, sequence) = (session.stay.clone(), session.sequence.saturating_add(1));
     let asked = Some((sequence, departure.left_at));
     let right = session.right.clone().map(Box::new);
     let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right, terms };
-    let gone = departure.local.then_some(SessionEvent::Gone { stay, departure, asked });
+    let same_read_until = again::same_read_until(lot, departure.left_at);
+    let gone = departure.local.then_some(SessionEvent::Gone { stay, departure, asked, same_read_until });
     std::iter::once(leaving).chain(gone).collect()
 }
 
@@ -263,8 +264,8 @@ fn lost(view: &dyn View, facts: &Facts, event: &DeskEvent, who: &Credential, lot
     };
     let terms = Some(Box::new(Terms { lost: true, ..Terms::default() }));
     let leaving = SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence: 1, right: None, terms };
-    let asked = Some((1, departure.left_at));
-    let gone = departure.local.then_some(SessionEvent::Gone { stay, departure, asked });
+    let (asked, same_read_until) = (Some((1, departure.left_at)), again::same_read_until(lot, departure.left_at));
+    let gone = departure.local.then_some(SessionEvent::Gone { stay, departure, asked, same_read_until });
     Ok([opened, leaving].into_iter().chain(gone).collect())
 }
 

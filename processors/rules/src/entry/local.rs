@@ -6,7 +6,7 @@
 //!
 //! Not here: by which policy a lane decides (its device), how old its word may be (`entry`).
 
-use super::{admit, notice, stay};
+use super::{admit, again, notice, stay};
 use crate::View;
 use schema::{
     GateEvent, Moment,
@@ -42,7 +42,7 @@ pub(super) fn entered(view: &dyn View, lot: &LotReference, event: &GateEvent, in
 }
 
 /// The car is gone. Its stay is priced, unless that was asked for before.
-pub(super) fn left(session: &Session, departure: Departure) -> Vec<SessionEvent> {
+pub(super) fn left(lot: &LotReference, session: &Session, departure: Departure) -> Vec<SessionEvent> {
     let stay = session.stay.clone();
     let asked = session.stage == Stage::Leaving;
     let (sequence, right) = (session.sequence.saturating_add(1), session.right.clone().map(Box::new));
@@ -50,7 +50,8 @@ pub(super) fn left(session: &Session, departure: Departure) -> Vec<SessionEvent>
     let priced = Some((if asked { session.sequence } else { sequence }, priced_at));
     let terms = session.terms();
     let leaving = (!asked).then(|| SessionEvent::Leaving { stay: stay.clone(), departure: departure.clone(), sequence, right, terms });
-    leaving.into_iter().chain([SessionEvent::Gone { stay, departure, asked: priced }]).collect()
+    let same_read_until = again::same_read_until(lot, departure.left_at);
+    leaving.into_iter().chain([SessionEvent::Gone { stay, departure, asked: priced, same_read_until }]).collect()
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use schema::{
     desk::Says,
     fact::{self, AssignedRight, Part, Presence, Scope, What},
     gate::{Colour, Confidence},
-    journal::OrderEvent,
+    journal::{Ground, OrderEvent},
 };
 
 /// Tells what a day at the lot becomes, one word per event: `in CAR MINUTE`, `out CAR MINUTE`, `paid CAR`.
-fn day(lot: &str, script: &str) -> (Trial, String) {
+pub(super) fn day(lot: &str, script: &str) -> (Trial, String) {
     let mut trial = Trial::new(&RULES);
     let mut told = Vec::new();
     for line in script.split(',').map(str::trim) {
@@ -393,6 +393,13 @@ fn who_owes_is_told_what_and_for_which_order() {
         trial.gate(gate(GateKind::Entry, "minds", "A", 1));
         let effects = trial.effects();
         let [Effect::Lane(command)] = effects.as_slice() else { panic!("one command: {effects:?}") };
+        let orders = trial.journal.iter().find_map(|recorded| match &recorded.event {
+            Event::Session(SessionEvent::Refused { made_of: Some(made), .. }) => Some(made.grounds.clone()),
+            _ => None,
+        });
+        let named = |ground: &Ground| if let Ground::Arrear { order, .. } = ground { Some(order.to_string()) } else { None };
+        let orders: Vec<_> = orders.iter().flatten().filter_map(named).collect();
+        assert_eq!(orders.first().map(String::as_str), due.map(|(order, _)| order), "the oldest is named first");
         let told = command.order.zip(command.due);
         assert_eq!(told, due.map(|(order, amount)| (order.parse().expect("an id"), amount)), "{command:?}");
         assert_eq!(command.verdict == Verdict::Refuse, due.is_some());

@@ -63,7 +63,7 @@ fn what_is_owed_ends_once() {
     let leaves = leaving("small", 0, 90);
     let Event::Session(SessionEvent::Leaving { stay, departure, sequence, .. }) = &leaves.event else { panic!("it leaves") };
     let later = Departure { left_at: at(24 * 60), local: true, ..departure.clone() };
-    let gone = SessionEvent::Gone { stay: stay.clone(), departure: later, asked: Some((*sequence, departure.left_at)) };
+    let gone = SessionEvent::Gone { stay: stay.clone(), departure: later, asked: Some((*sequence, departure.left_at)), same_read_until: None };
     let mut trial = Trial::new(&RULES);
     let id = order(&trial.journal(Inbox::Session, &leaves));
     let begins = |events: &[Event]| {
@@ -92,7 +92,7 @@ fn what_was_not_paid_is_owed() {
         let Event::Session(SessionEvent::Leaving { stay, departure, sequence, .. }) = &leaves.event else { panic!("it leaves") };
         let asked = Some((*sequence, departure.left_at));
         let later = Departure { left_at: at(minutes + 24 * 60), local: true, ..departure.clone() };
-        let gone = Event::Session(SessionEvent::Gone { stay: stay.clone(), departure: later, asked });
+        let gone = Event::Session(SessionEvent::Gone { stay: stay.clone(), departure: later, asked, same_read_until: None });
         let gone = Recorded { event: gone, at: leaves.at.plus(1), ..leaves.clone() };
         let mut trial = Trial::new(&RULES);
         let priced = trial.journal(Inbox::Session, &leaves);

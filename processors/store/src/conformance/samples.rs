@@ -5,7 +5,7 @@ use schema::{
     ChannelEvent, ChannelFact, Credential, Currency, Day, Effect, Entity, Id, Journal, Key, LaneCommand, LotId, Moment, Money, Partition, RefundCall,
     Table, Verdict,
     desk::{Said, Tender},
-    entity::{Answer, Attempt, Choice, Fate, Lot, Order, Payment, Posting, Receipt, Refund, Session, Settling, Shift, Stage, Waiting, Window},
+    entity::{Answer, Attempt, Choice, Fate, Left, Lot, Order, Payment, Posting, Receipt, Refund, Session, Settling, Shift, Stage, Waiting, Window},
     exception::{Closing, DifferenceSum, Exception, Happened, Piece, PieceAt, Term},
     fact::{Reservation, Stated, What},
     gate::Colour,
@@ -70,6 +70,11 @@ fn departure() -> Departure {
 
 fn source(transaction: &str) -> Source {
     Source { channel: "wechat".into(), transaction: transaction.into() }
+}
+
+fn left(session: &str, again: bool) -> Left {
+    let (credential, session, again) = (Credential::plate("粤B12345", Colour::Blue), token(session), again.then(departure));
+    Left { credential, session, left_at: Moment(1), until: Moment(2), kept: Moment(3), again }
 }
 
 /// A session's row under the name as its id; closed sessions have everything, open ones nothing yet.
@@ -302,7 +307,12 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         (
             Table::Lots,
             "lot-1".to_owned(),
-            Entity::Lot(Lot { lot, occupied: -1, reservations: BTreeMap::from([(token("reservation-1"), (Moment(1), Moment(2)))]) }),
+            Entity::Lot(Box::new(Lot {
+                lot,
+                occupied: -1,
+                reservations: BTreeMap::from([(token("reservation-1"), (Moment(1), Moment(2)))]),
+                left: vec![left("session-1", false), left("session-2", true)],
+            })),
         ),
         waiting("waiting-1", None),
         waiting("waiting-2", Some(token("session-1"))),

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, fs, path::PathBuf, task::Poll};
 
 fn row(n: usize, at: i64) -> Row {
     let lot: LotId = format!("lot{n}").parse().expect("a token");
-    Row { key: Key::lot(Province(44), lot), at: Moment(at), entity: Entity::Lot(Lot { lot, occupied: at, reservations: BTreeMap::new() }) }
+    Row {
+        key: Key::lot(Province(44), lot),
+        at: Moment(at),
+        entity: Entity::Lot(Box::new(Lot { lot, occupied: at, reservations: BTreeMap::new(), left: Vec::new() })),
+    }
 }
 
 struct Folder(tempfile::TempDir);

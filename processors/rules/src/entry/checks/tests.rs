@@ -384,6 +384,42 @@ fn an_explanation_has_each_check_once() {
 }
 
 #[test]
+fn a_decision_names_what_it_rests_on() {
+    let told = |world: &World| {
+        let parts = Kind::ALL.map(|kind| (kind, world.of(kind)));
+        let facts = parts.iter().fold(Facts::PENDING, |facts, (kind, parts)| facts.with(*kind, Fact::Here(parts)));
+        let word = |ground: &Ground| match ground {
+            Ground::Ban { part, reason, .. } => format!("ban {part} {reason}"),
+            Ground::Arrear { amount, at, .. } => format!("owes {} since {}", amount.minor, at.since(NOW)),
+            Ground::Right { part } => format!("right {part}"),
+            Ground::Overrun { part } => format!("overrun {part}"),
+            Ground::Reservation { part } => format!("reservation {part}"),
+        };
+        grounds(&world.case(facts)).iter().map(word).collect::<Vec<_>>().join(", ")
+    };
+    let holder = || world().holds("p", What::Right(right(here())));
+    let two_bans = || world().holds("b2", banned(here(), 0, None)).holds("b1", banned(here(), -1, None));
+    let debts = (0..20).fold(world(), |world, n| world.holds(&format!("d{n}"), owed("city", 7)));
+    for (world, expected) in [
+        (world(), String::new()),
+        (two_bans(), "ban b1 fraud, ban b2 fraud".to_owned()),
+        (world().holds("b", banned(here(), 1, None)), String::new()),
+        (world().holds("b", banned(Scope::Lots(vec![name("far")]), 0, None)), String::new()),
+        (world().holds("d", owed("city", 1_200)), "owes 1200 since 0".to_owned()),
+        (world().holds("d", owed("other", 1_200)), String::new()),
+        (World { arrears: Policy::Ask, ..world() }.holds("d", owed("city", 1)), "owes 1 since 0".to_owned()),
+        (World { arrears: Policy::Allow, ..world() }.holds("d", owed("city", 1)), String::new()),
+        (holder(), "right p".to_owned()),
+        (holder().holds("s", presence("粤B22222", "far", Some("p"))), "overrun p".to_owned()),
+        (world().holds("r", held("lot-1", 0, 1)), "reservation r".to_owned()),
+        (holder().holds("b", banned(here(), 0, None)), "ban b fraud, right p".to_owned()),
+        (debts, ["owes 7 since 0"; NAMED_MAX].join(", ")),
+    ] {
+        assert_eq!(told(&world), expected, "{world:?}");
+    }
+}
+
+#[test]
 fn a_judgement_is_plain_data() {
     // What is `Copy` owns nothing on the heap, so nothing was allocated to say it.
     const fn plain<T: Copy>() {}
