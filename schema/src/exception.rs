@@ -8,6 +8,7 @@
 //! 1. What is found again is the same fact   (`tests::what_is_found_again_is_the_same_fact`).
 //! 2. A line and its payment have one home   (`tests::a_line_and_its_payment_have_one_home`).
 //! 3. Every partition has a desk at which its exceptions are spoken of   (`tests::every_partition_has_a_desk`).
+//! 4. Of many stays all are counted and a few are told   (`tests::of_many_stays_all_are_counted_and_a_few_are_told`).
 //!
 //! Not here: what differs (`rules::reconcile`), what becomes of it (`rules::exceptions`).
 
@@ -98,6 +99,9 @@ pub enum StatementFact {
         /// What the statement says that the channel keeps of its lines; none where it does not tell of a payment on the payment's day.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fees: Option<Money>,
+        /// The stays that do not go with their money; none where all do. They change by themselves, so the hash does not tell of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stays: Option<Box<Stays>>,
         /// SHA-256 of its result, as 64 hexadecimal digits: the sums, the fees and every finding.
         hash: Arc<str>,
     },
@@ -135,6 +139,68 @@ pub struct DifferenceSum {
     pub ours: i64,
     /// What the channel says.
     pub theirs: i64,
+}
+
+/// Stays of a place that do not go with their money, as they were when they were looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stays {
+    /// Those that the channel's money of the day has paid, and whose car is inside still.
+    pub paid_and_inside: Listed,
+    /// Those whose car left that day and owes, by whatever channel it was to pay.
+    pub left_and_unpaid: Listed,
+}
+
+/// How many stays there are, and the first of them by their sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// How many.
+    pub count: u64,
+    /// The first, in their order, at most [`Listed::FIRST_MAX`].
+    pub first: Vec<Id>,
+}
+
+impl Listed {
+    /// How many are told one by one.
+    pub const FIRST_MAX: usize = 20;
+
+    /// Of these sessions.
+    pub fn of(sessions: impl IntoIterator<Item = Id>) -> Self {
+        let mut listed = Self::default();
+        sessions.into_iter().for_each(|session| listed.put(session));
+        listed
+    }
+
+    fn put(&mut self, session: Id) {
+        self.count = self.count.saturating_add(1);
+        if self.first.len() < Self::FIRST_MAX {
+            self.first.push(session);
+        }
+    }
+
+    /// Takes those of another place in.
+    pub fn add(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        let room = Self::FIRST_MAX.saturating_sub(self.first.len());
+        self.first.extend(other.first.iter().take(room));
+    }
+}
+
+impl Stays {
+    /// Whether every stay goes with its money.
+    pub const fn is_none(&self) -> bool {
+        self.paid_and_inside.count == 0 && self.left_and_unpaid.count == 0
+    }
+
+    /// Takes those of another place in.
+    pub fn add(&mut self, other: &Self) {
+        self.paid_and_inside.add(&other.paid_and_inside);
+        self.left_and_unpaid.add(&other.left_and_unpaid);
+    }
+
+    /// Both lists, each by the word that reports and counters have.
+    pub const fn lists(&self) -> [(&'static str, &Listed); 2] {
+        [("paid_and_inside", &self.paid_and_inside), ("left_and_unpaid", &self.left_and_unpaid)]
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -248,6 +314,9 @@ impl StatementEvent {
         }
         match &self.fact {
             StatementFact::Matched { hash, .. } if hash.len() != 64 => Err(format!("a hash of {} characters: 64", hash.len())),
+            StatementFact::Matched { stays: Some(stays), .. } if stays.lists().iter().any(|(_, listed)| listed.first.len() > Listed::FIRST_MAX) => {
+                Err(format!("more than {} stays are told one by one", Listed::FIRST_MAX))
+            }
             StatementFact::Differs { difference: Difference::Matched, .. } => Err("what matches does not differ".into()),
             StatementFact::Differs { line: None, payment: None, .. } => Err("neither a line nor a payment: nothing differs".into()),
             StatementFact::Differs { line, payment, .. } => {
@@ -303,7 +372,10 @@ pub struct Piece {
     pub term: Term,
     /// What came of it.
     pub sums: Vec<DifferenceSum>,
-    /// The hash of that.
+    /// The stays that do not go with their money; none where all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stays: Option<Box<Stays>>,
+    /// The hash of what came of it.
     pub hash: Arc<str>,
 }
 
@@ -518,7 +590,10 @@ pub enum ReconEvent {
         /// What the channel keeps of it, where its statement tells.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fees: Option<Money>,
-        /// The hash of that.
+        /// The stays that do not go with their money; none where all do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stays: Option<Box<Stays>>,
+        /// The hash of what came of it.
         hash: Arc<str>,
     },
     /// Something does not match.

@@ -5,6 +5,7 @@
 //!
 //! Invariants
 //! 1. Where the rows of a window lie follows from the window   (`tests::the_rows_of_a_window_lie_together`).
+//! 2. A row's hash is that of the lines that its contract names   (`tests::a_row_has_the_hash_that_is_told`).
 //!
 //! Not here: what a movement of money posts, and when a window closes (`rules::settlement`).
 
@@ -386,6 +387,7 @@ impl Posting {
     /// SHA-256, as 64 hexadecimal digits, of the hash of the window's row before (nothing for the first) and this row as lines of text: its id, the order,
     /// the lot, the operator, the channel, the currency, its moment, its movement, then `account of debit credit` for each side; what is not there is empty.
     pub fn hash_after(&self, before: &str) -> String {
+        // A window of a day has thousands of rows, and all are hashed before it closes: what is text already is copied, and one buffer takes all of it.
         let mut lines = String::with_capacity(512);
         let at = self.at.unwrap_or_default().0;
         let movement = self.movement.map_or("", Movement::as_str);
@@ -397,12 +399,23 @@ impl Posting {
         }
         writeln!(lines, "{:?}\n{at}\n{movement}", self.currency).expect("a String takes all that is written");
         for Entry { account, debit, credit, of } in &self.entries {
-            writeln!(lines, "{} {} {debit} {credit}", account.as_str(), of.as_deref().unwrap_or_default())
-                .expect("a String takes all that is written");
+            for word in [account.as_str(), of.as_deref().unwrap_or_default()] {
+                lines.push_str(word);
+                lines.push(' ');
+            }
+            writeln!(lines, "{debit} {credit}").expect("a String takes all that is written");
         }
-        let digits = Sha256::digest(lines.as_bytes()).into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+        hexadecimal(&Sha256::digest(lines.as_bytes()))
     }
+}
+
+/// Bytes as hexadecimal digits.
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        text.extend([byte >> 4, byte & 0xf].into_iter().filter_map(|half| char::from_digit(half.into(), 16)));
+    }
+    text
 }
 
 /// Events of LEDGER.
@@ -540,5 +553,28 @@ mod tests {
             assert!(!another.posting(&["a"]).as_str().starts_with(&begin));
         }
         assert_ne!(wechat.statement(0), wechat.statement(1));
+    }
+
+    #[test]
+    fn a_row_has_the_hash_that_is_told() {
+        let name = |text: &str| text.parse().expect("a name");
+        let of_cinema = Entry { of: Some("cinema".into()), ..Entry::debit(Account::DiscountsMerchant, 5) };
+        let row = Posting {
+            posting: name("p"),
+            order: Some(name("o")),
+            lot: Some(name("north")),
+            day: Day(261_123),
+            channel: "wechat".into(),
+            currency: Currency::Cny,
+            entries: vec![Entry::debit(Account::ChannelReceivable, 982), of_cinema, Entry::credit(Account::ParkingRevenue, 987)],
+            operator: Some(name("city")),
+            at: Some(Moment(7)),
+            movement: Some(Movement::Paid),
+            span: None,
+        };
+        // Computed by another SHA-256 over the lines that its contract names.
+        let first = "7e0b8e461e47d4966e5b507f318e4ede5700a4b3c2edc8639c84bc6edc77f945";
+        assert_eq!(row.hash_after(""), first);
+        assert_eq!(row.hash_after(first), "7e3aa6001782797bcaac6b100dd5454c9c923516cd530dc1a043389777265240");
     }
 }

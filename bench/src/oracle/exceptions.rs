@@ -9,7 +9,7 @@
 use schema::{
     Currency, DeskEvent, Effect, Id, Moment, Money, StatementEvent, StatementFact,
     desk::{ExceptionStep, Says},
-    exception::{Act, Closing, Gap, ReconEvent, ReconNote, Term, days_after},
+    exception::{Act, Closing, Gap, ReconEvent, ReconNote, Stays, Term, days_after},
     id,
     statement::{Age, BookedPayment, LineKind, Standing, StatementLine},
 };
@@ -41,6 +41,9 @@ pub fn more(line: Option<&StatementLine>, payment: Option<&BookedPayment>) -> Mo
     Money::new(theirs.map_or(0, |(minor, _)| minor) - ours.map_or(0, |(minor, _)| minor), currency)
 }
 
+/// What came of a piece: its hash, and the stays that do not go with their money.
+type Came = (Arc<str>, Option<Box<Stays>>);
+
 /// A piece: its channel, merchant, day and province, and when it was compared.
 type PieceKey = (Arc<str>, Arc<str>, u32, u8, Term);
 
@@ -48,7 +51,7 @@ type PieceKey = (Arc<str>, Arc<str>, u32, u8, Term);
 #[derive(Default)]
 pub struct Cases {
     cases: BTreeMap<Id, Case>,
-    pieces: BTreeMap<PieceKey, Arc<str>>,
+    pieces: BTreeMap<PieceKey, Came>,
 }
 
 fn noted(exception: Id, note: ReconNote) -> ReconEvent {
@@ -61,12 +64,14 @@ impl Cases {
     pub fn found(&mut self, event: &StatementEvent, stored_at: Moment) -> Vec<ReconEvent> {
         let piece = &event.piece;
         vec![match &event.fact {
-            StatementFact::Matched { term, sums, fees, hash } => {
+            StatementFact::Matched { term, sums, fees, stays, hash } => {
                 let at = (piece.channel.clone(), piece.merchant.clone(), piece.day.0, piece.province.0, *term);
-                if self.pieces.insert(at, hash.clone()).as_ref() == Some(hash) {
+                let result = (hash.clone(), stays.clone());
+                if self.pieces.insert(at, result.clone()).as_ref() == Some(&result) {
                     ReconEvent::Noted { note: ReconNote::AlreadyKnown, province: piece.province, exception: None }
                 } else {
-                    ReconEvent::Matched { piece: piece.clone(), term: *term, sums: sums.clone(), fees: *fees, hash: hash.clone() }
+                    let (sums, (hash, stays)) = (sums.clone(), result);
+                    ReconEvent::Matched { piece: piece.clone(), term: *term, sums, fees: *fees, stays, hash }
                 }
             }
             StatementFact::Differs { difference, line, payment, nth } => {

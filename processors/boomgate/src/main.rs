@@ -293,7 +293,7 @@ struct Reconciled {
     /// Writes the summary here, too.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Where exceptions.csv and report.html go, with `--against`.
+    /// Where exceptions.csv and report.html go.
     #[arg(long, default_value = "target/reconcile")]
     out: PathBuf,
     /// Compares again at T+2, with the statement of the day after.
@@ -715,7 +715,10 @@ async fn compare(wanted: &Reconciled) -> anyhow::Result<bool> {
     if let Some(path) = &wanted.json {
         reconciler::ask::write(&report, path)?;
     }
-    Ok(reconciler::ask::print(&report))
+    let is_good = reconciler::ask::print(&report);
+    reconciler::ask::tell(&report, &wanted.out)?;
+    println!("  written to {}: exceptions.csv, report.html", wanted.out.display());
+    Ok(is_good)
 }
 
 async fn provision(path: &Path, dry_run: bool, allow_destructive: bool) -> anyhow::Result<()> {

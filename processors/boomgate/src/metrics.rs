@@ -6,6 +6,7 @@ use streams::Kind;
 /// The counters of one processor.
 #[derive(Clone)]
 pub struct Metrics {
+    processor: &'static str,
     appends: Counter,
     events: Counter,
     stale: Counter,
@@ -27,6 +28,7 @@ impl Metrics {
     /// The counters of a processor.
     pub fn new(processor: &'static str) -> Self {
         Self {
+            processor,
             appends: counter!("boomgate_appends_total", "processor" => processor),
             events: counter!("boomgate_events_total", "processor" => processor),
             stale: counter!("boomgate_appends_stale_total", "processor" => processor),
@@ -96,10 +98,41 @@ impl Metrics {
         self.windows_stopped.increment(1);
     }
 
+    /// How many settlement windows of a partition group do not close at this moment; 0 where another replica has taken the group over.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and windows are far fewer than 2^52")]
+    pub fn stopped(&self, group: u8, windows: usize) {
+        gauge!("boomgate_windows_stopped", "processor" => self.processor, "group" => group.to_string()).set(windows as f64);
+    }
+
     /// How many rows wait to be saved, and how many entities are in memory.
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and counts of rows are far below 2^52")]
     pub fn holds(&self, unsaved: usize, entities: usize) {
         self.unsaved.set(unsaved as f64);
         self.entities.set(entities as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_group_tells_of_its_own_stopped_windows() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let counts = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            let metrics = Metrics::new("settlement");
+            metrics.stopped(0, 2);
+            metrics.stopped(1, 0);
+            metrics.stopped(2, 1);
+            metrics.stopped(2, 0);
+        });
+        let text = counts.render();
+        let told: Vec<&str> = text.lines().filter(|line| line.starts_with("boomgate_windows_stopped{")).collect();
+        let expected = |group: u8, windows: u8| format!(r#"boomgate_windows_stopped{{processor="settlement",group="{group}"}} {windows}"#);
+        assert_eq!(told.len(), 3, "{text}");
+        for (group, windows) in [(0, 2), (1, 0), (2, 0)] {
+            assert!(told.contains(&expected(group, windows).as_str()), "{text}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! A channel's statement of a day against our payments: two files, no servers.
+//! A channel's statement of a day against our payments: two files, no servers; and the report of a day, of two files or of a running system (`running`).
 //!
 //! The payments are read, then the statement is read, hashed and verified; both become small records on shelves (`shelves`), which are matched shelf by shelf
 //! (`rules::reconcile`). What differs is read again in full (`details`) and reported (`report`, `page`). Memory stays the same from three lines to ten million, but for the
@@ -14,6 +14,7 @@
 mod details;
 mod page;
 mod report;
+mod running;
 mod scan;
 mod shelves;
 mod sides;
@@ -24,6 +25,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::Date;
 use report::{Paper, Report};
 use rules::reconcile::{self, Decided, Finding, Record, Totals};
+pub use running::{Compared, tell};
 use schema::statement::Difference;
 use shelves::{SHELVES, Shelves, Store};
 use std::{

@@ -16,7 +16,8 @@
 //!    (`tests::a_piece_whose_statement_is_gone_is_given_up`) or another one, which is compared instead (`tests::a_statement_that_is_replaced_meanwhile_is_compared_anew`).
 //! 8. A statement tells of all pieces that an earlier one had told of   (`tests::what_a_correction_leaves_out_is_explained`).
 //! 9. Lines of statements do not pile up   (`tests::lines_are_swept_once_nobody_needs_them`).
-//! 10. A channel that has no statements has no day that is due   (`tests::a_channel_without_statements_is_due_nothing`).
+//! 10. Each comparison tells of stays that do not go with their money   (`tests::stays_without_their_money_are_told_of_by_themselves`).
+//! 11. A channel that has no statements has no day that is due   (`tests::a_channel_without_statements_is_due_nothing`).
 //!
 //! Not here: what becomes of what is said (`rules::exceptions`), when a day is due (`schedule`), who asks by hand (`ask`).
 
@@ -25,15 +26,16 @@ mod compare;
 pub mod schedule;
 mod split;
 mod spool;
+mod stays;
 
 use crate::{background, clock, config::Config, connect::Parts};
 use anyhow::{Context, Result};
 use compare::compare;
 use futures_util::FutureExt;
 use schema::{
-    Day, Entity, Id, Key, Moment, Partition, StatementEvent, Table, Token,
+    Day, Entity, Id, Journal, Key, Moment, Partition, StatementEvent, StatementFact, Table, Token,
     entity::Payment,
-    exception::{Exception, Term, begins, day_of, days_after},
+    exception::{Exception, Stays, Term, begins, day_of, days_after},
     id::{self, Province, order_of},
     time::{DAY, MINUTE},
     wire::{self, Format},
@@ -501,11 +503,15 @@ impl Reconciler {
             Err(Why::Failed(error)) => return Err(error),
         };
         let payments = self.payments(work, &lines).await?;
+        let stays = self.stays(work, &payments).await?;
         let (at, term) = (work.at(), work.of.term);
         // What T+2 has found meanwhile is not for T+1 to close.
         let is_late = term == Term::Next && self.saved(&[at.key(Term::After)]).await? > 0;
         let open = if is_late { Vec::new() } else { self.open(work).await? };
-        let compared = background::run(move || compare(&at, term, &lines, &payments, &open)).await?;
+        let mut compared = background::run(move || compare(&at, term, &lines, &payments, &open)).await?;
+        if let Some(StatementEvent { fact: StatementFact::Matched { stays: told, .. }, .. }) = compared.last_mut() {
+            *told = stays;
+        }
         let run: Token<32> = Work::Piece(work.clone()).key().parse().context("20 letters and digits are a token")?;
         for event in compared {
             match (StatementEvent { run: Some(run), ..event }).checked() {
@@ -617,6 +623,17 @@ impl Reconciler {
             self.store.load(keys.to_vec()).await?.into_iter().flatten().for_each(|row| keep(row.entity));
         }
         Ok(payments.into_values().collect())
+    }
+
+    /// The open stays of a piece's place that do not go with their money, as far as they are saved. Each comparison counts them, for a person must look at them.
+    async fn stays(&self, work: &PieceWork, payments: &[Payment]) -> Result<Option<Box<Stays>>> {
+        let (at, now) = (work.at(), self.bus.look("WORK").await?.now);
+        let open = self.store.open(Journal::Session, vec![work.partition]).await?;
+        let found = stays::look(&at, payments, &stays::of(open, work.province), now);
+        for (what, listed) in found.iter().flat_map(|found| found.lists()) {
+            metrics::counter!("boomgate_stays_found_total", "channel" => at.channel.to_string(), "what" => what).increment(listed.count);
+        }
+        Ok(found)
     }
 
     /// The exceptions of a piece that are open, as far as they are saved.

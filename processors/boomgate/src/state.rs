@@ -5,6 +5,7 @@
 //! 2. An open entity never leaves memory   (`tests::what_is_open_stays`).
 //! 3. A draft that is not absorbed leaves no trace   (`tests::a_refused_draft_leaves_no_trace`).
 //! 4. An answer that left memory is looked up and never decided anew   (`tests::an_answer_that_left_memory_is_looked_up`).
+//! 5. A settlement window counts as stopped until it closes, whoever takes it over   (`audit::tests::a_row_that_was_never_posted_stops_its_window`).
 //!
 //! Not here: reading and writing (`turn`, `takeover`, `worker`).
 
@@ -43,6 +44,8 @@ pub struct State {
     dirty: BTreeSet<Key>,
     due: BTreeSet<(Moment, Key)>,
     idle: BTreeSet<(Moment, Key)>,
+    /// The settlement windows that do not close, because their rows are not what was posted.
+    stopped: BTreeSet<Key>,
     /// The saved answers in memory, by their inputs' time.
     answers: BTreeSet<(Moment, Key)>,
     /// The answers to all inputs of this time or later are in memory; that to an older one may be known to the store alone.
@@ -82,6 +85,7 @@ impl State {
             dirty: BTreeSet::new(),
             due: BTreeSet::new(),
             idle: BTreeSet::new(),
+            stopped: BTreeSet::new(),
             answers: BTreeSet::new(),
             answers_from: Moment(0),
             marked: 0,
@@ -113,6 +117,11 @@ impl State {
         }
         if let Some(due) = known.entity.due_at() {
             self.due.insert((due, key));
+        }
+        if matches!(&*known.entity, Entity::Settling(window) if window.stopped.is_some()) {
+            self.stopped.insert(key);
+        } else if !self.stopped.is_empty() {
+            self.stopped.remove(&key);
         }
         if dirty {
             self.dirty.insert(key);
@@ -156,6 +165,11 @@ impl State {
     /// How many rows wait to be saved.
     pub fn unsaved(&self) -> usize {
         self.dirty.len()
+    }
+
+    /// How many settlement windows do not close. Such a window is open, and so in memory.
+    pub fn stopped(&self) -> usize {
+        self.stopped.len()
     }
 
     /// How many entities are in memory.

@@ -25,7 +25,7 @@ use futures_util::{
     future::BoxFuture,
     stream::{FuturesOrdered, FuturesUnordered},
 };
-use schema::{Moment, Partition};
+use schema::{Journal, Moment, Partition};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -78,6 +78,7 @@ struct Look {
 
 struct Worker {
     shared: Arc<Shared>,
+    group: u8,
     queues: BTreeMap<Partition, Queue>,
     turns: FuturesUnordered<BoxFuture<'static, (Partition, Turned)>>,
     chores: FuturesUnordered<BoxFuture<'static, Chore>>,
@@ -115,6 +116,8 @@ pub async fn run(shared: Arc<Shared>, group: u8, readiness: Arc<Readiness>, mut 
         if !ready && worker.foreign == 0 {
             ready = true;
             readiness.caught_up(shared.rules.name, group);
+            // What fell due while nobody was here does not wait for the next second.
+            tick.reset_immediately();
             tracing::info!(processor = shared.rules.name, group, "ready");
         }
         let wake = worker.held_back.first().map(|(until, _)| *until);
@@ -164,6 +167,7 @@ impl Worker {
             round: 0,
             trimmer: save::Trimmer::default(),
             totals: running::Totals::default(),
+            group,
             shared,
         };
         for reader in streams::table::readers(worker.shared.rules.name, worker.shared.settings.groups, group) {
@@ -322,6 +326,10 @@ impl Worker {
         let entities = self.queues.values().map(|queue| queue.cell.with(|state| state.count())).sum();
         self.unsaved = self.queues.values().map(|queue| queue.cell.with(|state| state.unsaved())).sum();
         self.shared.metrics.holds(self.unsaved, entities);
+        if self.shared.rules.journal == Journal::Ledger {
+            let stopped = self.queues.values().map(|queue| queue.cell.with(|state| state.stopped())).sum();
+            self.shared.metrics.stopped(self.group, stopped);
+        }
         if self.saving.is_empty() && self.save_rests <= now {
             let snapshots: Vec<_> = self.queues.values().filter_map(|queue| queue.cell.with(|state| state.snapshot())).collect();
             self.totals.changed(&snapshots);
@@ -425,6 +433,9 @@ impl Worker {
         };
         if tokio::time::timeout(LAST_SAVE, last).await.is_err() {
             tracing::warn!(processor = self.shared.rules.name, "left without the last save: the next owner folds the tail");
+        }
+        if self.shared.rules.journal == Journal::Ledger {
+            self.shared.metrics.stopped(self.group, 0);
         }
         let mut left: Vec<Delivery> = self.queues.into_values().flat_map(|queue| queue.items).filter_map(|item| item.delivery.map(|d| *d)).collect();
         while let Some(chore) = self.chores.next().await {

@@ -6,6 +6,7 @@
 //! 3. An exception is closed for a reason, and once unless it is found again   (`tests::laws`).
 //! 4. It grows older with the days until it is closed   (`tests::an_exception_grows_older_until_it_is_closed`).
 //! 5. What was explained and is found again is open again; what a person closed stays closed   (`tests::what_was_explained_can_come_back`).
+//! 6. Of stays without their money what was told last holds   (`tests::other_stays_without_their_money_are_told`).
 //!
 //! Not here: what differs (`reconcile`), what a person may do about it (`act`), which money counts (`payment`).
 
@@ -79,14 +80,14 @@ fn noted(exception: Id, note: ReconNote) -> ReconEvent {
 fn found<'a>(view: &dyn View, known: impl Fn(Id) -> Option<&'a Exception>, input: &Input, event: &StatementEvent) -> Vec<ReconEvent> {
     let piece = event.piece.clone();
     match &event.fact {
-        StatementFact::Matched { term, sums, fees, hash } => {
+        StatementFact::Matched { term, sums, fees, stays, hash } => {
             let before = view.get(&piece.key(*term)).and_then(|entity| if let Entity::Piece(piece) = entity { Some(piece) } else { None });
             vec![match before {
                 // Another comparison came to the same, before one that came to something else was told of.
-                Some(before) if before.hash == *hash => {
+                Some(before) if before.hash == *hash && before.stays == *stays => {
                     ReconEvent::Noted { note: ReconNote::AlreadyKnown, province: piece.province, exception: None }
                 }
-                _ => ReconEvent::Matched { piece, term: *term, sums: sums.clone(), fees: *fees, hash: hash.clone() },
+                _ => ReconEvent::Matched { piece, term: *term, sums: sums.clone(), fees: *fees, stays: stays.clone(), hash: hash.clone() },
             }]
         }
         StatementFact::Differs { difference, line, payment, nth } => {
@@ -138,8 +139,8 @@ fn touches(event: &Event) -> Vec<Touch> {
 fn evolve(_: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
     let Event::Recon(event) = &recorded.event else { unreachable!("RECON holds its own events alone") };
     match (event, entity) {
-        (ReconEvent::Matched { piece, term, sums, hash, .. }, _) => {
-            Entity::Piece(Box::new(Piece { piece: piece.clone(), term: *term, sums: sums.clone(), hash: hash.clone() }))
+        (ReconEvent::Matched { piece, term, sums, stays, hash, .. }, _) => {
+            Entity::Piece(Box::new(Piece { piece: piece.clone(), term: *term, sums: sums.clone(), stays: stays.clone(), hash: hash.clone() }))
         }
         (ReconEvent::ExceptionOpened { exception, piece, difference, line, payment, age, again: false }, _) => {
             let (piece, line, payment) = (piece.clone(), line.clone(), payment.clone());

@@ -21,7 +21,7 @@ use crate::{
     quote::{self, quote, segments},
 };
 use schema::{
-    Effect, Entity, Event, EventId, Id, Journal, Key, LaneCommand, Moment, Money, Partition, Recorded, Table, Verdict,
+    Day, Effect, Entity, Event, EventId, Id, Journal, Key, LaneCommand, Moment, Money, Partition, Recorded, Table, Verdict,
     desk::Said,
     entity::Order,
     id::{self, Kind, Place, Province},
@@ -112,6 +112,11 @@ fn known(view: &dyn View, order: Id) -> Option<&Order> {
 /// The order of a stay whose price was asked for at a moment.
 pub fn order_of(facts: &Facts, stay: &Stay, asked_at: Moment, sequence: u32) -> Id {
     let day = facts.reference.lot(&stay.lot).map_or_else(|| asked_at.utc_day(), |lot| lot.zone.day(asked_at));
+    order_on(day, stay, sequence)
+}
+
+/// The order of a stay whose price was asked for on a local day of its lot.
+pub fn order_on(day: Day, stay: &Stay, sequence: u32) -> Id {
     let place = Place { province: stay.province, day, partition: Partition::of_lot(stay.lot.as_str()) };
     id::derive(Kind::Order, place, &[stay.session.as_str(), &sequence.to_string()])
 }

@@ -195,6 +195,13 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Those of pieces that were summed up elsewhere.
+    pub fn of_sums(sums: impl IntoIterator<Item = (Difference, Sum)>) -> Self {
+        let mut totals = Self::default();
+        sums.into_iter().for_each(|(difference, sum)| totals.sum(Outcome::Of(difference)).add(sum));
+        totals
+    }
+
     /// The sum of a difference.
     pub fn of(&self, difference: Difference) -> Sum {
         Difference::ALL.iter().zip(self.by_difference).find(|(known, _)| **known == difference).map(|(_, sum)| sum).unwrap_or_default()

@@ -8,8 +8,9 @@
 //! 5. In memory nothing runs on another thread, so a simulation sees the same order each time   (`tests::in_memory_is_done_at_the_first_poll`).
 //! 6. Answers are forgotten once they are `Answer::KEPT` old, a few at a time while nothing waits to be written
 //!    (`tests::old_answers_are_forgotten_behind_the_writer`, `tests::old_answers_are_forgotten_in_small_steps`).
+//! 7. A long audit does not hold up every other   (`tests::a_long_audit_does_not_hold_up_every_other`).
 //!
-//! One thread writes, one reads by key and one reads for auditors, so that a long scan holds up no lane.
+//! One thread writes, one reads by key and two read for auditors, so that a long scan holds up no lane, and a day's windows close on the rows that both read.
 //!
 //! Not here: which files are ours (`sqlite::file`), the SQL (`sqlite::rows`).
 
@@ -31,13 +32,19 @@ use schema::{
 };
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc,
+    },
     thread::JoinHandle,
 };
 use tokio::sync::oneshot;
 
 /// Rows in one transaction: enough to share an fsync, few enough that the first of them does not wait long for it.
 const GROUP_ROWS_MAX: usize = 4_096;
+/// Threads that read for auditors, in turn: most of what a row costs is reading its body, which they do side by side.
+const AUDITORS: usize = 2;
 /// Rows that are looked at in one step of forgetting: a save that comes meanwhile waits for these few alone.
 const FORGET_ROWS_MAX: usize = 256;
 /// How much event time passes until it is looked again for what is old enough.
@@ -49,7 +56,7 @@ pub struct Sqlite(Place);
 enum Place {
     Memory(Mutex<Connection>),
     // Dropped in this order: the writer closes last and folds the log into the file.
-    File { by_key: Thread<Read>, auditor: Thread<Read>, writer: Thread<Write> },
+    File { by_key: Thread<Read>, auditors: [Thread<Read>; AUDITORS], turn: AtomicUsize, writer: Thread<Write> },
 }
 
 /// Something to write, and whom to tell.
@@ -74,11 +81,16 @@ impl Sqlite {
     /// `Newer` or `Damaged` where the file is not one of this release (nothing is changed), `Unavailable` where it is locked or out of reach.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let writer = file::open(path)?;
-        let (by_key, auditor) = (file::open_reader(path)?, file::open_reader(path)?);
+        let by_key = file::open_reader(path)?;
+        let auditor = || -> Result<Thread<Read>, Error> {
+            let connection = file::open_auditor(path)?;
+            Thread::spawn("store-audit", move |jobs| read_all(&connection, &jobs))
+        };
         Ok(Self(Place::File {
             writer: Thread::spawn("store-write", move |jobs| write_all(writer, &jobs))?,
             by_key: Thread::spawn("store-read", move |jobs| read_all(&by_key, &jobs))?,
-            auditor: Thread::spawn("store-audit", move |jobs| read_all(&auditor, &jobs))?,
+            auditors: [auditor()?, auditor()?],
+            turn: AtomicUsize::new(0),
         }))
     }
 
@@ -119,9 +131,9 @@ impl Sqlite {
             };
             match &self.0 {
                 Place::Memory(connection) => run(&connection.lock().unwrap_or_else(PoisonError::into_inner)),
-                Place::File { by_key, auditor, .. } => {
+                Place::File { by_key, auditors, turn, .. } => {
                     let (done, answer) = oneshot::channel();
-                    let reader = if audits { auditor } else { by_key };
+                    let reader = if audits { &auditors[turn.fetch_add(1, Relaxed) % AUDITORS] } else { by_key };
                     // Who asked may have left; then nobody needs the answer.
                     reader.send(Box::new(move |connection| drop(done.send(run(connection)))));
                     answer.await.expect("a reader answers all that it took, or has panicked")

@@ -35,7 +35,8 @@ fn what_is_found_again_is_the_same_fact() {
     assert!(first.exception().is_some_and(|id| id::place(id.as_str()) == Some(piece().place())));
     assert!(first.key().len() + "0000STATEMENT-".len() <= 32, "it is a part of an answer's key");
     let matched = |hash: &str, term| {
-        StatementEvent { piece: piece(), run: None, fact: StatementFact::Matched { term, sums: vec![], fees: None, hash: hash.into() } }.key()
+        StatementEvent { piece: piece(), run: None, fact: StatementFact::Matched { term, sums: vec![], fees: None, stays: None, hash: hash.into() } }
+            .key()
     };
     let keys = [matched("a", Term::Next), matched("b", Term::Next), matched("a", Term::After), first.key()];
     assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
@@ -108,7 +109,16 @@ fn what_means_nothing_is_refused() {
         (with(|event| event.piece.channel = "a.b".into()), "a word"),
         (with(|event| event.piece.merchant = "x".repeat(65).into()), "at most 64"),
         (with(|event| event.piece.partition = Partition(64)), "0 to 63"),
-        (with(|event| event.fact = StatementFact::Matched { term: Term::Next, sums: vec![], fees: None, hash: "".into() }), "64"),
+        (with(|event| event.fact = StatementFact::Matched { term: Term::Next, sums: vec![], fees: None, stays: None, hash: "".into() }), "64"),
+        (
+            with(|event| {
+                let hash = "0f".repeat(32).into();
+                let left_and_unpaid = Listed { count: 21, first: vec![id::derive(Kind::Session, piece().place(), &["s"]); 21] };
+                let stays = Some(Box::new(Stays { left_and_unpaid, ..Stays::default() }));
+                event.fact = StatementFact::Matched { term: Term::Next, sums: vec![], fees: None, stays, hash };
+            }),
+            "20",
+        ),
         (with(|event| event.fact = StatementFact::Differs { difference: Difference::Surplus, line: None, payment: None, nth: 0 }), "nothing differs"),
         (with(|event| *event = surplus(line(&"x".repeat(65), 1, 1))), "65 bytes"),
         (
@@ -148,4 +158,17 @@ fn an_exception_says_what_it_is_about() {
         assert!(days.is_none_or(|days| Age::of_days(days) > age && Age::of_days(days - 1) == age), "{age:?} ends then");
         assert_eq!(due(age, Some(Closing::Explained)), None);
     }
+}
+
+#[test]
+fn of_many_stays_all_are_counted_and_a_few_are_told() {
+    let sessions = |names: std::ops::Range<u32>| names.map(|name| id::derive(Kind::Session, piece().place(), &[&name.to_string()]));
+    let mut listed = Listed::of(sessions(0..15));
+    assert_eq!((listed.count, listed.first.len()), (15, 15));
+    listed.add(&Listed::of(sessions(15..40)));
+    assert_eq!((listed.count, listed.first), (40, sessions(0..20).collect::<Vec<_>>()));
+    let mut stays = Stays::default();
+    assert!(stays.is_none());
+    stays.add(&Stays { left_and_unpaid: Listed::of(sessions(0..1)), ..Stays::default() });
+    assert!(!stays.is_none());
 }

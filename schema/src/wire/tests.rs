@@ -5,7 +5,7 @@ use crate::{
     channel::{Act, Outcome},
     desk::{DeskEvent, ExceptionStep, Said, Says, ShiftStep, Tender},
     effect::Deducted,
-    exception::{self, Closing, DifferenceSum, Gap, PieceAt, ReconEvent, ReconNote, Term},
+    exception::{self, Closing, DifferenceSum, Gap, Listed, PieceAt, ReconEvent, ReconNote, Stays, Term},
     fact::{Arrear, AssignedRight, Ban, Part, Presence, Reservation, Scope, Stated, TimeBand, Weekdays, What},
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
@@ -441,7 +441,7 @@ fn recon_events() -> Vec<ReconEvent> {
     let fact = ChannelFact::Succeeded { attempt: id::attempt(id(Kind::Order, "o"), 1), transaction: "4200001".into(), amount: FEE };
     let sends = Effect::Channel(ChannelEvent { channel: "wechat".into(), happened_at: AT, fact });
     vec![
-        ReconEvent::Matched { piece: piece(), term: Term::Next, sums: sums(), fees: None, hash: "0f".repeat(32).into() },
+        ReconEvent::Matched { piece: piece(), term: Term::Next, sums: sums(), fees: None, stays: None, hash: "0f".repeat(32).into() },
         ReconEvent::ExceptionOpened {
             exception,
             piece: piece(),
@@ -468,10 +468,10 @@ fn what_the_books_learn_of_a_statement_reads_and_writes_its_golden_bytes() {
     let closed = Recorded { at: AT.plus(1), cause: cause(Inbox::Statement), event: Event::Recon(closed) };
     check("recon.exception_closed.for_the_ledger", &closed, |content_type, bytes| decode_recorded(Journal::Recon, Some(content_type), bytes));
     let fees = Some(Money::new(17, Currency::Cny));
-    let matched = ReconEvent::Matched { piece: piece(), term: Term::Next, sums: sums(), fees, hash: "0f".repeat(32).into() };
+    let matched = ReconEvent::Matched { piece: piece(), term: Term::Next, sums: sums(), fees, stays: None, hash: "0f".repeat(32).into() };
     let matched = Recorded { at: AT.plus(1), cause: cause(Inbox::Statement), event: Event::Recon(matched) };
     check("recon.matched.with_fees", &matched, |content_type, bytes| decode_recorded(Journal::Recon, Some(content_type), bytes));
-    let fact = StatementFact::Matched { term: Term::After, sums: sums(), fees, hash: "0f".repeat(32).into() };
+    let fact = StatementFact::Matched { term: Term::After, sums: sums(), fees, stays: None, hash: "0f".repeat(32).into() };
     let found = StatementEvent { piece: piece(), run: None, fact };
     check("statement.matched.with_fees", &found, |content_type, bytes| decode(Some(content_type), bytes));
     let PieceAt { province, partition, channel, day, merchant } = piece();
@@ -504,6 +504,19 @@ fn what_the_books_learn_of_a_statement_reads_and_writes_its_golden_bytes() {
 }
 
 #[test]
+fn stays_without_their_money_read_and_write_their_golden_bytes() {
+    let (paid_and_inside, left_and_unpaid) = (Listed::of([id(Kind::Session, "s")]), Listed::default());
+    let stays = Some(Box::new(Stays { paid_and_inside, left_and_unpaid }));
+    let fact = StatementFact::Matched { term: Term::After, sums: sums(), fees: None, stays: stays.clone(), hash: "0f".repeat(32).into() };
+    let found = StatementEvent { piece: piece(), run: None, fact };
+    check("statement.matched.with_stays", &found, |content_type, bytes| decode(Some(content_type), bytes));
+    let matched = ReconEvent::Matched { piece: piece(), term: Term::Next, sums: sums(), fees: None, stays, hash: "0f".repeat(32).into() };
+    let cause = Cause { inbox: Inbox::Statement, sequence: 9, event: "k".into(), time: AT, index: 0 };
+    let matched = Recorded { at: AT.plus(1), cause, event: Event::Recon(matched) };
+    check("recon.matched.with_stays", &matched, |content_type, bytes| decode_recorded(Journal::Recon, Some(content_type), bytes));
+}
+
+#[test]
 fn what_is_imported_reads_and_writes_its_golden_bytes() {
     let (order, number, transaction) = (id(Kind::Order, "o"), "20261122-7".into(), "4200001".into());
     let event = ChannelEvent { channel: "wechat".into(), happened_at: AT, fact: ChannelFact::Imported { order, number, transaction, amount: FEE } };
@@ -520,7 +533,7 @@ fn what_workers_find_reads_and_writes_its_golden_bytes() {
         nth: 0,
     };
     for fact in [
-        StatementFact::Matched { term: Term::After, sums: sums(), fees: None, hash: "0f".repeat(32).into() },
+        StatementFact::Matched { term: Term::After, sums: sums(), fees: None, stays: None, hash: "0f".repeat(32).into() },
         differs,
         StatementFact::Explained { exception: id(Kind::Exception, "x"), term: Term::After },
     ] {

@@ -2,7 +2,7 @@ use super::*;
 use schema::{
     Day, Partition,
     desk::Said,
-    exception::{PieceAt, begins, desk_of},
+    exception::{Listed, PieceAt, begins, desk_of},
     id::{Kind, Province},
     statement::{Difference, LineKind, Standing},
     time::DAY,
@@ -96,12 +96,13 @@ fn what_was_explained_comes_back() {
 
 #[test]
 fn a_piece_that_comes_to_the_same_is_known() {
-    let matched = |hash: &str| StatementEvent {
-        piece: piece(),
-        run: None,
-        fact: StatementFact::Matched { term: Term::Next, sums: vec![], fees: None, hash: hash.into() },
+    let matched = |(hash, inside): (&str, bool)| {
+        let stays = inside.then(|| Box::new(Stays { paid_and_inside: Listed { count: 1, first: vec![] }, ..Stays::default() }));
+        let fact = StatementFact::Matched { term: Term::Next, sums: vec![], fees: None, stays, hash: hash.into() };
+        StatementEvent { piece: piece(), run: None, fact }
     };
     let mut cases = Cases::default();
-    let kinds: Vec<_> = ["a", "a", "b"].iter().flat_map(|hash| cases.found(&matched(hash), Moment(0))).map(|event| event.kind()).collect();
-    assert_eq!(kinds, ["matched", "noted", "matched"]);
+    let told = [("a", false), ("a", false), ("b", false), ("b", true), ("b", true), ("b", false)];
+    let kinds: Vec<_> = told.into_iter().flat_map(|told| cases.found(&matched(told), Moment(0))).map(|event| event.kind()).collect();
+    assert_eq!(kinds, ["matched", "noted", "matched", "matched", "noted", "matched"]);
 }

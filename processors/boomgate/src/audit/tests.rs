@@ -87,10 +87,15 @@ async fn a_row_that_was_never_posted_stops_its_window() {
     tick(&trial, &cell, due).await;
     tick(&trial, &cell, due.plus(MINUTE)).await;
     assert_eq!(trial.kinds().await, ["posted", "window_stopped"]);
+    assert_eq!(cell.with(|state| state.stopped()), 1, "it is stopped, and said so once");
+    save(&trial, &cell).await;
+    let cell = trial.cell().await;
+    assert_eq!(cell.with(|state| state.stopped()), 1, "whoever takes it over knows");
     // Once somebody has put the row right, the next day closes it.
     row.entity = right.entity;
     row.at = row.at.plus(1);
     trial.store.save(vec![row]).await.expect("the store is there");
     tick(&trial, &cell, due.plus(DAY)).await;
     assert_eq!(trial.kinds().await, ["posted", "window_stopped", "window_closed"]);
+    assert_eq!(cell.with(|state| state.stopped()), 0);
 }

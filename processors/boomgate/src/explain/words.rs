@@ -112,9 +112,13 @@ fn ledger(event: &LedgerEvent, clock: Clock) -> Vec<String> {
 
 fn recon(event: &ReconEvent) -> String {
     match event {
-        ReconEvent::Matched { piece, term, sums, .. } => {
+        ReconEvent::Matched { piece, term, sums, stays, .. } => {
             let count = sums.iter().fold(0_u64, |count, sum| count.saturating_add(sum.count));
-            format!("{}'s statement of {} was compared, {}: {count} lines and payments of this part", piece.channel, piece.day, term.name())
+            let stays = stays.as_ref().map_or_else(String::new, |stays| {
+                let [inside, left] = stays.lists().map(|(_, listed)| listed.count);
+                format!("; {inside} cars that had paid were inside still, and {left} had left that owe")
+            });
+            format!("{}'s statement of {} was compared, {}: {count} lines and payments of this part{stays}", piece.channel, piece.day, term.name())
         }
         ReconEvent::ExceptionOpened { exception, piece, difference, line, payment, age, again } => {
             let theirs = line.as_ref().map_or_else(|| "nothing".to_owned(), |line| format!("{} ({})", line.amount, line.standing.as_str()));

@@ -8,7 +8,11 @@ use super::sides;
 use anyhow::{Context, Result, bail, ensure};
 use channels::statement::{Chunk, Form, Refusal, Rows, archive, archive::Content, payments::Payments};
 use rules::reconcile::{self, Finding, Outcome, Place, Record};
-use schema::statement::{BookedPayment, Difference, StatementLine};
+use schema::{
+    Id,
+    desk::AuthorId,
+    statement::{Age, BookedPayment, Difference, StatementLine},
+};
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read},
@@ -27,6 +31,19 @@ pub struct Exception {
     pub payment: Option<BookedPayment>,
     /// What the channel has more than we do, in minor units.
     pub gap: i64,
+    /// What a running system knows of it beside; none of two files alone.
+    pub known: Option<Known>,
+}
+
+/// What a running system knows of an exception.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its id.
+    pub exception: Id,
+    /// How old it is.
+    pub age: Age,
+    /// Who looks after it.
+    pub owner: Option<AuthorId>,
 }
 
 /// A line of a plain or packed file, by where it begins; to be asked for in ascending order.
@@ -123,7 +140,7 @@ pub fn tell(
         ensure!(is_same, changed(statement));
         let gap = theirs.map_or(0, Record::effect) - ours.map_or(0, Record::effect);
         let (line, payment) = (line.map(|read| read.full), payment.map(|read| read.full));
-        each(&Exception { difference: finding.difference, line, payment, gap })?;
+        each(&Exception { difference: finding.difference, line, payment, gap, known: None })?;
     }
     Ok(())
 }

@@ -10,7 +10,10 @@ use super::{
     exceptions,
     report::{Category, Report, Told, clock, of_age, yuan},
 };
-use schema::statement::{Age, Difference};
+use schema::{
+    exception::Stays,
+    statement::{Age, Difference},
+};
 use std::fmt::Write;
 
 /// The size of a drawing, in units of its SVG.
@@ -50,18 +53,7 @@ const fn meaning(difference: Difference) -> &'static str {
 pub fn render(report: &Report, told: &Told) -> String {
     let is_good = report.exceptions == 0;
     let verdict = if is_good { "全部相符 · everything matches".to_owned() } else { format!("{} 笔差异 · exceptions", report.exceptions) };
-    let gap = report.theirs_minor.saturating_sub(report.ours_minor);
-    let facts = [
-        ("我方合计 our total", yuan(report.ours_minor)),
-        ("渠道合计 channel's total", yuan(report.theirs_minor)),
-        ("差额 gap", yuan(gap)),
-        ("手续费 fees", yuan(report.fee_milli / 1_000)),
-        ("账单行数 lines", grouped(report.lines)),
-        ("我方笔数 payments", grouped(report.payments)),
-        ("其他日期 of other days", grouped(report.of_other_days)),
-        ("无资金 without money", grouped(report.without_money)),
-    ];
-    let facts = facts.map(|(name, value)| format!("<div><dt>{name}</dt><dd>{value}</dd></div>")).concat();
+    let facts = facts(report).into_iter().map(|(name, value)| format!("<div><dt>{name}</dt><dd>{value}</dd></div>")).collect::<Vec<_>>().concat();
     let mut page = format!(
         "<!doctype html><html lang=\"zh\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>{channel} {day}</title><style>{STYLE}</style><main><h1>对账报告 · {channel} · {day}</h1>\
@@ -78,19 +70,61 @@ pub fn render(report: &Report, told: &Told) -> String {
     for (difference, first) in &told.first {
         let count = report.categories.iter().find(|category| category.difference == *difference).map_or(0, |category| category.count);
         let title = format!("{} · {} ({})", difference.chinese(), difference.english(), grouped(count));
-        let more = count.saturating_sub(first.len() as u64);
+        let more = told.of(*difference).saturating_sub(first.len() as u64);
         let note = if more > 0 { format!("<p class=\"note\">{} more in exceptions.csv</p>", grouped(more)) } else { String::new() };
         section(&mut page, &title, &(list(first) + &note));
     }
-    writeln!(
-        page,
-        "<footer>{file}<br>SHA-1 {sha1} · merchant {merchant} · the statement agrees with its own count and sums</footer></main></html>",
-        file = escape(&report.file),
-        sha1 = escape(&report.sha1),
-        merchant = escape(&report.merchant),
-    )
-    .expect("a string takes all that is written");
+    if let Some(running) = &report.running {
+        section(&mut page, "三方核对 · Stays, payments and the statement", &stays(&running.stays));
+    }
+    writeln!(page, "<footer>{} · the statement agrees with its own count and sums</footer></main></html>", source(report))
+        .expect("a string takes all that is written");
     page
+}
+
+/// The numbers at the top. What two files tell and a running system does not count is not there.
+fn facts(report: &Report) -> Vec<(&'static str, String)> {
+    let gap = report.theirs_minor.saturating_sub(report.ours_minor);
+    let mut facts =
+        vec![("我方合计 our total", yuan(report.ours_minor)), ("渠道合计 channel's total", yuan(report.theirs_minor)), ("差额 gap", yuan(gap))];
+    if report.running.as_ref().is_none_or(|running| running.knows_fees) {
+        facts.push(("手续费 fees", yuan(report.fee_milli / 1_000)));
+    }
+    facts.push(("账单行数 lines", grouped(report.lines)));
+    facts.extend(match &report.running {
+        None => [
+            ("我方笔数 payments", grouped(report.payments)),
+            ("其他日期 of other days", grouped(report.of_other_days)),
+            ("无资金 without money", grouped(report.without_money)),
+        ],
+        Some(running) => [
+            ("分片 pieces", grouped(running.pieces as u64)),
+            ("未结差异 open exceptions", grouped(running.open)),
+            ("已结差异 closed since", grouped(running.closed)),
+        ],
+    });
+    facts
+}
+
+/// Of what it is the report.
+fn source(report: &Report) -> String {
+    let merchant = escape(&report.merchant);
+    match &report.running {
+        None => format!("{}<br>SHA-1 {} · merchant {merchant}", escape(&report.file), escape(&report.sha1)),
+        Some(running) => format!("{} of a running system on {} · merchant {merchant}", escape(&running.term), report.as_of),
+    }
+}
+
+/// Stays that do not go with their money, and the first of them by their sessions.
+fn stays(stays: &Stays) -> String {
+    let names = ["已付未离场 paid, and inside still", "已离场未付 left, and owes"];
+    let mut rows = "<table><tr><th>类别</th><td>数量 count</td><th>停车单号 the first sessions</th></tr>".to_owned();
+    for (name, (_, listed)) in names.into_iter().zip(stays.lists()) {
+        let first = listed.first.iter().map(|session| escape(session.as_str())).collect::<Vec<_>>().join(" ");
+        write!(rows, "<tr><th>{name}</th><td>{}</td><th class=\"id\">{first}</th></tr>", grouped(listed.count))
+            .expect("a string takes all that is written");
+    }
+    rows + "</table>"
 }
 
 fn section(page: &mut String, title: &str, content: &str) {
@@ -216,7 +250,7 @@ fn list(first: &[Exception]) -> String {
     let mut rows = "<table class=\"list\"><tr><th>行 line</th><th>渠道单号 transaction</th><th>商户单号 number</th><th>时间 time</th>\
                     <td>渠道 channel</td><td>我方 ours</td><td>差额 gap</td></tr>"
         .to_owned();
-    for Exception { line, payment, gap, .. } in first {
+    for Exception { line, payment, gap, known, .. } in first {
         let side = |amount: schema::Money, standing: &str| {
             let standing = if standing == "done" { String::new() } else { format!(" <small>{standing}</small>") };
             format!("{}{standing}", yuan(amount.minor))
@@ -230,13 +264,15 @@ fn list(first: &[Exception]) -> String {
             }
             (None, Some(payment)) => {
                 let number = if payment.refund.is_empty() { &payment.order } else { &payment.refund };
-                [format!("CSV {}", payment.line), payment.transaction.to_string(), number.to_string(), clock(payment.happened_at)]
+                let at = if payment.line == 0 { "–".to_owned() } else { format!("CSV {}", payment.line) };
+                [at, payment.transaction.to_string(), number.to_string(), clock(payment.happened_at)]
             }
             (None, None) => Default::default(),
         };
+        let id = known.as_ref().map_or_else(String::new, |known| format!("<br><small>{}</small>", known.exception));
         write!(
             rows,
-            "<tr><th>{at}</th><th class=\"id\">{}</th><th class=\"id\">{}</th><th>{time}</th><td>{theirs}</td><td>{ours}</td><td>{}</td></tr>",
+            "<tr><th>{at}</th><th class=\"id\">{}</th><th class=\"id\">{}{id}</th><th>{time}</th><td>{theirs}</td><td>{ours}</td><td>{}</td></tr>",
             escape(&transaction),
             escape(&number),
             yuan(*gap)

@@ -4,13 +4,17 @@
 //! 1. Our total and the gaps of all categories make the channel's total   (`rules::reconcile`; `reconcile::tests::every_exception_is_told_with_both_sides`).
 //! 2. A value of a file is no formula of a spreadsheet   (`tests::a_value_is_no_formula`).
 
-use super::{details::Exception, exceptions};
+use super::{
+    details::{Exception, Known},
+    exceptions,
+};
 use anyhow::{Context, Result};
 use jiff::{Timestamp, civil::Date, tz::Offset};
 use rules::reconcile::{Sum, Totals};
 use schema::{
     Currency, Moment, Money,
-    statement::{Age, Difference},
+    exception::Stays,
+    statement::{Age, BookedPayment, Difference},
 };
 use serde::Serialize;
 use std::{
@@ -88,6 +92,26 @@ pub struct Report {
     pub exceptions: u64,
     /// How many of them are told one by one.
     pub listed: u64,
+    /// What a running system knows beside; none of two files alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
+}
+
+/// What a running system knows of a day that it has compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Running {
+    /// When it was compared, as finance calls it.
+    pub term: String,
+    /// In how many pieces.
+    pub pieces: usize,
+    /// How many differences are open.
+    pub open: u64,
+    /// How many that the comparison found are closed since.
+    pub closed: u64,
+    /// Whether the books have heard what the channel keeps.
+    pub knows_fees: bool,
+    /// The stays that do not go with their money.
+    pub stays: Stays,
 }
 
 fn minor(value: i128) -> i64 {
@@ -136,7 +160,14 @@ impl Report {
             categories: Difference::ALL.map(category).to_vec(),
             exceptions: totals.exceptions(),
             listed: told.count,
+            running: None,
         }
+    }
+
+    /// The same of a day that a running system has compared: the differences that there are, are those that are open.
+    #[must_use]
+    pub fn running(self, running: Running) -> Self {
+        Self { exceptions: running.open, running: Some(running), ..self }
     }
 
     /// For a terminal.
@@ -179,6 +210,13 @@ pub struct Told {
     pub first: BTreeMap<Difference, Vec<Exception>>,
 }
 
+impl Told {
+    /// How many of a difference.
+    pub fn of(&self, difference: Difference) -> u64 {
+        self.ages.iter().filter(|((_, told), _)| *told == difference).map(|(_, (count, _))| count).sum()
+    }
+}
+
 /// How many exceptions of a difference the page shows.
 const SHOWN: usize = 20;
 
@@ -189,7 +227,7 @@ pub struct Paper {
     told: Told,
 }
 
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 20] = [
     "difference",
     "名称",
     "kind",
@@ -208,6 +246,8 @@ const COLUMNS: [&str; 18] = [
     "booked_amount",
     "booked_status",
     "booked_time",
+    "exception",
+    "owner",
 ];
 
 /// A moment by China's clock.
@@ -217,6 +257,11 @@ pub fn clock(moment: Moment) -> String {
 
 fn local(moment: Moment) -> jiff::civil::DateTime {
     Offset::constant(8).to_datetime(Timestamp::from_microsecond(moment.0).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+/// The line of a payment in its file; nothing of one that stands in none.
+fn line_of(payment: &BookedPayment) -> String {
+    if payment.line == 0 { String::new() } else { payment.line.to_string() }
 }
 
 /// A value that no spreadsheet takes for a formula.
@@ -237,9 +282,9 @@ impl Paper {
 
     /// Tells one.
     pub fn write(&mut self, exception: &Exception) -> Result<()> {
-        let Exception { difference, line, payment, gap } = exception;
+        let Exception { difference, line, payment, gap, known } = exception;
         let at = line.as_ref().map(|line| line.happened_at).or_else(|| payment.as_ref().map(|payment| payment.happened_at)).unwrap_or_default();
-        let age = age(at, self.as_of);
+        let age = known.as_ref().map_or_else(|| age(at, self.as_of), |known| known.age);
         let kind = line.as_ref().map(|line| line.kind).or_else(|| payment.as_ref().map(|payment| payment.kind)).map_or("", |kind| kind.as_str());
         let mut row = vec![
             difference.as_str().to_owned(),
@@ -264,7 +309,7 @@ impl Paper {
         }
         if let Some(payment) = payment {
             row.extend([
-                payment.line.to_string(),
+                line_of(payment),
                 value(&payment.order),
                 value(&payment.transaction),
                 payment.amount.number(),
@@ -274,6 +319,9 @@ impl Paper {
         } else {
             row.extend([""; 6].map(str::to_owned));
         }
+        row.extend(known.as_ref().map_or_else(Default::default, |Known { exception, owner, .. }| {
+            [exception.to_string(), owner.map(|owner| owner.to_string()).unwrap_or_default()]
+        }));
         self.csv.write_record(&row)?;
         self.told.count += 1;
         let sum = self.told.ages.entry((age, *difference)).or_default();

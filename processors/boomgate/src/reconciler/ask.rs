@@ -1,28 +1,29 @@
 //! Asking by hand that a day is compared, watching how far it is, and showing what came of it.
 //!
 //! Invariants
-//! 1. What is shown is the rows of all pieces of the day   (`super::tests::a_day_is_asked_for_and_shown`).
+//! 1. What is shown is the rows of all pieces of the day   (`super::tests::a_day_is_asked_for_and_shown`), and so is what is written
+//!    (`super::tests::a_day_is_written_as_a_report`).
 //! 2. Nobody is left waiting for pieces that nobody compares   (`super::tests::asking_ends_where_nobody_compares`,
 //!    `super::tests::a_statement_that_is_replaced_meanwhile_is_compared_anew`).
 //!
-//! Not here: two files alone (`reconcile`).
+//! Not here: two files alone, and how a report is written (`reconcile`).
 
 use super::{AGAIN, Shared, Standing, message, split};
-use crate::clock;
+use crate::{clock, reconcile};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::Date;
 use schema::{
-    Day, Entity, Partition, Table, Token,
-    entity::Stage,
-    exception::{DifferenceSum, Exception, PieceAt, Term},
+    Currency, Day, Entity, Partition, Table, Token,
+    exception::{DifferenceSum, Exception, PieceAt, Stays, Term, day_of},
     id::{self, Province},
+    ledger::FeesAt,
     statement::Difference,
     wire,
     work::{DayWork, Work},
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use store::{Part, Store};
 use streams::{Bus, table};
 
@@ -36,8 +37,6 @@ const STALLED_MAX: Duration = Duration::from_secs(600);
 const NAMED_MAX: usize = 20;
 /// How many messages of the queue are read at once.
 const SCAN_MOST: usize = 1_000;
-/// How many stays are listed of each kind.
-const LISTED_MAX: usize = 100;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -61,8 +60,12 @@ pub struct Wanted {
 pub struct Report {
     /// The channel.
     pub channel: String,
+    /// Our number there.
+    pub merchant: String,
     /// The channel's day.
     pub day: Day,
+    /// The channel's day on which it was asked for.
+    pub as_of: Day,
     /// When it was compared.
     pub term: String,
     /// How many lines its statement has.
@@ -71,12 +74,13 @@ pub struct Report {
     pub pieces: usize,
     /// What came of lines and payments, all pieces together.
     pub sums: Vec<DifferenceSum>,
-    /// What does not match and is open.
+    /// What the channel keeps of it, in minor units, as far as the books have heard; none where they have not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fees: Option<i64>,
+    /// What does not match and is open, the oldest and largest first.
     pub exceptions: Vec<Exception>,
-    /// Stays that were paid and whose car has not left, by their sessions.
-    pub paid_and_inside: Vec<String>,
-    /// Stays whose car has left and that were not paid.
-    pub left_and_unpaid: Vec<String>,
+    /// The stays that do not go with their money, all pieces together.
+    pub stays: Stays,
 }
 
 /// Asks, waits until all pieces are compared, and tells what came of it.
@@ -94,7 +98,8 @@ pub async fn ask(with: &Shared, wanted: &Wanted) -> Result<Report> {
     with.bus.publish(message(&Work::Day(work.clone()))).await?;
     let (work, standing) = followed(with, work, wanted.wait).await?;
     saved(with, &work, &standing.pieces).await?;
-    report(&*with.store, &work, &standing).await
+    let as_of = day_of(with.bus.look("WORK").await?.now);
+    report(&*with.store, &work, &standing, as_of).await
 }
 
 /// Waits until a day is split and its pieces are compared; gives as what it was, for T+1 of a day that has had T+2 is that.
@@ -193,10 +198,11 @@ async fn saved(with: &Shared, work: &DayWork, pieces: &[(Province, Partition)]) 
 }
 
 /// All pieces together.
-async fn report(store: &dyn Store, work: &DayWork, standing: &Standing) -> Result<Report> {
+async fn report(store: &dyn Store, work: &DayWork, standing: &Standing, as_of: Day) -> Result<Report> {
     let mut sums: BTreeMap<Difference, DifferenceSum> = BTreeMap::new();
-    let (channel, term) = (work.channel.to_string(), work.term.name().to_owned());
-    let mut report = Report { channel, day: work.day, term, lines: standing.lines, pieces: standing.pieces.len(), ..Report::default() };
+    let (channel, merchant, term) = (work.channel.to_string(), work.merchant.to_string(), work.term.name().to_owned());
+    let (lines, pieces) = (standing.lines, standing.pieces.len());
+    let mut report = Report { channel, merchant, day: work.day, as_of, term, lines, pieces, ..Report::default() };
     for piece in &standing.pieces {
         let rows = store.load(vec![at(work, *piece).key(work.term)]).await?;
         let Some(Entity::Piece(row)) = rows.into_iter().flatten().next().map(|row| row.entity) else { continue };
@@ -206,8 +212,14 @@ async fn report(store: &dyn Store, work: &DayWork, standing: &Standing) -> Resul
             all.ours = all.ours.saturating_add(sum.ours);
             all.theirs = all.theirs.saturating_add(sum.theirs);
         }
-        let part = |table| Part { table, province: piece.0, day: work.day, bucket: piece.1 };
-        for row in store.scan(part(Table::Exceptions)).await? {
+        if let Some(stays) = &row.stays {
+            report.stays.add(stays);
+        }
+        if let Some(told) = fees(store, work, *piece).await? {
+            report.fees = Some(report.fees.unwrap_or_default().saturating_add(told));
+        }
+        let part = Part { table: Table::Exceptions, province: piece.0, day: work.day, bucket: piece.1 };
+        for row in store.scan(part).await? {
             if let Entity::Exception(exception) = row.entity
                 && exception.closed.is_none()
                 && (&exception.piece.channel, &exception.piece.merchant) == (&work.channel, &work.merchant)
@@ -215,21 +227,17 @@ async fn report(store: &dyn Store, work: &DayWork, standing: &Standing) -> Resul
                 report.exceptions.push(*exception);
             }
         }
-        for row in store.scan(part(Table::Sessions)).await? {
-            let Entity::Session(session) = row.entity else { continue };
-            let is_paid = session.paid.is_some_and(|paid| paid.minor > 0) || session.prepaid.iter().any(|paid| paid.amount.minor > 0);
-            let list = match session.stage {
-                Stage::Open | Stage::Leaving if is_paid && !session.gone => &mut report.paid_and_inside,
-                _ if session.gone && session.owes.is_some() => &mut report.left_and_unpaid,
-                _ => continue,
-            };
-            if list.len() < LISTED_MAX {
-                list.push(session.stay.session.to_string());
-            }
-        }
     }
     report.sums = sums.into_values().collect();
+    report.exceptions.sort_by_key(|one| (Reverse((one.age, one.gap().saturating_abs())), one.exception));
     Ok(report)
+}
+
+/// What the books have heard that the channel keeps of a piece.
+async fn fees(store: &dyn Store, work: &DayWork, (province, partition): (Province, Partition)) -> Result<Option<i64>> {
+    let fees = FeesAt { province, partition, channel: work.channel.clone(), day: work.day, currency: Currency::Cny };
+    let row = store.load(vec![fees.key()]).await?.into_iter().flatten().next();
+    Ok(row.and_then(|row| if let Entity::Fees(day) = row.entity { day.told.get(&work.merchant).copied() } else { None }))
 }
 
 /// Prints it for a person; gives whether all matched.
@@ -242,9 +250,9 @@ pub fn print(report: &Report) -> bool {
     for exception in &report.exceptions {
         println!("  {}  {} {}  {}", exception.exception, exception.difference.english(), exception.money(), exception.number());
     }
-    for (what, sessions) in [("paid, and inside still", &report.paid_and_inside), ("left, and not paid", &report.left_and_unpaid)] {
-        println!("  {what}: {}{}", sessions.len(), if sessions.len() >= LISTED_MAX { " or more" } else { "" });
-        for session in sessions {
+    for (what, listed) in report.stays.lists() {
+        println!("  {}: {}", what.replace('_', " "), listed.count);
+        for session in &listed.first {
             println!("    {session}");
         }
     }
@@ -252,6 +260,16 @@ pub fn print(report: &Report) -> bool {
 }
 
 /// Writes it as JSON.
-pub fn write(report: &Report, path: &std::path::Path) -> Result<()> {
+pub fn write(report: &Report, path: &Path) -> Result<()> {
     std::fs::write(path, serde_json::to_vec_pretty(report)?).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes exceptions.csv and report.html of it into a folder, as of two files.
+pub fn tell(report: &Report, folder: &Path) -> Result<()> {
+    let date = |day: Day| split::date(day).with_context(|| format!("there is no day {day}"));
+    let (day, as_of) = (date(report.day)?, date(report.as_of)?);
+    let Report { channel, merchant, term, lines, pieces, sums, fees, exceptions, stays, .. } = report;
+    let (lines, pieces, fees) = (*lines, *pieces, *fees);
+    let compared = reconcile::Compared { channel, merchant, day, as_of, term, lines, pieces, fees, sums, exceptions, stays };
+    reconcile::tell(&compared, folder)
 }

@@ -7,7 +7,7 @@
 //! 4. What is found no more is explained   (`super::tests`).
 //! 5. Lines that are the same are as many exceptions   (`tests::the_same_line_again_and_again_is_as_many_exceptions`).
 //!
-//! Not here: what differs (`rules::reconcile`), where lines and payments come from (`super::worker`).
+//! Not here: what differs (`rules::reconcile`), which stays do not go with their money (`stays`), where lines and payments come from (`super::worker`).
 
 use super::spool::Spooled;
 use rules::reconcile::{Decided, Finding, Key, Record, by_name, by_number};
@@ -236,7 +236,7 @@ fn conclude(
         .map(|exception| exception.exception)
         .collect();
     let explained = gone.into_iter().map(|exception| StatementFact::Explained { exception, term });
-    let result = StatementFact::Matched { term, sums, fees, hash };
+    let result = StatementFact::Matched { term, sums, fees, stays: None, hash };
     let rest = explained.chain([result]).map(said);
     found.into_values().chain(rest).collect()
 }

@@ -212,6 +212,67 @@ async fn a_day_is_asked_for_and_shown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_day_is_written_as_a_report() {
+    let mut office = Office::open();
+    for (name, amount) in [("a", 500), ("b", 500), ("c", 500)] {
+        office.pays(name, amount).await;
+    }
+    clock::wait(Duration::from_secs(3)).await;
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 500), ("b", 400), ("lost", 700)]));
+    office.hire();
+    let report = ask::ask(&office.shared, &wanted(None, Term::Next)).await.expect("it is compared");
+    let out = office.folder.path().join("report");
+    ask::tell(&report, &out).expect("it can be written");
+    let csv = std::fs::read_to_string(out.join("exceptions.csv")).expect("it was written");
+    let told: Vec<&str> = csv.lines().skip(1).filter_map(|row| row.split(',').next()).collect();
+    assert_eq!(told, ["surplus", "shortage", "amount_differs"], "the largest first, for all are of one day");
+    let page = std::fs::read_to_string(out.join("report.html")).expect("it was written");
+    assert!(report.exceptions.iter().all(|one| page.contains(one.exception.as_str()) && csv.contains(one.exception.as_str())));
+    // Both totals, and the age that RECON tells.
+    for there in ["15.00", "16.00", "T+1", "账龄 · Ages on 2026-11-23", "3 笔差异"] {
+        assert!(page.contains(there), "{there}");
+    }
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stays_without_their_money_are_told_of_by_themselves() {
+    let mut office = Office::open();
+    let order = |name: &str| id::derive(Kind::Order, PLACE, &[name]);
+    let payments = ["a", "b"].map(|name| {
+        let payment = stays::tests::paid(order(name), ("points", format!("42-{name}").as_str()), 8);
+        let key = Key::of(Table::Payments, payment.order).expect("an id of ours");
+        store::Row { key, at: START, entity: Entity::Payment(Box::new(payment)) }
+    });
+    // One car was paid for yesterday morning and has not left; the other one's stay is over.
+    let stays = [("a", false), ("b", true)].map(|(name, gone)| {
+        let session = stays::tests::inside(PLACE, name, &[order(name)]);
+        let key = Key::of(Table::Sessions, session.stay.session).expect("an id of ours");
+        store::Row { key, at: START, entity: Entity::Session(Box::new(schema::entity::Session { gone, ..session })) }
+    });
+    let session = stays[0].key.id;
+    office.shared.store.save([payments.to_vec(), stays.to_vec()].concat()).await.expect("the store is there");
+    office.comes("2026-11-22", &statement("2026-11-22", &[("a", 500), ("b", 500)]));
+    office.hire();
+    let due = DayWork { asked: DayWork::schedule(), ..Office::day(Term::Next) };
+    office.shared.bus.publish(message(&Work::Day(due))).await.expect("the bus takes it");
+    clock::wait(Duration::from_secs(5)).await;
+    let row = office.shared.store.load(vec![ask::at(&Office::day(Term::Next), (PLACE.province, PLACE.partition)).key(Term::Next)]).await;
+    let Some(Entity::Piece(row)) = row.expect("the store is there").remove(0).map(|row| row.entity) else { panic!("it is compared") };
+    assert_eq!((row.count(Difference::Matched), row.sums.len()), (2, 1), "the statement and our payments agree");
+    let told = *row.stays.expect("a car that was paid for is inside still");
+    assert_eq!((told.paid_and_inside.first, told.left_and_unpaid.count), (vec![session], 0));
+    // Once it has left, the next comparison says so.
+    let [inside, _] = stays;
+    let Entity::Session(session) = inside.entity else { panic!("it is a session") };
+    let left = Entity::Session(Box::new(schema::entity::Session { stage: schema::entity::Stage::Closed, ..*session }));
+    office.shared.store.save(vec![store::Row { at: START.plus(1), entity: left, ..inside }]).await.expect("the store is there");
+    let report = ask::ask(&office.shared, &wanted(None, Term::Next)).await.expect("it is compared");
+    assert!(report.stays.is_none() && report.exceptions.is_empty(), "{report:?}");
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_comparison_asked_for_again_is_the_second() {
     use Difference::{AmountDiffers, Matched, Shortage};
     let mut office = Office::open();

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use schema::{
     Currency, Day, Inbox, Moment, Money, Partition,
     desk::ExceptionStep,
-    exception::{DifferenceSum, PieceAt, Term, begins, desk_of},
+    exception::{DifferenceSum, Listed, PieceAt, Stays, Term, begins, desk_of},
     id::{Kind, Place, Province},
     statement::{BookedPayment, Difference, LineKind, Standing, StatementLine},
     time::DAY,
@@ -53,7 +53,7 @@ pub fn differs(difference: Difference, line: Option<StatementLine>, payment: Opt
 
 fn matched(hash: &str) -> StatementEvent {
     let sums = vec![DifferenceSum { difference: Difference::Matched, count: 1, ours: 5, theirs: 5 }];
-    let fact = StatementFact::Matched { term: Term::Next, sums, fees: None, hash: hash.repeat(64).into() };
+    let fact = StatementFact::Matched { term: Term::Next, sums, fees: None, stays: None, hash: hash.repeat(64).into() };
     StatementEvent { piece: piece(), run: None, fact }
 }
 
@@ -130,6 +130,32 @@ fn a_piece_that_is_compared_again_changes_nothing() {
     desk.answered.clear();
     for event in [matched("b"), surplus] {
         assert_eq!(kinds(&desk.finds(&event)), ["noted"], "{event:?}");
+    }
+}
+
+#[test]
+fn other_stays_without_their_money_are_told() {
+    let mut desk = Desk::new();
+    let with = |count: u64, run: &str| {
+        let mut event = by(run, &matched("a"));
+        if let StatementFact::Matched { stays, .. } = &mut event.fact {
+            let inside = Listed { count, first: vec![] };
+            *stays = (count > 0).then(|| Box::new(Stays { paid_and_inside: inside, ..Stays::default() }));
+        }
+        event
+    };
+    for (event, expected) in [
+        (with(2, "one"), &["matched"][..]),
+        (with(2, "one"), &[]),
+        (with(2, "two"), &["noted"]),
+        (with(1, "three"), &["matched"]),
+        (with(0, "four"), &["matched"]),
+        (with(0, "five"), &["noted"]),
+    ] {
+        assert_eq!(kinds(&desk.finds(&event)), expected, "{event:?}");
+        let Some(Entity::Piece(row)) = desk.trial.entities.get(&piece().key(Term::Next)) else { panic!("it is compared") };
+        let StatementFact::Matched { stays, .. } = event.fact else { panic!("it is a result") };
+        assert_eq!(row.stays, stays, "what was told last holds");
     }
 }
 

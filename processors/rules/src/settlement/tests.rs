@@ -200,7 +200,7 @@ fn tells(day: u32, merchant: &str, minor: i64) -> ReconEvent {
     let Place { province, partition, .. } = place();
     let piece = PieceAt { channel: "wechat".into(), merchant: merchant.into(), day: Day(day), province, partition };
     let fees = Some(Money::new(minor, Currency::Cny));
-    ReconEvent::Matched { piece, term: Term::Next, sums: Vec::new(), fees, hash: "0f".repeat(32).into() }
+    ReconEvent::Matched { piece, term: Term::Next, sums: Vec::new(), fees, stays: None, hash: "0f".repeat(32).into() }
 }
 
 /// What the books hold of wechat's fees by the channel's day.

@@ -6,7 +6,7 @@ use schema::{
     Table, Verdict,
     desk::{Said, Tender},
     entity::{Answer, Attempt, Choice, Fate, Left, Lot, Order, Payment, Posting, Receipt, Refund, Session, Settling, Shift, Stage, Waiting, Window},
-    exception::{Closing, DifferenceSum, Exception, Happened, Piece, PieceAt, Term},
+    exception::{Closing, DifferenceSum, Exception, Happened, Listed, Piece, PieceAt, Stays, Term},
     fact::{Reservation, Stated, What},
     gate::Colour,
     id::{self, Kind, Place, Province},
@@ -200,7 +200,9 @@ fn piece_at(province: Province, partition: Partition) -> PieceAt {
 fn piece(province: Province, partition: Partition) -> Piece {
     let sum = |difference, count, ours, theirs| DifferenceSum { difference, count, ours, theirs };
     let sums = vec![sum(Difference::Matched, 7, 700, 700), sum(Difference::Surplus, 1, 0, 1_205), sum(Difference::RefundDiffers, 2, -5, 0)];
-    Piece { piece: piece_at(province, partition), term: Term::After, sums, hash: "0f".repeat(32).into() }
+    let left_and_unpaid = Listed { count: 2, first: vec![token("session-1")] };
+    let stays = Some(Box::new(Stays { left_and_unpaid, ..Stays::default() }));
+    Piece { piece: piece_at(province, partition), term: Term::After, sums, stays, hash: "0f".repeat(32).into() }
 }
 
 /// One that is open has nothing yet; one that is closed has everything.

@@ -19,6 +19,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Statements kept prepared: a save, a load, an open and a scan for each table.
 const STATEMENTS_MAX: usize = 96;
 
+/// How much an auditor's connection keeps of the file, as SQLite counts it: a negative number is KiB.
+const AUDITOR_CACHE: i64 = -16_384;
+
 const HEADER_BYTES: usize = 100;
 
 /// Opens a store, or makes one where there is nothing.
@@ -52,6 +55,14 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
         Ok(connection)
     };
     open().map_err(|e| rows::error(doing(), e))
+}
+
+/// A connection for reads that go over many rows. Rows that lie together by key lie scattered over the pages: it keeps more of these than others do.
+pub(super) fn open_auditor(path: &Path) -> Result<Connection, Error> {
+    let connection = open_reader(path)?;
+    let doing = || format!("opening the store {} for reading", path.display());
+    connection.pragma_update(None, "cache_size", AUDITOR_CACHE).map_err(|e| rows::error(doing(), e))?;
+    Ok(connection)
 }
 
 /// Reads the header as bytes: opening a file through SQLite can already write to it (recovery, a checkpoint).

@@ -207,7 +207,7 @@ pub(super) fn postings(connection: &Connection, part: Part, begin: &str) -> rusq
     let rows = statement.query_map((province.0, day.0, bucket.0, begin, end), |row| {
         let body = row.get_ref(1)?;
         let unreadable = |e: Box<dyn std::error::Error + Send + Sync>| rusqlite::Error::FromSqlConversionFailure(1, body.data_type(), e);
-        let posting: Posting = serde_json::from_slice(body.as_bytes().map_err(|e| unreadable(e.into()))?).map_err(|e| unreadable(e.into()))?;
+        let posting: Posting = serde_json::from_str(body.as_str().map_err(|e| unreadable(e.into()))?).map_err(|e| unreadable(e.into()))?;
         Ok((Moment(row.get(0)?), posting))
     })?;
     rows.collect()
@@ -217,7 +217,8 @@ pub(super) fn postings(connection: &Connection, part: Part, begin: &str) -> rusq
 fn read(row: &rusqlite::Row<'_>, key: Key, at: usize) -> rusqlite::Result<Row> {
     let body = row.get_ref(at + 1)?;
     let unreadable = |e: Box<dyn std::error::Error + Send + Sync>| rusqlite::Error::FromSqlConversionFailure(at + 1, body.data_type(), e);
-    let entity: Entity = serde_json::from_slice(body.as_bytes().map_err(|e| unreadable(e.into()))?).map_err(|e| unreadable(e.into()))?;
+    // Checked once as a whole, its texts are taken as they are.
+    let entity: Entity = serde_json::from_str(body.as_str().map_err(|e| unreadable(e.into()))?).map_err(|e| unreadable(e.into()))?;
     Ok(Row { key, at: Moment(row.get(at)?), entity })
 }
 

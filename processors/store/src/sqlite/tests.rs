@@ -181,6 +181,22 @@ async fn a_body_that_cannot_be_read_is_damaged() {
 }
 
 #[tokio::test]
+async fn a_long_audit_does_not_hold_up_every_other() {
+    let folder = Folder::new();
+    let store = Sqlite::open(&folder.store()).expect("a new store");
+    store.save(vec![row(1, 1)]).await.expect("it is there");
+    let Place::File { auditors, .. } = &store.0 else { unreachable!("it is in a file") };
+    let (go_on, long) = mpsc::channel::<()>();
+    auditors[0].send(Box::new(move |_: &Connection| long.recv().unwrap_or(())));
+    let mut waits = store.parts(Table::Lots);
+    assert!((&mut waits).now_or_never().is_none(), "it waits for the long one");
+    let there = store.parts(Table::Lots).await.expect("it is there");
+    assert_eq!(there.len(), 1);
+    go_on.send(()).expect("it is waited for");
+    assert_eq!(waits.await.expect("it is there"), there, "both read what was saved before");
+}
+
+#[tokio::test]
 async fn many_savers_share_a_transaction() {
     let folder = Folder::new();
     let store = Sqlite::open(&folder.store()).expect("a new store");
