@@ -13,7 +13,9 @@
 use super::{
     Access, archive,
     book::{Book, Named, Refund, Refusal, Return, Standing, Trade},
-    clock, keys,
+    clock,
+    faults::OfStatement,
+    keys,
     keys::Pair,
     office::{Asked, Office, Posted, Said, Site, Told},
     statements::{self, yuan},
@@ -51,7 +53,7 @@ impl Alipay {
         let node = node.to_string();
         let sign = self.own.sign(node.as_bytes());
         let body = format!("{{\"{name}\":{node},\"sign\":\"{sign}\"}}").into_bytes();
-        Said { status: 200, headers: vec![("Content-Type", "text/html;charset=utf-8".to_owned())], body, wait }
+        Said { status: 200, headers: vec![("Content-Type", "text/html;charset=utf-8".to_owned())], body, wait, is_cut: false }
     }
 
     fn open(&self, content: &Value, notify_url: Option<&String>, at: Moment) -> Done {
@@ -107,12 +109,20 @@ impl Alipay {
         if self.statement(day).is_empty() {
             return Err(Refusal::NoBill);
         }
+        if self.office.statement_fault("ask", day) == Some(OfStatement::Late) {
+            return Err(Refusal::TooSoon);
+        }
         done(json!({ "bill_download_url": format!("{}/bill/{day}", self.office.base_url) }))
     }
 
     fn download(&self, day: &str) -> Said {
-        let (status, body) = self.statement(day).into_iter().next().map_or((404, Vec::new()), |(_, file)| (200, file));
-        Said { status, headers: vec![("Content-Type", "application/zip".to_owned())], body, wait: Duration::ZERO }
+        let (status, mut body) = self.statement(day).into_iter().next().map_or((404, Vec::new()), |(_, file)| (200, file));
+        let fault = self.office.statement_fault("download", day);
+        if fault == Some(OfStatement::Damaged) {
+            damage(&mut body);
+        }
+        let headers = vec![("Content-Type", "application/zip".to_owned())];
+        Said { status, headers, body, wait: Duration::ZERO, is_cut: fault == Some(OfStatement::Cut) }
     }
 
     fn query_refund(&self, content: &Value) -> Done {
@@ -125,6 +135,14 @@ impl Alipay {
             "trade_no": trade.transaction, "out_trade_no": trade.attempt, "out_request_no": refund.number, "refund_status": "REFUND_SUCCESS",
             "total_amount": yuan(trade.amount), "refund_amount": yuan(refund.amount), "gmt_refund_pay": clock::local(refund.since),
         }))
+    }
+}
+
+/// Changes a byte of the details in an archive, where their footer begins.
+fn damage(archive: &mut [u8]) {
+    let footer = archive::gbk("#交易合计");
+    if let Some(at) = archive.windows(footer.len()).rposition(|bytes| bytes == footer) {
+        archive[at] ^= 1;
     }
 }
 

@@ -1,7 +1,7 @@
 //! What goes wrong at a channel, and how often.
 //!
 //! Invariants
-//! 1. What goes wrong with a notification or refund follows from the seed and its number alone   (`tests::the_same_number_has_the_same_fault`).
+//! 1. What goes wrong with a notification, refund or statement follows from the seed and its number alone   (`tests::the_same_number_has_the_same_fault`).
 //! 2. Each fault has its share   (`tests::faults_have_their_shares`).
 
 use super::keys;
@@ -34,6 +34,12 @@ pub struct Faults {
     pub debit_fails: u64,
     /// A car that WeChat Pay's parking product does not serve.
     pub blocked: u64,
+    /// A day's statement that is being made still when it is asked for the first times.
+    pub statement_late: u64,
+    /// A day's statement whose first download is cut off.
+    pub statement_cut: u64,
+    /// A day's statement whose first file is not the one that was told of.
+    pub statement_damaged: u64,
 }
 
 /// What goes wrong with a notification.
@@ -66,6 +72,17 @@ pub enum OfRefund {
     Abnormal,
 }
 
+/// What goes wrong with a day's statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OfStatement {
+    /// It is being made still.
+    Late,
+    /// Its download is cut off.
+    Cut,
+    /// What comes is not what was told of.
+    Damaged,
+}
+
 impl Faults {
     /// The shares that are named, as `NAME=PER_MILLE`, and nothing else.
     pub fn of(texts: &[String]) -> Result<Self, String> {
@@ -80,7 +97,7 @@ impl Faults {
         Ok(faults)
     }
 
-    fn shares_mut(&mut self) -> [(&'static str, &mut u64); 12] {
+    fn shares_mut(&mut self) -> [(&'static str, &mut u64); 15] {
         [
             ("lost", &mut self.lost),
             ("never", &mut self.never),
@@ -94,6 +111,9 @@ impl Faults {
             ("refund_abnormal", &mut self.refund_abnormal),
             ("debit_fails", &mut self.debit_fails),
             ("blocked", &mut self.blocked),
+            ("statement_late", &mut self.statement_late),
+            ("statement_cut", &mut self.statement_cut),
+            ("statement_damaged", &mut self.statement_damaged),
         ]
     }
 
@@ -120,6 +140,13 @@ impl Faults {
                 (self.refund_abnormal, Abnormal),
             ],
         )
+    }
+
+    /// What goes wrong with a channel's statement of a day.
+    pub fn of_statement(&self, seed: u64, channel: &str, day: &str) -> Option<OfStatement> {
+        use OfStatement::{Cut, Damaged, Late};
+        let shares = [(self.statement_late, Late), (self.statement_cut, Cut), (self.statement_damaged, Damaged)];
+        drawn(seed, "statement", &format!("{channel} {day}"), shares)
     }
 
     /// Whether somebody else tells of that notification, too.

@@ -10,14 +10,15 @@ use super::{
     Access, Settings,
     book::{Book, Named, Refund, Refusal, Return, Trade},
     clock,
-    faults::{OfNotice, OfRefund},
+    faults::{OfNotice, OfRefund, OfStatement},
 };
 use crate::world::Count;
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
+use futures_util::stream;
 use hdrhistogram::Histogram;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -29,6 +30,7 @@ use serde_json::Value;
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    io,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -43,6 +45,8 @@ use tokio::{
 const BODY_BYTES_MAX: usize = 256 * 1024;
 /// How long to wait before accepting again after that failed.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+/// How often a statement that is late is asked for in vain.
+const LATE_ASKS: u32 = 2;
 /// How long one that is to be overtaken waits for another.
 const OVERTAKEN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -72,6 +76,8 @@ pub struct Said {
     pub body: Vec<u8>,
     /// How long it takes.
     pub wait: Duration,
+    /// Whether the connection ends in the middle of the body.
+    pub is_cut: bool,
 }
 
 /// Something that a channel tells a merchant.
@@ -268,6 +274,14 @@ impl Office {
         Ok((trade, refund, is_new, wait))
     }
 
+    /// What goes wrong with a day's statement this time: when it is asked for (`ask`) or downloaded (`download`).
+    pub fn statement_fault(&self, step: &str, day: &str) -> Option<OfStatement> {
+        let fault = self.settings.faults.of_statement(self.settings.seed, self.name, day)?;
+        let lasts = if fault == OfStatement::Late { LATE_ASKS } else { 1 };
+        let times = self.book().count_call(&format!("{step} statement {day}"));
+        (times <= lasts).then_some(fault)
+    }
+
     /// How a refund of that number ends.
     pub fn end_of(&self, number: &str) -> Return {
         let settings = &self.settings;
@@ -292,7 +306,7 @@ impl Office {
 impl Said {
     /// Nothing that helps, once the time is over.
     pub fn silence(wait: Duration) -> Self {
-        Self { status: 504, headers: Vec::new(), body: Vec::new(), wait }
+        Self { status: 504, headers: Vec::new(), body: Vec::new(), wait, is_cut: false }
     }
 }
 
@@ -437,5 +451,13 @@ async fn serve(site: Arc<dyn Site>, request: Request<Incoming>) -> Result<Respon
     for (name, value) in said.headers {
         response = response.header(name, value);
     }
-    Ok(response.body(Body::from(said.body)).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
+    let body = if said.is_cut { cut(&said.body) } else { Body::from(said.body) };
+    Ok(response.body(body).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
+}
+
+/// The first half of a body, and then the end of the connection.
+fn cut(body: &[u8]) -> Body {
+    let half = Bytes::copy_from_slice(&body[..body.len() / 2]);
+    let gone = io::Error::new(io::ErrorKind::ConnectionReset, "the connection is cut on purpose");
+    Body::from_stream(stream::iter([Ok(half), Err(gone)]))
 }

@@ -1,7 +1,8 @@
 //! ETC and points: channels without a public protocol, which speak JSON with a stamp.
 //!
 //! `X-Timestamp`, `X-Nonce` and `X-Stamp`, the HMAC-SHA-256 of `timestamp\nnonce\nbody\n` in base64 with the secret that both sides have. A notification is one
-//! fact in JSON, the answer to a call a list of them. Calls are `open`, `settle`, `close`, `query` and `refund`.
+//! fact in JSON, the answer to a call a list of them. Calls are `open`, `settle`, `close`, `query` and `refund`; `statement` says where the file of a day is
+//! (`schema/etc-clearing.md`), and `statement/DAY` is it.
 //!
 //! Of points, `open` holds them until `settle` or `close` says what becomes of them. Of ETC, `open` is the lane's debit, which the clearing house settles or
 //! refuses by itself.
@@ -13,7 +14,9 @@
 use super::{
     Access,
     book::{Named, Refund, Refusal, Return, Standing, Trade},
-    clock, keys,
+    clock,
+    faults::OfStatement,
+    keys,
     office::{Asked, Office, Posted, Said, Site, Told},
     statements,
 };
@@ -46,7 +49,7 @@ impl Signed {
     }
 
     fn stamped(&self, status: u16, body: Vec<u8>) -> Said {
-        Said { status, headers: self.stamp(clock::now(), &body, SECRET), body, wait: Duration::ZERO }
+        Said { status, headers: self.stamp(clock::now(), &body, SECRET), body, wait: Duration::ZERO, is_cut: false }
     }
 
     fn stamp(&self, at: Moment, body: &[u8], secret: &str) -> Vec<(&'static str, String)> {
@@ -160,12 +163,31 @@ impl Signed {
             "close" => self.settle(content, at, false),
             "query" => self.query(content),
             "refund" => self.refund(content, at),
-            "statement" => match self.statement(content["day"].as_str().unwrap_or_default()).into_iter().next() {
-                Some((_, file)) => Ok(self.stamped(200, file)),
-                None => Err(Refusal::Unknown),
-            },
-            _ => Err(Refusal::Unknown),
+            "statement" => Ok(self.bill(content["day"].as_str().unwrap_or_default())),
+            _ => name.strip_prefix("statement/").and_then(|day| self.download(day)).ok_or(Refusal::Unknown),
         }
+    }
+
+    /// Where the file of a day is.
+    fn bill(&self, day: &str) -> Said {
+        let file = self.statement(day).into_iter().next().map(|(_, file)| file);
+        let fault = file.as_ref().and_then(|_| self.office.statement_fault("ask", day));
+        let told = match (file, fault) {
+            (None, _) => json!({ "day": day, "state": "nothing" }),
+            (Some(_), Some(OfStatement::Late)) => json!({ "day": day, "state": "not_yet" }),
+            (Some(file), fault) => {
+                let sha1 = if fault == Some(OfStatement::Damaged) { keys::sha1(b"another file") } else { keys::sha1(&file) };
+                json!({ "day": day, "state": "there", "url": format!("{}/statement/{day}", self.office.base_url), "sha1": sha1 })
+            }
+        };
+        self.stamped(200, told.to_string().into_bytes())
+    }
+
+    /// The file of a day, which its hash vouches for.
+    fn download(&self, day: &str) -> Option<Said> {
+        let (_, body) = self.statement(day).into_iter().next()?;
+        let is_cut = self.office.statement_fault("download", day) == Some(OfStatement::Cut);
+        Some(Said { status: 200, headers: vec![("Content-Type", "text/csv".to_owned())], body, wait: Duration::ZERO, is_cut })
     }
 }
 

@@ -13,7 +13,9 @@
 use super::{
     Access,
     book::{Named, Refund, Refusal, Return, Standing, Trade},
-    clock, keys,
+    clock,
+    faults::OfStatement,
+    keys,
     keys::Pair,
     office::{Asked, Office, Posted, Said, Site, Told},
     statements,
@@ -64,7 +66,7 @@ impl WeChat {
     }
 
     fn signed(&self, status: u16, body: Vec<u8>) -> Said {
-        Said { status, headers: self.sign(clock::now(), &body, false), body, wait: Duration::ZERO }
+        Said { status, headers: self.sign(clock::now(), &body, false), body, wait: Duration::ZERO, is_cut: false }
     }
 
     fn sign(&self, at: Moment, body: &[u8], is_forged: bool) -> Vec<(&'static str, String)> {
@@ -233,12 +235,19 @@ impl WeChat {
         };
         let is_packed = query.get("tar_type").is_some_and(|kind| kind == "GZIP");
         if asked.uri.path().ends_with("/file") {
+            let is_cut = self.office.statement_fault("download", day) == Some(OfStatement::Cut);
             let body = if is_packed { packed(&file) } else { file };
-            return Said { status: 200, headers: vec![("Content-Type", "application/octet-stream".to_owned())], body, wait: Duration::ZERO };
+            let headers = vec![("Content-Type", "application/octet-stream".to_owned())];
+            return Said { status: 200, headers, body, wait: Duration::ZERO, is_cut };
         }
+        let hash = match self.office.statement_fault("ask", day) {
+            Some(OfStatement::Late) => return self.error(400, "STATEMENT_CREATING", "it is being made"),
+            Some(OfStatement::Damaged) => keys::sha1(b"another file"),
+            Some(OfStatement::Cut) | None => keys::sha1(&file),
+        };
         let more = if is_packed { "&tar_type=GZIP" } else { "" };
         let download_url = format!("{}/v3/billdownload/file?bill_date={day}{more}", self.office.base_url);
-        self.said(&json!({ "hash_type": "SHA1", "hash_value": keys::sha1(&file), "download_url": download_url }))
+        self.said(&json!({ "hash_type": "SHA1", "hash_value": hash, "download_url": download_url }))
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Not here: how a call is made (`gateway::calls`), what is called (`channels`), when (`rules::payment`).
 
-use crate::{config::Config, gateway};
+use crate::{
+    config::{ChannelAt, Config},
+    gateway,
+};
 use ::gateway::{
     Caller,
     calls::{Limits, Site},
@@ -17,7 +20,7 @@ use tokio::{sync::watch, task::JoinHandle};
 pub const NAME: &str = "caller";
 
 /// The numbers of a configuration.
-fn limits(config: &Config) -> Limits {
+pub(crate) fn limits(config: &Config) -> Limits {
     let calls = &config.calls;
     Limits {
         connect_wait: Duration::from_millis(calls.connect_wait_ms),
@@ -28,18 +31,21 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
+/// A channel with its keys, where it is, and by what it is trusted.
+pub(crate) fn site(name: &str, at: &ChannelAt) -> Result<Site> {
+    let authorities = if at.ca_file.as_os_str().is_empty() {
+        None
+    } else {
+        let read = std::fs::read(&at.ca_file);
+        Some(read.with_context(|| format!("channels.{name}: cannot read the certificates {}", at.ca_file.display()))?)
+    };
+    let channel = gateway::make(name, at)?;
+    Ok(Site { channel, merchant: at.merchant.clone(), base_url: at.base_url.clone(), authorities })
+}
+
 /// The channels that a configuration names, and cash, of which everybody knows that nobody is called.
 fn sites(config: &Config) -> Result<Vec<Site>> {
-    let named = config.channels.iter().map(|(name, at)| {
-        let authorities = if at.ca_file.as_os_str().is_empty() {
-            None
-        } else {
-            let read = std::fs::read(&at.ca_file);
-            Some(read.with_context(|| format!("channels.{name}: cannot read the certificates {}", at.ca_file.display()))?)
-        };
-        let channel = gateway::make(name, at)?;
-        Ok(Site { channel, merchant: at.merchant.clone(), base_url: at.base_url.clone(), authorities })
-    });
+    let named = config.channels.iter().map(|(name, at)| site(name, at));
     let mut sites = named.collect::<Result<Vec<_>>>()?;
     if sites.iter().all(|site| site.channel.name() != Cash.name()) {
         sites.push(Site { channel: Arc::new(Cash), merchant: String::new(), base_url: String::new(), authorities: None });

@@ -229,6 +229,8 @@ pub struct ChannelAt {
     pub keys: BTreeMap<String, PathBuf>,
     /// A file of certificates (PEM) by which the channel is trusted, in place of those of this machine; empty for these.
     pub ca_file: PathBuf,
+    /// Hosts beside `base_url`'s own from which its statements may be downloaded, `HOST` or `HOST:PORT`: of Alipay `dwbillcenter.alipay.com`.
+    pub download_hosts: Vec<String>,
 }
 
 /// Comparing channels' statements with what we booked.
@@ -236,8 +238,11 @@ pub struct ChannelAt {
 #[serde(deny_unknown_fields, default)]
 pub struct Reconcile {
     /// Where statements lie, those of each channel in a folder of its name, each with its day in its name (2026-11-23, 20261123 or 261123); of several of one day the last
-    /// by name counts. Empty: `boomgate run all` compares nothing.
+    /// by name counts. The SHA-1 of a plain file may lie beside it (its name and `.sha1`): then it must be its own. Empty: `boomgate run all` compares nothing.
     pub folder: PathBuf,
+    /// The channels whose statements are fetched from themselves where none lies in the folder, `["wechat", "alipay"]`. Each has its `[channels.NAME]`, whose keys this
+    /// process can read then, and the folder is one that all reconcilers share and may write to. Empty: nothing is fetched, for somebody else lays statements there.
+    pub fetch: Vec<String>,
     /// Where the lines of a verified statement lie by pieces. Where reconcilers do not share it, each splits a statement for itself.
     pub spool: PathBuf,
     /// How many minutes after midnight in China the statement of the day before is due.
@@ -256,6 +261,7 @@ impl Default for Reconcile {
     fn default() -> Self {
         Self {
             folder: PathBuf::new(),
+            fetch: Vec::new(),
             spool: "data/spool".into(),
             due_min: 10 * 60,
             days_back: 7,
@@ -263,6 +269,22 @@ impl Default for Reconcile {
             provinces: BTreeMap::new(),
             workers: 1,
         }
+    }
+}
+
+impl Reconcile {
+    /// Whether what is to be fetched can be, as far as a configuration tells.
+    fn fetches(&self, channels: &BTreeMap<String, ChannelAt>) -> anyhow::Result<()> {
+        if !self.fetch.is_empty() && self.folder.as_os_str().is_empty() {
+            bail!("reconcile.fetch: statements that are fetched have no place: set reconcile.folder");
+        }
+        for name in &self.fetch {
+            channels::form(name).context("reconcile.fetch")?;
+            if channels.get(name).is_none_or(|at| at.base_url.is_empty()) {
+                bail!("reconcile.fetch: {name} is not called: set channels.{name} with its base_url");
+            }
+        }
+        Ok(())
     }
 }
 
@@ -411,6 +433,7 @@ impl Config {
         if due_min >= 24 * 60 || days_back > 62 || province > 99 || provinces.values().any(|province| *province > 99) || workers == 0 {
             bail!("reconcile: due_min is below 1440, days_back at most 62, province at most 99, workers at least 1");
         }
+        config.reconcile.fetches(&config.channels)?;
         if !config.nats.auth.as_os_str().is_empty() && !config.nats.credentials_file.as_os_str().is_empty() {
             bail!("nats: auth and credentials_file are two ways to the same; name one");
         }
@@ -542,6 +565,10 @@ mod tests {
             "[limits.fees]\nwechat = '0.'",
             "[calls]\nanswer_wait_ms = 0",
             "[calls]\nqueue_max = 0",
+            "[reconcile]\nfolder = 'f'\nfetch = ['wechat']",
+            "[reconcile]\nfolder = 'f'\nfetch = ['wechat']\n[channels.wechat]",
+            "[reconcile]\nfolder = 'f'\nfetch = ['cash']\n[channels.cash]\nbase_url = 'https://cash.invalid'",
+            "[reconcile]\nfetch = ['wechat']\n[channels.wechat]\nbase_url = 'https://wechat.invalid'",
         ] {
             assert!(Config::parse(&format!("reference = 'r.toml'\n{bad}")).is_err(), "{bad}");
         }

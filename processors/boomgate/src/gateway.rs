@@ -51,7 +51,7 @@ pub fn channels(config: &Config) -> Result<Vec<Arc<dyn Channel>>> {
 
 /// A channel with its keys.
 pub(crate) fn make(name: &str, at: &ChannelAt) -> Result<Arc<dyn Channel>> {
-    let ChannelAt { merchant, app, base_url, notify_url, serial, keys, ca_file: _ } = at.clone();
+    let ChannelAt { merchant, app, base_url, notify_url, serial, keys, ca_file: _, download_hosts: _ } = at.clone();
     let read = |(key, path): (String, std::path::PathBuf)| {
         let text = std::fs::read_to_string(&path).with_context(|| format!("channels.{name}: cannot read the key {key} from {}", path.display()))?;
         ensure!(text.len() <= 64 * 1024, "channels.{name}: {} is no key: it has {} bytes", path.display(), text.len());

@@ -625,7 +625,8 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
             } else {
                 None
             };
-            reconciler::run(reconciler::Shared::of(&parts), reconciler::Settings::of(&config), connect::replica(), shutdown).await;
+            let settings = reconciler::Settings::of(&config).fetching(&config)?;
+            reconciler::run(reconciler::Shared::of(&parts), settings, connect::replica(), shutdown).await;
             ended(caller).await?;
             parts.stop().await;
         } else {
@@ -693,9 +694,10 @@ async fn reconcile_beside(
     if !wanted {
         return Ok(None);
     }
+    let settings = reconciler::Settings::of(config).fetching(config)?;
     let bus = parts.beside(config, User::Reconciler, "boomgate reconciler").await?;
     let shared = reconciler::Shared { bus: bus.clone(), buckets: bus, store: parts.store.clone() };
-    Ok(Some(tokio::spawn(reconciler::run(shared, reconciler::Settings::of(config), connect::replica(), shutdown))))
+    Ok(Some(tokio::spawn(reconciler::run(shared, settings, connect::replica(), shutdown))))
 }
 
 /// Asks the reconcilers to compare a day, and shows what comes of it.

@@ -18,11 +18,13 @@
 //! 9. Lines of statements do not pile up   (`tests::lines_are_swept_once_nobody_needs_them`).
 //! 10. Each comparison tells of stays that do not go with their money   (`tests::stays_without_their_money_are_told_of_by_themselves`).
 //! 11. A channel that has no statements has no day that is due   (`tests::a_channel_without_statements_is_due_nothing`).
+//! 12. A statement that nobody has laid down is fetched from its channel, where that is wanted   (`fetch::tests::a_days_statement_is_fetched_verified_and_split`).
 //!
 //! Not here: what becomes of what is said (`rules::exceptions`), when a day is due (`schedule`), who asks by hand (`ask`).
 
 pub mod ask;
 mod compare;
+mod fetch;
 pub mod schedule;
 mod split;
 mod spool;
@@ -31,6 +33,7 @@ mod stays;
 use crate::{background, clock, config::Config, connect::Parts};
 use anyhow::{Context, Result};
 use compare::compare;
+pub use fetch::Sources;
 use futures_util::FutureExt;
 use schema::{
     Day, Entity, Id, Journal, Key, Moment, Partition, StatementEvent, StatementFact, Table, Token,
@@ -100,6 +103,8 @@ pub struct Settings {
     pub spool: PathBuf,
     /// The channels.
     pub sites: BTreeMap<String, Site>,
+    /// Of those the ones whose statements are fetched.
+    pub sources: Sources,
     /// The province of payments whose numbers are none of ours, by merchant.
     pub provinces: BTreeMap<String, Province>,
     /// That of all other merchants.
@@ -113,7 +118,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Those of a configuration.
+    /// Those of a configuration, by which nothing is fetched yet.
     pub fn of(config: &Config) -> Self {
         let at = &config.reconcile;
         let has_statements = |name: &String| channels::form(name).is_ok();
@@ -123,7 +128,13 @@ impl Settings {
         let due_after = i64::from(at.due_min).saturating_mul(schema::time::MINUTE);
         let provinces = at.provinces.iter().map(|(merchant, province)| (merchant.clone(), Province(*province))).collect();
         let (province, days_back, workers) = (Province(at.province), at.days_back, at.workers.max(1));
-        Self { folder, spool, sites, provinces, province, days_back, due_after, workers }
+        let sources = Sources::default();
+        Self { folder, spool, sites, sources, provinces, province, days_back, due_after, workers }
+    }
+
+    /// With the channels whose statements are to be fetched; an error where the keys of one cannot be read or used.
+    pub fn fetching(self, config: &Config) -> Result<Self> {
+        Ok(Self { sources: Sources::of(config)?, ..self })
     }
 
     /// The province of a merchant's payments whose numbers are none of ours.
@@ -177,6 +188,7 @@ pub struct Reconciler {
     store: Arc<dyn Store>,
     settings: Settings,
     replica: String,
+    shutdown: watch::Receiver<bool>,
     /// Runs whose statement is another one now: that one's run, and since when it is known.
     past: Mutex<BTreeMap<Token<32>, (Token<32>, Instant)>>,
 }
@@ -198,7 +210,7 @@ fn finding(event: &StatementEvent) -> Message {
 /// Works as this replica until `shutdown`.
 pub async fn run(parts: Shared, settings: Settings, replica: String, shutdown: watch::Receiver<bool>) {
     let Shared { bus, buckets, store } = parts;
-    let reconciler = Arc::new(Reconciler { bus, buckets, store, settings, replica, past: Mutex::default() });
+    let reconciler = Arc::new(Reconciler { bus, buckets, store, settings, replica, shutdown: shutdown.clone(), past: Mutex::default() });
     let mut tasks = JoinSet::new();
     tasks.spawn(reconciler.clone().sweep(shutdown.clone()));
     for worker in 0..reconciler.settings.workers {
@@ -294,6 +306,8 @@ impl Reconciler {
         let needed: BTreeSet<String> = queued.iter().filter_map(run).collect();
         let root = self.settings.spool.clone();
         background::run(move || spool::sweep(&root, SPOOL_KEPT, &needed)).await?;
+        let folders = self.settings.sources.names().map(|name| self.settings.folder.join(name)).collect::<Vec<_>>();
+        background::run(move || folders.iter().for_each(|folder| fetch::sweep(folder, SPOOL_KEPT))).await?;
         Ok(())
     }
 
@@ -358,9 +372,13 @@ impl Reconciler {
     async fn day(&self, worker: usize, asked: &DayWork, since: Moment) -> Result<Ended> {
         let by = asked.asked.as_str().into();
         let standing = Standing { asked: by, term: None, waits: None, refused: false, pieces: Vec::new(), lines: 0 };
+        let unfetched = self.fetched(worker, asked).await;
         let (work, split) = match self.laid(worker, asked).await {
             Ok(laid) => laid,
-            Err(Why::Missing(what)) => return self.waits(asked, &Standing { waits: Some(what), ..standing }, since).await,
+            Err(Why::Missing(what)) => {
+                let waits = Some(unfetched.map_or_else(|| what.clone(), |why| format!("{what}; {why}")));
+                return self.waits(asked, &Standing { waits, ..standing }, since).await;
+            }
             Err(Why::Refused(why)) => return self.refused(asked, &Standing { waits: Some(why), refused: true, ..standing }, since).await,
             Err(Why::Failed(error)) => return Err(error),
         };

@@ -9,10 +9,12 @@
 //! 2. A notice of a refund is no second success   (`tests::a_notice_of_a_refund_is_no_payment`).
 //! 3. The same refund goes out under the same number   (`tests::requests_are_signed_by_the_same_rules`).
 //! 4. Genuine money is told whatever its number and currency are   (`tests::money_for_any_number_is_told`).
+//! 5. Where a bill is, and that there is none, counts only where the channel signed it   (`tests::where_a_statement_is_is_signed`).
 
 use crate::{
-    Call, Channel, Error, Heard, Kind, Notice, Now, Reply, Request, Response, Settings, attempt_of,
+    Bill, Call, Channel, Error, Heard, Kind, Notice, Now, Reply, Request, Response, Settings, attempt_of,
     seal::{PrivateKey, PublicKey},
+    statement::Wanted,
     yuan,
 };
 use http::Method;
@@ -22,6 +24,10 @@ use serde_json::{json, value::RawValue};
 use std::{collections::BTreeMap, sync::Arc};
 
 const NAME: &str = "alipay";
+/// What asks where a bill is, and the node of its answer.
+const BILL: (&str, &str) = ("alipay.data.dataservice.bill.downloadurl.query", "alipay_data_dataservice_bill_downloadurl_query_response");
+/// How the codes end that say that a day has no bill, in capitals.
+const NO_BILL: [&str; 2] = ["BILL_NOT_EXIST", "NO_BILL"];
 
 /// The channel.
 #[derive(Debug)]
@@ -59,6 +65,12 @@ impl Alipay {
         let sign = parameters.get("sign").map(String::as_str).unwrap_or_default();
         let is_signed = [false, true].into_iter().any(|keeps| self.theirs.verifies(signed_text(&parameters, keeps).as_bytes(), sign));
         if is_signed { Ok(parameters) } else { Err(Error::new(Kind::NotGenuine, "checking Alipay's signature")) }
+    }
+
+    /// The fields of an answer, once the channel's signature of its node is verified.
+    fn answer(&self, body: &[u8], name: &str) -> Result<Node, Error> {
+        let node = self.node(body, name)?;
+        serde_json::from_str(node).map_err(|error| Error::because(Kind::Malformed, "reading Alipay's answer", error))
     }
 
     /// The node of an answer, once the channel's signature of its bytes is verified.
@@ -108,6 +120,7 @@ struct Node {
     send_pay_date: Option<String>,
     fund_change: Option<String>,
     refund_status: Option<String>,
+    bill_download_url: Option<String>,
 }
 
 impl Node {
@@ -199,8 +212,7 @@ impl Channel for Alipay {
         if response.status != 200 {
             return Ok(Heard::Later);
         }
-        let node = self.node(response.body, node_name(call).1)?;
-        let node: Node = serde_json::from_str(node).map_err(|error| Error::because(Kind::Malformed, "reading Alipay's answer", error))?;
+        let node = self.answer(response.body, node_name(call).1)?;
         let is_done = node.code == "10000";
         // 20000 is busy: nobody knows what became of it.
         let is_busy = node.code == "20000" || node.sub_code.ends_with("SYSTEM_ERROR");
@@ -247,6 +259,27 @@ impl Channel for Alipay {
                 Heard::Facts(vec![ChannelEvent { channel: NAME.into(), happened_at: response.received_at, fact }])
             }
         })
+    }
+
+    /// The details of a day (`trade`, 业务明细). The other type, `signcustomer`, is what moved on the account (账务明细): another file, which is not read here.
+    fn statement_request(&self, wanted: &Wanted, now: Now<'_>) -> Result<Option<Request>, Error> {
+        self.call(BILL.0, &json!({ "bill_type": "trade", "bill_date": wanted.day.to_string() }), now).map(Some)
+    }
+
+    /// An address that counts for 30 seconds, without a hash: the archive has sums of its own.
+    fn statement_answered(&self, _: &Wanted, response: &Response<'_>) -> Result<Bill, Error> {
+        if response.status != 200 {
+            return Ok(Bill::not_yet(&format!("status {}", response.status)));
+        }
+        let node = self.answer(response.body, BILL.1)?;
+        if node.code == "10000" {
+            let url = node.bill_download_url.filter(|url| !url.is_empty());
+            let url = url.ok_or_else(|| Error::new(Kind::Malformed, "reading where Alipay's bill is"))?;
+            return Ok(Bill::There { url, sha1: None });
+        }
+        let code = node.sub_code.to_ascii_uppercase();
+        let is_none = NO_BILL.iter().any(|end| code.ends_with(end));
+        Ok(if is_none { Bill::Nothing } else { Bill::not_yet(if code.is_empty() { &node.code } else { &node.sub_code }) })
     }
 }
 

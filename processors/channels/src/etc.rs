@@ -2,7 +2,7 @@
 //!
 //! There is no public protocol between a car park and an ETC issuer's clearing house, so ours is `signed`: `accepted`, then `succeeded` or `failed`.
 
-use crate::{Call, Channel, Error, Heard, Notice, Now, Reply, Request, Response, Settings, signed::Signed};
+use crate::{Bill, Call, Channel, Error, Heard, Notice, Now, Reply, Request, Response, Settings, signed::Signed, statement::Wanted};
 use schema::ChannelEvent;
 
 /// The channel.
@@ -36,5 +36,17 @@ impl Channel for Etc {
 
     fn answered(&self, call: &Call, response: &Response<'_>) -> Result<Heard, Error> {
         self.0.answered(call, response)
+    }
+
+    fn statement_request(&self, wanted: &Wanted, now: Now<'_>) -> Result<Option<Request>, Error> {
+        Ok(Some(self.0.statement_request(wanted, now)))
+    }
+
+    fn statement_answered(&self, wanted: &Wanted, response: &Response<'_>) -> Result<Bill, Error> {
+        self.0.statement_answered(wanted, response)
+    }
+
+    fn download_request(&self, url: &str, now: Now<'_>) -> Result<Request, Error> {
+        Ok(self.0.download_request(url, now))
     }
 }

@@ -9,6 +9,7 @@
 //! 3. Money is read and written in minor units, exactly   (`yuan::tests`).
 //! 4. A statement that disagrees with itself is refused whole   (`statement::tests`).
 //! 5. Genuine money is told whatever its number and currency are   (each channel's tests: `money_for_any_number_is_told`).
+//! 6. Where a statement is, and that there is none, counts only where the channel signed it   (each channel's tests: `where_a_statement_is_is_signed`).
 //!
 //! Not here: which money counts (`rules::payment`), who listens and calls (`gateway`).
 
@@ -193,6 +194,39 @@ pub enum Heard {
     Later,
 }
 
+/// Where a day's statement is, as the channel says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bill {
+    /// It can be downloaded.
+    There {
+        /// From where. Whoever downloads sees to it that this is the channel's own.
+        url: String,
+        /// The SHA-1 of the plain file, in lower case hexadecimal, where the channel tells one.
+        sha1: Option<String>,
+    },
+    /// Nothing happened on that day: the channel has no statement of it. Some say so of one that they have not made yet, too.
+    Nothing,
+    /// It is not there yet, or the channel is busy: the channel's own word for it.
+    NotYet(String),
+}
+
+/// How long the word of a channel may be that is repeated.
+const WORD_MAX: usize = 64;
+
+impl Bill {
+    /// Not yet, by a word that comes from outside: of that only what is harmless in a log.
+    fn not_yet(word: &str) -> Self {
+        let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | ' ');
+        Self::NotYet(word.chars().filter(is_plain).take(WORD_MAX).collect())
+    }
+}
+
+/// A hash that a channel tells of a plain file.
+fn sha1_of(text: &str) -> Result<String, Error> {
+    let is_one = text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one.then(|| text.to_ascii_lowercase()).ok_or_else(|| Error::new(Kind::Malformed, "reading the hash of a statement"))
+}
+
 /// How fast a channel may be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
@@ -233,6 +267,22 @@ pub trait Channel: Send + Sync + fmt::Debug {
 
     /// What the answer to a call says.
     fn answered(&self, call: &Call, response: &Response<'_>) -> Result<Heard, Error>;
+
+    /// The request that asks where the statement of a day is; none where the channel hands out none.
+    fn statement_request(&self, _wanted: &statement::Wanted, _now: Now<'_>) -> Result<Option<Request>, Error> {
+        Ok(None)
+    }
+
+    /// What the answer to that says. Its signature is checked before it is read.
+    fn statement_answered(&self, _wanted: &statement::Wanted, _response: &Response<'_>) -> Result<Bill, Error> {
+        Err(Error::new(Kind::Malformed, "reading where a statement is of a channel that hands out none"))
+    }
+
+    /// The request that downloads a statement from where the channel says that it is. What comes is not signed: its hash, if one was told, and its own count and sums
+    /// tell whether it is whole.
+    fn download_request(&self, url: &str, _now: Now<'_>) -> Result<Request, Error> {
+        Ok(Request { method: Method::GET, url: url.to_owned(), headers: Vec::new(), body: Vec::new() })
+    }
 }
 
 /// What a channel needs to know.

@@ -2,7 +2,7 @@
 //!
 //! The issuer is outside, and speaks `signed`: `accepted` is a hold, `succeeded` its commitment, `failed` its release.
 
-use crate::{Call, Channel, Error, Heard, Notice, Now, Reply, Request, Response, Settings, signed::Signed};
+use crate::{Bill, Call, Channel, Error, Heard, Notice, Now, Reply, Request, Response, Settings, signed::Signed, statement::Wanted};
 use schema::ChannelEvent;
 
 /// The issuer.
@@ -35,5 +35,17 @@ impl Channel for Points {
 
     fn answered(&self, call: &Call, response: &Response<'_>) -> Result<Heard, Error> {
         self.0.answered(call, response)
+    }
+
+    fn statement_request(&self, wanted: &Wanted, now: Now<'_>) -> Result<Option<Request>, Error> {
+        Ok(Some(self.0.statement_request(wanted, now)))
+    }
+
+    fn statement_answered(&self, wanted: &Wanted, response: &Response<'_>) -> Result<Bill, Error> {
+        self.0.statement_answered(wanted, response)
+    }
+
+    fn download_request(&self, url: &str, now: Now<'_>) -> Result<Request, Error> {
+        Ok(self.0.download_request(url, now))
     }
 }

@@ -4,14 +4,19 @@
 //! have. A notification is a [`ChannelEvent`] in JSON; a call (`open`, `settle`, `close`, `query`, `refund`) is its own JSON, and its answer a list of facts,
 //! stamped like a notification. Status 404 says that the number is not known, 409 that the channel will not do it; both are stamped, too.
 //!
+//! `statement` asks where the file of a `day` is (`schema/etc-clearing.md`). Its answer is stamped and names the day again, with `state`: `there`, with `url` and `sha1`,
+//! `not_yet` or `nothing`. The file is downloaded by a GET that is stamped like a call without a body.
+//!
 //! Invariants
 //! 1. What is not stamped, or stamped long ago, says nothing   (`tests::what_is_not_stamped_lately_says_nothing`).
 //! 2. What a channel refuses is told apart from what nobody knows   (`tests::each_answer_is_its_own_outcome`).
 //! 3. A channel speaks for itself alone, and says only what it knows   (`tests::a_channel_says_what_is_its_own_alone`).
+//! 4. Where a statement is, and that there is none, counts only where it is stamped and about that day   (`tests::where_a_statement_is_is_signed`).
 
-use crate::{Call, Error, Heard, Kind, Notice, Now, Reply, Request, Response, Settings, seal::Secret};
+use crate::{Bill, Call, Error, Heard, Kind, Notice, Now, Reply, Request, Response, Settings, seal::Secret, sha1_of, statement::Wanted};
 use http::{HeaderMap, Method};
 use schema::{ChannelEvent, ChannelFact, Moment, RefundCall, channel::Standing, time::SECOND};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// How far the time of a stamp may be from ours.
@@ -23,6 +28,22 @@ pub struct Signed {
     name: &'static str,
     base_url: String,
     secret: Secret,
+}
+
+/// Where the file of a day is.
+#[derive(Deserialize)]
+struct Told {
+    day: String,
+    #[serde(flatten)]
+    state: State,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+enum State {
+    There { url: String, sha1: String },
+    NotYet,
+    Nothing,
 }
 
 /// What such a channel may say: which money it took, by its own number, and how a refund stands. What became of our calls we say ourselves, and
@@ -100,11 +121,45 @@ impl Signed {
             Call::Refund(call) => ("refund", json!(call)),
             Call::Enter { .. } | Call::Deduct { .. } | Call::Deduction { .. } => return None,
         };
-        let (timestamp, body) = (now.moment.0.div_euclid(SECOND).to_string(), content.to_string());
+        Some(self.stamped(Method::POST, format!("{}/{path}", self.base_url), content.to_string(), now))
+    }
+
+    fn stamped(&self, method: Method, url: String, body: String, now: Now<'_>) -> Request {
+        let timestamp = now.moment.0.div_euclid(SECOND).to_string();
         let stamp = self.secret.stamp(format!("{timestamp}\n{}\n{body}\n", now.nonce).as_bytes());
-        let headers =
-            vec![("Content-Type", "application/json".to_owned()), ("X-Timestamp", timestamp), ("X-Nonce", now.nonce.to_owned()), ("X-Stamp", stamp)];
-        Some(Request { method: Method::POST, url: format!("{}/{path}", self.base_url), headers, body: body.into_bytes() })
+        let mut headers = vec![("X-Timestamp", timestamp), ("X-Nonce", now.nonce.to_owned()), ("X-Stamp", stamp)];
+        if !body.is_empty() {
+            headers.push(("Content-Type", "application/json".to_owned()));
+        }
+        Request { method, url, headers, body: body.into_bytes() }
+    }
+
+    /// What asks where the file of a day is.
+    pub fn statement_request(&self, wanted: &Wanted, now: Now<'_>) -> Request {
+        let content = json!({ "day": wanted.day.to_string() });
+        self.stamped(Method::POST, format!("{}/statement", self.base_url), content.to_string(), now)
+    }
+
+    /// What the answer to that says.
+    pub fn statement_answered(&self, wanted: &Wanted, response: &Response<'_>) -> Result<Bill, Error> {
+        if response.status != 200 {
+            return Ok(Bill::not_yet(&format!("status {}", response.status)));
+        }
+        self.verify(response.headers, response.body, response.received_at)?;
+        let Told { day, state } = self.read(response.body)?;
+        if day != wanted.day.to_string() {
+            return Err(Error::new(Kind::Malformed, format!("{} speaks of another day's statement", self.name)));
+        }
+        Ok(match state {
+            State::There { url, sha1 } => Bill::There { url, sha1: Some(sha1_of(&sha1)?) },
+            State::NotYet => Bill::not_yet("not yet"),
+            State::Nothing => Bill::Nothing,
+        })
+    }
+
+    /// What downloads it.
+    pub fn download_request(&self, url: &str, now: Now<'_>) -> Request {
+        self.stamped(Method::GET, url.to_owned(), String::new(), now)
     }
 
     /// What an answer says.
@@ -233,6 +288,52 @@ mod tests {
         let headers = HeaderMap::new();
         let forged = Response { status: 409, headers: &headers, body: b"{}", received_at: NOW };
         assert_eq!(signed().answered(&open, &forged).map_err(|error| error.kind), Err(Kind::NotGenuine));
+    }
+
+    fn wanted() -> Wanted {
+        Wanted { day: "2026-11-22".parse().expect("a date"), merchant: None }
+    }
+
+    /// What a body says of where the file of a day is, beside the stamp of a text.
+    fn bill(status: u16, text: &str, body: &str) -> Result<Bill, Kind> {
+        let timestamp = (NOW.0 / SECOND).to_string();
+        let stamp = signed().secret.stamp(format!("{timestamp}\nn\n{text}\n").as_bytes());
+        let headers = [("x-timestamp", timestamp), ("x-nonce", "n".to_owned()), ("x-stamp", stamp)];
+        let headers: HeaderMap = headers.into_iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value"))).collect();
+        let response = Response { status, headers: &headers, body: body.as_bytes(), received_at: NOW };
+        signed().statement_answered(&wanted(), &response).map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn where_a_statement_is_is_signed() {
+        let sha1 = "79bb0f45fc4c42234a918000b2668d689e2bde04";
+        let there = format!(r#"{{"day":"2026-11-22","state":"there","url":"https://etc.invalid/f","sha1":"{sha1}"}}"#);
+        let nothing = r#"{"day":"2026-11-22","state":"nothing"}"#;
+        let not_yet = r#"{"day":"2026-11-22","state":"not_yet"}"#;
+        assert_eq!(bill(200, &there, &there), Ok(Bill::There { url: "https://etc.invalid/f".into(), sha1: Some(sha1.into()) }));
+        assert_eq!((bill(200, nothing, nothing), bill(200, not_yet, not_yet)), (Ok(Bill::Nothing), Ok(Bill::NotYet("not yet".into()))));
+        assert_eq!(bill(503, "", ""), Ok(Bill::NotYet("status 503".into())));
+        for (text, body) in [(there.as_str(), nothing), (not_yet, nothing), (nothing, there.as_str())] {
+            assert_eq!(bill(200, text, body), Err(Kind::NotGenuine), "{body}");
+        }
+        // An answer of another day, played back, says nothing of this one.
+        for wrong in [nothing.replace("22", "23"), there.replace(sha1, "79bb"), r#"{"day":"2026-11-22","state":"there"}"#.to_owned()] {
+            assert_eq!(bill(200, &wrong, &wrong), Err(Kind::Malformed), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_statement_is_asked_for_and_downloaded_by_stamped_requests() {
+        let now = Now { moment: NOW, nonce: "n" };
+        let asked = signed().statement_request(&wanted(), now);
+        assert_eq!((asked.method.clone(), asked.url.as_str(), &asked.body[..]), (Method::POST, "/statement", &br#"{"day":"2026-11-22"}"#[..]));
+        let download = signed().download_request("https://etc.invalid/f", now);
+        assert_eq!((download.method.clone(), download.url.as_str(), download.body.len()), (Method::GET, "https://etc.invalid/f", 0));
+        for request in [asked, download] {
+            let text = format!("{}\nn\n{}\n", NOW.0 / SECOND, String::from_utf8_lossy(&request.body));
+            let stamp = &request.headers.iter().find(|(name, _)| *name == "X-Stamp").expect("it is stamped").1;
+            assert!(signed().secret.stamped(text.as_bytes(), stamp), "{request:?}");
+        }
     }
 
     #[test]

@@ -11,15 +11,18 @@
 //! 2. A signature is refused once it is 300 s old   (`tests::what_is_stale_strange_or_a_probe_is_refused`).
 //! 3. The same refund goes out under the same number   (`tests::a_refund_is_asked_for_under_its_own_number`).
 //! 4. Genuine money is told whatever its number and currency are   (`tests::money_for_any_number_is_told`).
+//! 5. Where a trade bill is, and that there is none, counts only where the channel signed it   (`tests::where_a_statement_is_is_signed`).
 
 mod parking;
 
 use crate::{
-    Call, Channel, Error, Heard, Kind, Notice, Now, Pace, Reply, Request, Response, Settings, attempt_of,
+    Bill, Call, Channel, Error, Heard, Kind, Notice, Now, Pace, Reply, Request, Response, Settings, attempt_of,
     seal::{PrivateKey, PublicKey, Secret},
+    sha1_of,
+    statement::Wanted,
     yuan,
 };
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Uri};
 use schema::{ChannelEvent, ChannelFact, Id, Moment, Money, RefundCall, channel::Standing, id, time::SECOND};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
@@ -30,6 +33,8 @@ const NAME: &str = "wechat";
 const FRESH: i64 = 300 * SECOND;
 /// How signatures begin that the channel makes wrong on purpose.
 const PROBE: &str = "WECHATPAY/SIGNTEST/";
+/// What it says of a day on which nothing happened ("申请交易账单", 错误码).
+const NO_STATEMENT: &str = "NO_STATEMENT_EXIST";
 
 /// The channel.
 #[derive(Debug)]
@@ -100,6 +105,14 @@ struct Refund {
 struct Refused {
     #[serde(default)]
     code: String,
+}
+
+/// Where a trade bill is ("申请交易账单").
+#[derive(Deserialize)]
+struct TradeBill {
+    hash_type: String,
+    hash_value: String,
+    download_url: String,
 }
 
 impl WeChat {
@@ -213,10 +226,15 @@ impl WeChat {
     }
 
     fn signed(&self, method: Method, path: &str, body: String, now: Now<'_>) -> Result<Request, Error> {
+        self.signed_at(format!("{}{path}", self.base_url), method, path, body, now)
+    }
+
+    /// A request to an address whose path and query, which are what is signed of it, are `path`.
+    fn signed_at(&self, url: String, method: Method, path: &str, body: String, now: Now<'_>) -> Result<Request, Error> {
         let timestamp = now.moment.0.div_euclid(SECOND);
         let nonce = now.nonce;
         let signature = self.ours.sign(format!("{method}\n{path}\n{timestamp}\n{nonce}\n{body}\n").as_bytes())?;
-        let Self { merchant, serial, base_url, .. } = self;
+        let Self { merchant, serial, .. } = self;
         let authorization = format!(
             "WECHATPAY2-SHA256-RSA2048 mchid=\"{merchant}\",nonce_str=\"{nonce}\",signature=\"{signature}\",timestamp=\"{timestamp}\",serial_no=\"{serial}\""
         );
@@ -224,7 +242,7 @@ impl WeChat {
         if !body.is_empty() {
             headers.push(("Content-Type", "application/json".to_owned()));
         }
-        Ok(Request { method, url: format!("{base_url}{path}"), headers, body: body.into_bytes() })
+        Ok(Request { method, url, headers, body: body.into_bytes() })
     }
 }
 
@@ -363,6 +381,36 @@ impl Channel for WeChat {
             }
             Call::Refund(call) => Ok(Heard::Facts(self.refund(&parse(response.body)?, call.tries, response.received_at)?)),
         }
+    }
+
+    /// The trade bill with all that happened, packed.
+    fn statement_request(&self, wanted: &Wanted, now: Now<'_>) -> Result<Option<Request>, Error> {
+        let path = format!("/v3/bill/tradebill?bill_date={}&bill_type=ALL&tar_type=GZIP", wanted.day);
+        self.signed(Method::GET, &path, String::new(), now).map(Some)
+    }
+
+    fn statement_answered(&self, _: &Wanted, response: &Response<'_>) -> Result<Bill, Error> {
+        // It signs whatever it answers to a request that is genuine; of all else nothing is believed but that there is no bill yet.
+        if ![200, 400, 404].contains(&response.status) {
+            return Ok(Bill::not_yet(&format!("status {}", response.status)));
+        }
+        self.verify(response.headers, response.body, response.received_at)?;
+        if response.status != 200 {
+            let Refused { code } = parse(response.body)?;
+            return Ok(if code == NO_STATEMENT { Bill::Nothing } else { Bill::not_yet(&code) });
+        }
+        let TradeBill { hash_type, hash_value, download_url } = parse(response.body)?;
+        if hash_type != "SHA1" {
+            return Err(Error::new(Kind::Malformed, "reading the hash of WeChat's bill, which is no SHA1"));
+        }
+        Ok(Bill::There { url: download_url, sha1: Some(sha1_of(&hash_value)?) })
+    }
+
+    /// Signed like every request; the answer is not ("下载账单").
+    fn download_request(&self, url: &str, now: Now<'_>) -> Result<Request, Error> {
+        let uri: Uri = url.parse().map_err(|error| Error::because(Kind::Malformed, "reading where WeChat's bill is", error))?;
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        self.signed_at(url.to_owned(), Method::GET, path, String::new(), now)
     }
 }
 

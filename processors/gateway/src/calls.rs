@@ -14,7 +14,8 @@
 //! 5. What waits is bounded, and what is dropped is counted   (`tests::a_queue_that_is_full_drops_and_counts`).
 //! 6. What a channel cannot do is told at once   (`tests::what_no_channel_here_can_do_is_a_persons_work`).
 //!
-//! Not here: what is asked for, and when again (`rules::payment`), what a request says (`channels`).
+//! Not here: what is asked for, and when again (`rules::payment`), what a request says (`channels`). Statements are not told in facts: whoever compares them fetches
+//! them by [`statements`].
 
 mod answers;
 pub mod client;
@@ -22,6 +23,7 @@ mod line;
 mod members;
 mod pace;
 mod queue;
+pub mod statements;
 
 use crate::clock;
 use channels::{Channel, Error, Pace};

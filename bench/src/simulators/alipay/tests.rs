@@ -154,3 +154,16 @@ fn a_statement_is_told_of_and_fetched() {
     let name = archive::gbk("_业务明细.csv");
     assert!(said.body.windows(name.len()).any(|bytes| bytes == name));
 }
+
+#[test]
+fn a_statement_goes_wrong_as_it_is_set_to() {
+    let bill = json!({ "bill_type": "trade", "bill_date": "2026-11-23" });
+    let (late, _jobs) = alipay(&["statement_late=1000"]);
+    paid(&late);
+    let codes = [(); 3].map(|()| node(&late, "alipay.data.dataservice.bill.downloadurl.query", &bill)["code"].clone());
+    assert_eq!(codes, ["40004", "40004", "10000"]);
+    let (damaged, _jobs) = alipay(&["statement_damaged=1000"]);
+    paid(&damaged);
+    let files = [(); 3].map(|()| damaged.download("2026-11-23").body);
+    assert!(files[0] != files[1] && files[1] == files[2] && files[0].len() == files[1].len());
+}

@@ -108,10 +108,38 @@ fn what_cannot_be_given_back_is_said_so() {
 }
 
 #[test]
-fn a_statement_is_handed_out_stamped() {
+fn a_statement_is_told_with_its_hash_and_handed_out() {
     let (etc, _jobs) = signed("etc", &[]);
     etc.office.book().take(Trade::new("etc", ATTEMPT, 500, AT), AT, Standing::Paid).expect("it is new");
-    let said = asked(&etc, "statement", &json!({ "day": "2026-11-23" }), (0, SECRET));
-    assert!(said.status == 200 && String::from_utf8_lossy(&said.body).ends_with("#total,1,5.00,0.00\n"), "{said:?}");
-    assert_eq!(asked(&etc, "statement", &json!({ "day": "2026-11-24" }), (0, SECRET)).status, 404);
+    let told = |day: &str| {
+        let said = asked(&etc, "statement", &json!({ "day": day }), (0, SECRET));
+        assert!(said.status == 200 && said.headers.iter().any(|(name, _)| *name == "X-Stamp"), "{said:?}");
+        serde_json::from_slice::<Value>(&said.body).expect("JSON")
+    };
+    let there = told("2026-11-23");
+    assert_eq!((&there["state"], &there["url"]), (&json!("there"), &json!("http://etc.invalid/statement/2026-11-23")));
+    let file = asked(&etc, "statement/2026-11-23", &Value::Null, (0, SECRET));
+    assert!(file.status == 200 && String::from_utf8_lossy(&file.body).ends_with("#total,1,5.00,0.00\n"), "{file:?}");
+    assert_eq!(there["sha1"], keys::sha1(&file.body).as_str());
+    assert_eq!(told("2026-11-24"), json!({ "day": "2026-11-24", "state": "nothing" }));
+    assert_eq!(asked(&etc, "statement/2026-11-24", &Value::Null, (0, SECRET)).status, 404);
+    assert_eq!(asked(&etc, "statement/2026-11-23", &Value::Null, (0, "another secret")).status, 401);
+}
+
+#[test]
+fn a_statement_goes_wrong_as_it_is_set_to() {
+    let state =
+        |etc: &Signed| serde_json::from_slice::<Value>(&asked(etc, "statement", &json!({ "day": "2026-11-23" }), (0, SECRET)).body).expect("JSON");
+    let paid = |faults: &[&str]| {
+        let (etc, jobs) = signed("etc", faults);
+        etc.office.book().take(Trade::new("etc", ATTEMPT, 500, AT), AT, Standing::Paid).expect("it is new");
+        (etc, jobs)
+    };
+    let (etc, _jobs) = paid(&["statement_late=1000"]);
+    assert_eq!([(); 3].map(|()| state(&etc)["state"].clone()), ["not_yet", "not_yet", "there"]);
+    let (etc, _jobs) = paid(&["statement_damaged=1000"]);
+    let hashes = [(); 3].map(|()| state(&etc)["sha1"].clone());
+    assert!(hashes[0] != hashes[1] && hashes[1] == hashes[2], "{hashes:?}");
+    let (etc, _jobs) = paid(&["statement_cut=1000"]);
+    assert_eq!([(); 2].map(|()| asked(&etc, "statement/2026-11-23", &Value::Null, (0, SECRET)).is_cut), [true, false]);
 }

@@ -223,3 +223,22 @@ fn a_bill_is_told_with_its_digest_and_handed_out_packed() {
     assert!(String::from_utf8_lossy(&plain).contains("`attempt1"));
     assert_eq!(answered(&wechat, &Method::GET, "/v3/bill/tradebill?bill_date=2026-11-24", &Value::Null).1["code"], "NO_STATEMENT_EXIST");
 }
+
+#[test]
+fn a_bill_goes_wrong_as_it_is_set_to() {
+    let paid = |faults: &[&str]| {
+        let (wechat, jobs) = wechat(faults);
+        wechat.office.book().take(Trade::new("wechat", "attempt1", 500, AT), AT, Standing::Paid).expect("it is new");
+        (wechat, jobs)
+    };
+    let ask = |wechat: &WeChat| answered(wechat, &Method::GET, "/v3/bill/tradebill?bill_date=2026-11-23&bill_type=ALL&tar_type=GZIP", &Value::Null);
+    let (late, _jobs) = paid(&["statement_late=1000"]);
+    let codes = [(); 3].map(|()| ask(&late).1["code"].clone());
+    assert_eq!(codes, [json!("STATEMENT_CREATING"), json!("STATEMENT_CREATING"), Value::Null]);
+    let (damaged, _jobs) = paid(&["statement_damaged=1000"]);
+    let hashes = [(); 3].map(|()| ask(&damaged).1["hash_value"].clone());
+    assert!(hashes[0] != hashes[1] && hashes[1] == hashes[2], "{hashes:?}");
+    let (cut, _jobs) = paid(&["statement_cut=1000"]);
+    let file = "/v3/billdownload/file?bill_date=2026-11-23&tar_type=GZIP";
+    assert_eq!([(); 2].map(|()| asked(&cut, &Method::GET, file, &Value::Null, (0, None)).is_cut), [true, false]);
+}

@@ -4,11 +4,15 @@
 //! 1. A statement that is refused leaves nothing behind that anybody reads   (`super::tests::nothing_is_said_of_a_statement_that_is_refused`).
 //! 2. The same files have the same run, whoever splits them   (`super::tests::a_piece_whose_worker_died_is_done_again_and_says_the_same`).
 //! 3. Of several files the last that is a statement of the day counts   (`super::tests::a_day_that_is_due_waits_for_another_file_where_one_is_refused`).
-//! 4. Numbers that are too long to be told are shorter ones, each its own   (`tests::a_number_that_is_too_long_is_shortened`).
+//! 4. A statement beside which another hash lies is refused   (`tests::a_hash_that_lies_beside_a_statement_is_its_own`).
+//! 5. Numbers that are too long to be told are shorter ones, each its own   (`tests::a_number_that_is_too_long_is_shortened`).
 //!
-//! Not here: the form of files (`channels::statement`), how lines are kept (`spool`).
+//! Not here: the form of files (`channels::statement`), how lines are kept (`spool`), files that the channel itself hands out (`fetch`).
 
-use super::spool::{Spool, Spooled};
+use super::{
+    fetch::FETCHED,
+    spool::{Spool, Spooled},
+};
 use anyhow::{Context, Result};
 use channels::statement::{self, Cutter, Form, Line, Refusal, archive};
 use jiff::civil::Date;
@@ -22,6 +26,7 @@ use schema::{
 };
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     fs::File,
     path::{Path, PathBuf},
     sync::Arc,
@@ -29,7 +34,9 @@ use std::{
 };
 
 /// How names end of what lies beside statements, or is not there yet as a whole.
-const NO_STATEMENT: [&str; 5] = [".sha1", ".sha256", ".md5", ".part", ".tmp"];
+const NO_STATEMENT: [&str; 6] = [".sha1", ".sha256", ".md5", ".part", ".tmp", ".refused"];
+/// How the name of a statement goes on where its hash lies beside it: the SHA-1 of the plain file.
+pub const HASH: &str = ".sha1";
 /// For how long nobody must have written to a file that is there as a whole.
 const SETTLED: Duration = Duration::from_secs(2);
 /// How much of a number is kept that is too long, in bytes: with a digest of all of it behind, it is none any more.
@@ -76,7 +83,7 @@ pub fn day(date: Date) -> Day {
 }
 
 /// The files of a channel's folder that may be the statement of a day, by name: those whose name has the day in it (261123, 20261123 or 2026-11-23).
-fn find(folder: &Path, day: Date) -> Vec<PathBuf> {
+pub fn find(folder: &Path, day: Date) -> Vec<PathBuf> {
     let short = self::day(day);
     let words = [format!("{short}"), format!("20{short}"), day.to_string()];
     let is_one = |name: &str| {
@@ -91,8 +98,11 @@ fn find(folder: &Path, day: Date) -> Vec<PathBuf> {
     found
 }
 
-/// Whether nobody writes to a file any more, as far as its time tells.
+/// Whether nobody writes to a file any more, as far as its time tells. One that was fetched has its name since it was whole.
 fn is_settled(path: &Path) -> bool {
+    if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(FETCHED)) {
+        return true;
+    }
     let age = std::fs::metadata(path).and_then(|about| about.modified()).ok().and_then(|at| at.elapsed().ok());
     age.is_none_or(|age| age >= SETTLED)
 }
@@ -105,7 +115,7 @@ fn choose(form: &Form, wanted: &statement::Wanted, folder: &Path) -> Result<Path
     }
     // One alone is read once.
     while let Some(last) = found.last().filter(|_| found.len() > 1).cloned() {
-        match read(form, wanted, &last, |_| {}) {
+        match told_hash(&last).and_then(|hash| read(form, wanted, &last, hash.as_deref(), |_| {})) {
             Ok(_) => return Ok(last),
             Err(Why::Refused(why)) => {
                 tracing::warn!(why, "a file is passed over, for there is another one of the day");
@@ -117,15 +127,40 @@ fn choose(form: &Form, wanted: &statement::Wanted, folder: &Path) -> Result<Path
     found.pop().ok_or_else(|| Why::Missing(format!("no statement of {} in {}", wanted.day, folder.display())))
 }
 
-/// Reads a file and verifies it; gives how many lines it has, and its hash. What `each` sees counts only then.
-fn read(form: &Form, wanted: &statement::Wanted, path: &Path, each: impl FnMut(&Line<'_>)) -> Result<(u64, String), Why> {
+/// What lies beside a file: its name goes on like this.
+pub fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(path.as_os_str());
+    name.push(end);
+    name.into()
+}
+
+/// The hash that lies beside a statement, if one does: the first word of its file.
+fn told_hash(path: &Path) -> Result<Option<String>, Why> {
+    let beside = beside(path, HASH);
+    let bytes = match std::fs::read(&beside) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => read.with_context(|| format!("cannot read {}", beside.display()))?,
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let hash = text.split_whitespace().next().unwrap_or_default();
+    let is_one = hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_one { Ok(Some(hash.to_owned())) } else { Err(Why::Refused(format!("{} holds no SHA-1", beside.display()))) }
+}
+
+/// Verifies a file that is the statement of a day or is not, with its hash if one was told; gives the hash of its plain content.
+pub fn verified(form: &Form, wanted: &statement::Wanted, path: &Path, hash: Option<&str>) -> Result<String, Why> {
+    read(form, wanted, path, hash, |_| {}).map(|(_, hash)| hash)
+}
+
+/// Reads a file and verifies it, with its hash if one was told; gives how many lines it has, and its hash. What `each` sees counts only then.
+fn read(form: &Form, wanted: &statement::Wanted, path: &Path, hash: Option<&str>, each: impl FnMut(&Line<'_>)) -> Result<(u64, String), Why> {
     let file = match File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Why::Missing(format!("{} is not there", path.display()))),
         opened => opened.with_context(|| format!("cannot read {}", path.display()))?,
     };
     let refused = |refusal: Refusal| Why::Refused(format!("{:#}", anyhow::Error::from(refusal.in_file(path.display().to_string()))));
     let unpacked = archive::open(form, file).map_err(refused)?;
-    let mut cutter = Cutter::new(unpacked.content).hashed(None);
+    let mut cutter = Cutter::new(unpacked.content).hashed(hash);
     let verified = statement::read(form, wanted, &mut cutter, each).map_err(refused)?;
     Ok((verified.rows, cutter.sha1().unwrap_or_default()))
 }
@@ -157,7 +192,8 @@ pub fn split(work: &DayWork, folder: &Path, spool: &Path, province: Province, wr
         let given = work.file.as_deref().filter(|_| !after).map(PathBuf::from);
         let path = given.map_or_else(|| choose(&form, &wanted, &folder.join(name)), Ok)?;
         let mut failed = None;
-        let (rows, hash) = read(&form, &wanted, &path, |line| {
+        let told = told_hash(&path)?;
+        let (rows, hash) = read(&form, &wanted, &path, told.as_deref(), |line| {
             let line = fitting(line.in_full());
             let at = home_of_line(&line, province);
             if failed.is_none() {
@@ -199,6 +235,7 @@ mod tests {
             "h-2026-11-22.csv.tmp",
             ".i-2026-11-22.csv",
             "j-2026-11-23.csv",
+            "l-2026-11-22.refused",
         ] {
             std::fs::write(folder.path().join(name), "x").expect("it can be written");
         }
@@ -208,6 +245,25 @@ mod tests {
         assert_eq!(names, ["a-2026-11-22.csv", "b-20261122.zip", "c_261122.csv"]);
         assert!(found.iter().all(|path| !is_settled(path)), "they were written just now");
         assert!(find(&folder.path().join("nowhere"), jiff::civil::date(2026, 11, 22)).is_empty());
+    }
+
+    #[test]
+    fn a_hash_that_lies_beside_a_statement_is_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("clearing-2026-11-22.csv");
+        let beside = folder.path().join("clearing-2026-11-22.csv.sha1");
+        std::fs::write(&path, "#clearing,1,2026-11-22,\ntime,kind,transaction,number,amount,disposition,fee\n#total,0,0.00,0.00\n")
+            .expect("it can be written");
+        let form = channels::form("etc").expect("it has statements").1;
+        let wanted = statement::Wanted { day: jiff::civil::date(2026, 11, 22), merchant: None };
+        let read = || told_hash(&path).and_then(|hash| verified(&form, &wanted, &path, hash.as_deref()));
+        let own = read().expect("it needs none");
+        std::fs::write(&beside, format!("{}  clearing-2026-11-22.csv\n", own.to_uppercase())).expect("it can be written");
+        assert_eq!(read().expect("it is its own"), own);
+        for wrong in ["a9993e364706816aba3e25717850c26c9cd0d89d", "a9993e", ""] {
+            std::fs::write(&beside, wrong).expect("it can be written");
+            assert!(matches!(read(), Err(Why::Refused(_))), "{wrong:?}");
+        }
     }
 
     #[test]

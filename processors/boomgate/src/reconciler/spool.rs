@@ -127,7 +127,7 @@ impl Spool {
 }
 
 /// Has a file or folder on the disk.
-fn synced(path: &Path) -> Result<()> {
+pub fn synced(path: &Path) -> Result<()> {
     fs::File::open(path).and_then(|file| file.sync_all()).with_context(|| format!("cannot write {}", path.display()))
 }
 

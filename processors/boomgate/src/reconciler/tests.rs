@@ -50,6 +50,7 @@ impl Office {
             folder: folder.path().join("statements"),
             spool: folder.path().join("spool"),
             sites: BTreeMap::new(),
+            sources: Sources::default(),
             provinces: BTreeMap::new(),
             province: Province(11),
             days_back: 2,
@@ -63,6 +64,7 @@ impl Office {
             store: store.clone(),
             settings,
             replica: "one".into(),
+            shutdown: stop.subscribe(),
             past: Mutex::default(),
         });
         Self { shared: Shared { bus, buckets, store }, reconciler, folder, stop, running }

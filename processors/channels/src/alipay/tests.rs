@@ -201,3 +201,56 @@ fn each_answer_about_an_attempt_is_its_own_outcome() {
         assert_eq!(heard, Ok(expected), "{call:?} {node}");
     }
 }
+
+fn wanted() -> Wanted {
+    Wanted { day: "2026-11-22".parse().expect("a date"), merchant: Some("2088".into()) }
+}
+
+/// What the channel says of where the bill of a day is, with another node than the one that it has signed, if so.
+fn bill(signed: &str, sent: Option<&str>) -> Result<Bill, Kind> {
+    let sign = PrivateKey::read(KEY).expect("a key").sign(signed.as_bytes()).expect("it signs");
+    let body = format!("{{\"{}\":{},\"sign\":\"{sign}\"}}", BILL.1, sent.unwrap_or(signed));
+    let headers = HeaderMap::new();
+    let response = Response { status: 200, headers: &headers, body: body.as_bytes(), received_at: NOW };
+    alipay(PUBLIC, "2021", "2088").statement_answered(&wanted(), &response).map_err(|error| error.kind)
+}
+
+#[test]
+fn a_bill_is_asked_for_by_a_signed_request_and_downloaded_by_its_address_alone() {
+    let (alipay, now) = (alipay(PUBLIC, "2021", "2088"), Now { moment: NOW, nonce: "n" });
+    let request = alipay.statement_request(&wanted(), now).expect("it signs").expect("it has bills");
+    let parameters: BTreeMap<String, String> = form_urlencoded::parse(&request.body).into_owned().collect();
+    assert!(PublicKey::read(PUBLIC).expect("a key").verifies(signed_text(&parameters, true).as_bytes(), &parameters["sign"]));
+    let content: Value = serde_json::from_str(&parameters["biz_content"]).expect("JSON");
+    assert_eq!((parameters["method"].as_str(), content), (BILL.0, json!({ "bill_type": "trade", "bill_date": "2026-11-22" })));
+    let url = "http://dwbillcenter.alipay.com/downloadBillFile.resource?bizType=trade&token=1";
+    let download = alipay.download_request(url, now).expect("it needs nothing");
+    assert_eq!((download.method, download.url.as_str(), download.headers.len(), download.body.len()), (Method::GET, url, 0, 0));
+}
+
+#[test]
+fn where_a_statement_is_is_signed() {
+    let there = r#"{"code":"10000","bill_download_url":"https://dwbillcenter.alipay.com/f"}"#;
+    let none = r#"{"code":"40004","sub_code":"isp.bill_not_exist"}"#;
+    for (node, expected) in [
+        (there, Bill::There { url: "https://dwbillcenter.alipay.com/f".into(), sha1: None }),
+        (none, Bill::Nothing),
+        (r#"{"code":"40004","sub_code":"BILL_NOT_EXIST"}"#, Bill::Nothing),
+        (r#"{"code":"40004","sub_code":"NO_BILL"}"#, Bill::Nothing),
+        (r#"{"code":"20000","sub_code":"isp.unknow-error"}"#, Bill::NotYet("isp.unknow-error".into())),
+        (r#"{"code":"40004"}"#, Bill::NotYet("40004".into())),
+    ] {
+        assert_eq!(bill(node, None), Ok(expected), "{node}");
+    }
+    let elsewhere = there.replace("dwbillcenter.alipay.com", "evil.invalid");
+    for (signed, sent) in [(there, elsewhere.as_str()), (there, none), (none, there)] {
+        assert_eq!(bill(signed, Some(sent)), Err(Kind::NotGenuine), "{sent}");
+    }
+    for wrong in [r#"{"code":"10000"}"#, r#"{"code":"10000","bill_download_url":""}"#] {
+        assert_eq!(bill(wrong, None), Err(Kind::Malformed), "{wrong}");
+    }
+    let headers = HeaderMap::new();
+    let away = Response { status: 502, headers: &headers, body: none.as_bytes(), received_at: NOW };
+    let heard = alipay(PUBLIC, "2021", "2088").statement_answered(&wanted(), &away).map_err(|error| error.kind);
+    assert_eq!(heard, Ok(Bill::NotYet("status 502".into())));
+}

@@ -297,3 +297,63 @@ fn a_deduction_is_accepted_and_not_yet_paid() {
     assert_eq!(heard(&asked, 404, &json!({ "code": "ORDER_NOT_EXIST" })), Ok(Heard::Closed));
     assert_eq!(heard(&call, 403, &json!({ "code": "ORDER_DENIED" })), Ok(Heard::Refused));
 }
+
+/// What the channel says of where the bill of a day is, with another body than the one that it has signed, if so.
+fn bill(status: u16, signed: &Value, sent: Option<&Value>, age_s: i64) -> Result<Bill, Kind> {
+    let (signed, timestamp) = (signed.to_string(), (NOW.0 / SECOND - age_s).to_string());
+    let headers = headers(&sign(&timestamp, &signed), &timestamp, "PUB_KEY_ID_1");
+    let body = sent.map_or(signed, Value::to_string);
+    let response = Response { status, headers: &headers, body: body.as_bytes(), received_at: NOW };
+    wechat().statement_answered(&wanted(), &response).map_err(|error| error.kind)
+}
+
+fn wanted() -> Wanted {
+    Wanted { day: "2026-11-22".parse().expect("a date"), merchant: Some("1900".into()) }
+}
+
+/// Whether a request is signed by our key over this text.
+fn is_signed(request: &Request, text: &str) -> bool {
+    let authorization = &request.headers.iter().find(|(name, _)| *name == "Authorization").expect("it is signed").1;
+    let signature = authorization.split("signature=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a signature");
+    PublicKey::read(PUBLIC).expect("a key").verifies(text.as_bytes(), signature)
+}
+
+#[test]
+fn a_bill_is_asked_for_and_downloaded_by_signed_requests() {
+    let now = Now { moment: NOW, nonce: "abc" };
+    let asked = wechat().statement_request(&wanted(), now).expect("it signs").expect("it has bills");
+    let path = "/v3/bill/tradebill?bill_date=2026-11-22&bill_type=ALL&tar_type=GZIP";
+    assert_eq!((asked.method.clone(), asked.url.clone(), asked.body.len()), (Method::GET, format!("https://wechat.invalid{path}"), 0));
+    assert!(is_signed(&asked, &format!("GET\n{path}\n1795399200\nabc\n\n")));
+    // What is signed is the path and query of wherever the file is.
+    let url = "https://files.wechat.invalid/v3/billdownload/file?token=a%2Fb&tartype=gzip";
+    let download = wechat().download_request(url, now).expect("it signs");
+    assert_eq!((&download.method, download.url.as_str()), (&Method::GET, url));
+    assert!(is_signed(&download, "GET\n/v3/billdownload/file?token=a%2Fb&tartype=gzip\n1795399200\nabc\n\n"));
+    assert_eq!(wechat().download_request("no address", now).map_err(|error| error.kind), Err(Kind::Malformed));
+}
+
+#[test]
+fn where_a_statement_is_is_signed() {
+    let sha1 = "79bb0f45fc4c42234a918000b2668d689e2bde04";
+    let there = |url: &str, kind: &str, hash: &str| json!({ "download_url": url, "hash_type": kind, "hash_value": hash });
+    let none = json!({ "code": "NO_STATEMENT_EXIST", "message": "m" });
+    let genuine = there("https://wechat.invalid/f", "SHA1", &sha1.to_uppercase());
+    let expected = Bill::There { url: "https://wechat.invalid/f".into(), sha1: Some(sha1.into()) };
+    assert_eq!(bill(200, &genuine, None, 0), Ok(expected));
+    assert_eq!(bill(400, &none, None, 0), Ok(Bill::Nothing));
+    for code in ["STATEMENT_CREATING", "SYSTEM_ERROR", "PARAM_ERROR"] {
+        assert_eq!(bill(400, &json!({ "code": code }), None, 0), Ok(Bill::NotYet(code.into())));
+    }
+    assert_eq!(bill(400, &json!({ "code": "x\n\u{1b}[31m<b>" }), None, 0), Ok(Bill::NotYet("x31mb".into())), "nothing of it harms a log");
+    assert_eq!(bill(502, &none, None, 0), Ok(Bill::NotYet("status 502".into())), "what a proxy says is no word of the channel");
+    // Nobody else says where it is, or that there is none.
+    let elsewhere = there("https://evil.invalid/f", "SHA1", sha1);
+    for (status, signed, sent) in [(200, &genuine, &elsewhere), (400, &json!({ "code": "STATEMENT_CREATING" }), &none), (200, &none, &genuine)] {
+        assert_eq!(bill(status, signed, Some(sent), 0), Err(Kind::NotGenuine), "{sent}");
+    }
+    assert_eq!((bill(200, &genuine, None, 300), bill(400, &none, None, 300)), (Err(Kind::Stale), Err(Kind::Stale)));
+    for wrong in [there("https://wechat.invalid/f", "MD5", sha1), there("https://wechat.invalid/f", "SHA1", &sha1[1..]), json!({})] {
+        assert_eq!(bill(200, &wrong, None, 0), Err(Kind::Malformed), "{wrong}");
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! 1. "Not sent" is said only where nothing of the request went out   (`tests::what_was_not_sent_is_told_from_what_nobody_knows`).
-//! 2. An answer past its limit, or past its time, is none   (`tests::an_answer_is_bounded_in_size_and_time`).
+//! 2. An answer past its limit, or past its time, is none   (`tests::an_answer_is_bounded_in_size_and_time`); one that is read piece by piece ends with an error where
+//!    it is cut off or has no end   (`tests::a_download_is_bounded_and_no_cut_one_is_whole`).
 //! 3. Nothing is followed to another place   (`tests::a_redirection_is_not_followed`).
 //! 4. With `https` the channel's certificate is checked   (`tests::a_stranger_behind_tls_is_told_nothing`).
 //!
@@ -10,11 +11,12 @@
 
 use crate::clock;
 use axum::{
-    body::Body,
+    body::{Body, BodyDataStream},
     http::{HeaderMap, HeaderValue, Request, Uri, header},
 };
 use bytes::Bytes;
 use channels::{Error, Kind};
+use futures_util::StreamExt;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::{
@@ -79,6 +81,39 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
+}
+
+/// An answer whose body is read piece by piece, so that it may be longer than memory.
+pub struct Download {
+    /// Its status.
+    pub status: u16,
+    body: BodyDataStream,
+    /// How many bytes may come yet.
+    left: u64,
+    /// How long a piece may take.
+    wait: Duration,
+    /// When all of it must have come.
+    deadline: Instant,
+    /// The connection ends with it.
+    _sender: SendRequest<Body>,
+}
+
+impl fmt::Debug for Download {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Download").field("status", &self.status).field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl Download {
+    /// The next piece of the body; none once it has come whole.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        let until = self.deadline.min(clock::now() + self.wait);
+        let piece = timeout_at(until, self.body.next()).await.map_err(|_| Failure::Unknown("it took too long".into()))?;
+        let Some(piece) = piece.transpose().map_err(|error| Failure::Unknown(error.to_string()))? else { return Ok(None) };
+        let left = self.left.checked_sub(piece.len() as u64);
+        self.left = left.ok_or_else(|| Failure::Unknown("it is longer than it may be".into()))?;
+        Ok(Some(piece))
+    }
 }
 
 /// Connections to one channel.
@@ -165,6 +200,20 @@ impl Client {
             }
             Err(_) => Err(Failure::Unknown("it took too long".into())),
         }
+    }
+
+    /// Sends a request by a connection of its own, and gives the answer once its head is there. Its body has at most `bytes_max` bytes and comes within `within`, and no
+    /// piece of it takes longer than an answer may.
+    pub async fn open(&self, request: &channels::Request, bytes_max: u64, within: Duration) -> Result<Download, Failure> {
+        let message = self.message(request)?;
+        let connected = timeout(self.bounds.connect, self.connect()).await;
+        let mut sender = connected.map_err(|_| Failure::NotSent("the connection took too long".into()))?.map_err(Failure::NotSent)?;
+        let begun = clock::now();
+        let response = timeout_at(begun + self.bounds.answer, sender.send_request(message)).await;
+        let response = response.map_err(|_| Failure::Unknown("it took too long".into()))?.map_err(|error| Failure::Unknown(error.to_string()))?;
+        let (parts, body) = response.into_parts();
+        let (status, body) = (parts.status.as_u16(), Body::new(body).into_data_stream());
+        Ok(Download { status, body, left: bytes_max, wait: self.bounds.answer, deadline: begun + within, _sender: sender })
     }
 
     async fn answer(

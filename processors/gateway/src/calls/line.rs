@@ -283,7 +283,7 @@ impl Line {
 }
 
 /// 32 letters and digits that nobody can guess.
-fn nonce(random: &SystemRandom) -> Result<String, ring::error::Unspecified> {
+pub(super) fn nonce(random: &SystemRandom) -> Result<String, ring::error::Unspecified> {
     let mut bytes = [0_u8; 16];
     random.fill(&mut bytes)?;
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))

@@ -128,6 +128,41 @@ async fn an_answer_is_bounded_in_size_and_time() {
 }
 
 #[tokio::test]
+async fn a_download_is_bounded_and_no_cut_one_is_whole() {
+    let bounds = Bounds { answer: Duration::from_millis(200), ..BOUNDS };
+    for (head, body, hangs, expected) in [
+        ("Content-Length: 5", "whole", true, Ok(5)),
+        ("Transfer-Encoding: chunked", "5\r\nwhole\r\n0\r\n\r\n", true, Ok(5)),
+        ("Content-Length: 2000", "cut", false, Err(())),
+        ("Transfer-Encoding: chunked", "5\r\nwhole\r\n", false, Err(())),
+        // It is longer than a download may be here, and this one has no end.
+        ("Content-Length: 11", "xxxxxxxxxxx", true, Err(())),
+        ("Content-Length: 6", "whole", true, Err(())),
+    ] {
+        let address = listening(move |mut stream| async move {
+            let mut taken = [0; 4_096];
+            assert_ne!(stream.read(&mut taken).await.ok(), Some(0), "something is asked");
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").as_bytes()).await.ok();
+            if hangs {
+                clock::wait(SECOND * 5).await;
+            }
+        })
+        .await;
+        let begun = clock::now();
+        let read = async {
+            let mut file = client(address, bounds).open(&request(address, "/"), 10, SECOND).await?;
+            let mut bytes = 0;
+            while let Some(piece) = file.next().await? {
+                bytes += piece.len();
+            }
+            Ok::<_, Failure>(bytes)
+        };
+        assert_eq!(read.await.map_err(drop), expected, "{head} {body}");
+        assert!(clock::now() - begun < SECOND, "{head} {body}");
+    }
+}
+
+#[tokio::test]
 async fn a_redirection_is_not_followed() {
     let elsewhere = post(|| async { (StatusCode::TEMPORARY_REDIRECT, [("location", "/there")], "") });
     let router = Router::new().route("/", elsewhere).route("/there", post(|| async { "here" }));
