@@ -1166,6 +1166,20 @@ pub struct Bill {
     pub day: Day,
 }
 
+/// Why this money pays its order, of all that came for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppliedReason {
+    /// Nothing else that could pay it had come.
+    Only,
+    /// Of several that are equal it is the first durable one.
+    First,
+    /// It is settled: that comes before what may still fail, whichever came first.
+    Settled,
+    /// It is a means of a payment of which all means have come.
+    Complete,
+}
+
 /// Why money goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -1304,6 +1318,9 @@ pub enum PaymentEvent {
         /// What was taken off the price that is paid by it, where something was.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         discounts: Option<Box<Discounts>>,
+        /// Why this money and no other; none in events of the first releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<AppliedReason>,
     },
     /// What was applied and could still fail is captured.
     Settled {

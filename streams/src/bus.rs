@@ -4,7 +4,7 @@
 
 use crate::Error;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use schema::{Journal, Moment, Partition};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,6 +20,15 @@ pub struct Message {
     pub payload: Bytes,
     /// Headers; `Content-Type` among them where the payload is not told by its first byte.
     pub headers: BTreeMap<String, String>,
+}
+
+/// The answer to a message that was offered to an inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// Where it is stored.
+    pub sequence: u64,
+    /// Whether it was there before, by its `Nats-Msg-Id`: then nothing was stored now.
+    pub is_known: bool,
 }
 
 /// A message as it is stored.
@@ -174,9 +183,14 @@ pub trait Listening: Send {
 
 /// A broker. Every call may be made from many tasks at once.
 pub trait Bus: Send + Sync {
-    /// Stores a message of an inbox; gives its sequence once it is durable. The subject is the one a device uses (`gate.<lot>.<lane>.<kind>`,
+    /// Stores a message of an inbox; answers once it is durable. The subject is the one a device uses (`gate.<lot>.<lane>.<kind>`,
     /// `CHANNEL.<partition>.<channel>.<kind>`); the header `Nats-Msg-Id`, if given, saves work for a while and is no promise.
-    fn publish(&self, message: Message) -> Answer<'_, u64>;
+    fn offer(&self, message: Message) -> Answer<'_, Offered>;
+
+    /// The same, for whom it is enough to know its sequence.
+    fn publish(&self, message: Message) -> Answer<'_, u64> {
+        async move { self.offer(message).await.map(|offered| offered.sequence) }.boxed()
+    }
 
     /// Opens a durable consumer, which exists or is made.
     fn consume(&self, reader: Reader) -> Answer<'_, Box<dyn Intake>>;

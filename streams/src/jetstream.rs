@@ -13,8 +13,8 @@ mod read;
 pub(crate) mod wire;
 
 use crate::{
-    Answer, Append, Appended, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reach, Reader, Stored, Told,
-    check, subject, table::MEMBERS,
+    Answer, Append, Appended, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Offered, Reach, Reader, Stored,
+    Told, check, subject, table::MEMBERS,
 };
 use append::{Appender, Pace, Pressure};
 use async_nats::{ConnectOptions, HeaderMap, ServerAddr};
@@ -84,10 +84,10 @@ impl JetStream {
         sent.map_err(|error| Error::caused(Kind::Unavailable, format!("answer message {} of {}", delivery.stored.sequence, delivery.stream), error))
     }
 
-    async fn store(&self, message: Message, subject: String) -> Result<u64, Error> {
+    async fn store(&self, message: Message, subject: String) -> Result<Offered, Error> {
         let doing = format!("store a message on {subject}");
         let ack = self.wire.store(subject, headers_of(&message), message.payload).await;
-        ack.map(|ack| ack.seq).map_err(|failure| failure.doing(doing))
+        ack.map(|ack| Offered { sequence: ack.seq, is_known: ack.duplicate }).map_err(|failure| failure.doing(doing))
     }
 }
 
@@ -103,7 +103,7 @@ fn member_key(beat: &Beat) -> Result<String, Error> {
 }
 
 impl Bus for JetStream {
-    fn publish(&self, message: Message) -> Answer<'_, u64> {
+    fn offer(&self, message: Message) -> Answer<'_, Offered> {
         async move {
             check::publishable(&message)?;
             let subject = message.subject.clone();
@@ -176,9 +176,12 @@ impl Bus for JetStream {
     }
 
     fn dead_letter(&self, letter: DeadLetter) -> Answer<'_, u64> {
-        let message = letter.message();
-        let subject = message.subject.clone();
-        self.store(message, subject).boxed()
+        async move {
+            let message = letter.message();
+            let subject = message.subject.clone();
+            self.store(message, subject).await.map(|offered| offered.sequence)
+        }
+        .boxed()
     }
 
     fn trim(&self, journal: Journal, partition: Partition, keep_from: u64) -> Answer<'_, u64> {

@@ -23,7 +23,8 @@ pub mod table;
 
 pub use bucket::{Buckets, Entry};
 pub use bus::{
-    Answer, Append, Appended, BEAT_TTL, Beat, Bus, DeadLetter, Delivery, From, Intake, Listening, Look, Message, Reach, Reader, Stored, Told, owner,
+    Answer, Append, Appended, BEAT_TTL, Beat, Bus, DeadLetter, Delivery, From, Intake, Listening, Look, Message, Offered, Reach, Reader, Stored,
+    Told, owner,
 };
 pub use error::{Error, Kind};
 pub use jetstream::{JetStream, Options};

@@ -11,8 +11,8 @@ mod bucket;
 mod stream;
 
 use crate::{
-    Answer, Append, Appended, BEAT_TTL, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Reach, Reader, Stored,
-    Told, check, subject,
+    Answer, Append, Appended, BEAT_TTL, Beat, Bus, DeadLetter, Delivery, Error, From, Intake, Kind, Listening, Look, Message, Offered, Reach, Reader,
+    Stored, Told, check, subject,
     table::{self, Declared, Role},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -115,7 +115,7 @@ fn soon<'a, T: Send + 'a>(work: impl FnOnce() -> Result<T, Error> + Send + 'a) -
 }
 
 impl Bus for Memory {
-    fn publish(&self, message: Message) -> Answer<'_, u64> {
+    fn offer(&self, message: Message) -> Answer<'_, Offered> {
         soon(move || {
             let (stream, stored) = check::publishable(&message)?;
             self.on(stream.name, |log, now| log.store(Message { subject: stored, ..message }, now))
@@ -195,7 +195,7 @@ impl Bus for Memory {
     }
 
     fn dead_letter(&self, letter: DeadLetter) -> Answer<'_, u64> {
-        soon(move || self.on("DEAD", |log, now| log.store(letter.message(), now)))
+        soon(move || self.on("DEAD", |log, now| log.store(letter.message(), now).map(|offered| offered.sequence)))
     }
 
     fn trim(&self, journal: Journal, partition: Partition, keep_from: u64) -> Answer<'_, u64> {

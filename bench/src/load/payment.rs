@@ -187,10 +187,10 @@ async fn simulate(listen: &str, seed: u64) -> Result<Simulators> {
     Simulators::start(settings).await.context("the channels cannot listen")
 }
 
-/// What boomgate's configuration needs for these channels. Refunds are tried again soon: a run is short.
+/// What boomgate's configuration needs for these channels. Refunds are tried again soon: a run is short. All channels come from one address here.
 fn configuration(simulators: &Simulators, keys: &Path, listen: &str) -> Result<String> {
     let channels = simulators.configure(keys).context("keys cannot be written")?;
-    Ok(format!("[limits]\nrefund_retry_s = 2\n[gateway]\nlisten = \"{listen}\"\n{channels}"))
+    Ok(format!("[limits]\nrefund_retry_s = 2\n[gateway]\nlisten = \"{listen}\"\nconnections_each_max = 1024\n{channels}"))
 }
 
 /// Signs what will be notified, on all cores: what the channels' machines would do is not to be measured on ours.

@@ -16,7 +16,7 @@ use schema::{
     channel::Standing,
     desk::{Said, Says, Tender},
     id::{self, Kind, Province},
-    journal::{Bill, Note, OrderEvent, PaymentEvent, RefundReason, RefundState, Source},
+    journal::{AppliedReason, Bill, Note, OrderEvent, PaymentEvent, RefundReason, RefundState, Source},
     ledger::Discounts,
     time::Day,
 };
@@ -208,6 +208,7 @@ impl Purse {
         } else {
             None
         };
+        let why = if events.is_empty() { self.chosen_because(at) } else { AppliedReason::Settled };
         let receipt = &mut self.receipts[at];
         match reason {
             None => {
@@ -222,6 +223,7 @@ impl Purse {
                     provisional: !captured,
                     part: None,
                     discounts,
+                    reason: Some(why),
                 });
             }
             Some(reason) if !captured => {
@@ -234,6 +236,27 @@ impl Purse {
             }
         }
         events
+    }
+
+    /// Why a receipt pays that nothing makes room for: what else waits for the order, and brings as much?
+    fn chosen_because(&self, at: usize) -> AppliedReason {
+        let Receipt { amount, captured, .. } = self.receipts[at];
+        let (mut alike, mut unlike) = (0, 0);
+        for (other, receipt) in self.receipts.iter().enumerate() {
+            if other == at || receipt.fate != Fate::Held || receipt.part_of.is_some() || receipt.amount != amount {
+                continue;
+            }
+            if receipt.captured == captured {
+                alike += 1;
+            } else {
+                unlike += 1;
+            }
+        }
+        match (alike, unlike) {
+            (0, 0) => AppliedReason::Only,
+            (0, _) => AppliedReason::Settled,
+            _ => AppliedReason::First,
+        }
     }
 
     fn refund(&mut self, refund: Id) -> Option<(usize, usize)> {

@@ -6,7 +6,7 @@ use schema::{
     Cause, ChannelEvent, ChannelFact, Credential, Currency, GateEvent, GateKind, Id, Moment, Money, Recorded,
     gate::Colour,
     id::{self, Kind, Place, Province},
-    journal::{Bill, Departure, Note, Quote, RefundReason, RefundState, Refusal, Source, Stay},
+    journal::{AppliedReason, Bill, Departure, Note, Quote, RefundReason, RefundState, Refusal, Source, Stay},
     ledger::{Account, Entry, Figures, Movement, Span, Statement, Tally},
     reference::{LotDeclared, RateTable, Step},
     time::{DAY, MINUTE, SECOND},
@@ -307,6 +307,7 @@ fn right() -> Logs {
         provisional: false,
         part: None,
         discounts: None,
+        reason: Some(AppliedReason::Only),
     });
     let applied = scribe.journal(Journal::Payment, home, priced, vec![expected, applied]).remove(1);
     scribe.journal(Journal::Ledger, home, applied.clone(), vec![posted(&bill, "etc", Movement::Applied, TEN, (RefundLiability, ParkingRevenue))]);
@@ -492,6 +493,12 @@ fn what_a_journal_says_is_answered_in_its_order() {
 
 type Mutation = (&'static str, fn(&mut Logs));
 
+fn pays_for_another_reason(logs: &mut Logs) {
+    if let Event::Payment(PaymentEvent::Applied { reason, .. }) = &mut at(logs, Journal::Payment, "applied").recorded.event {
+        *reason = Some(AppliedReason::Settled);
+    }
+}
+
 #[test]
 fn each_mutation_is_found() {
     let mutations: &[Mutation] = &[
@@ -585,6 +592,7 @@ fn each_mutation_is_found() {
                 *provisional = true;
             }
         }),
+        ("money pays for another reason", pays_for_another_reason),
         ("part of a log is not there", |logs| logs.missing.push("GATE begins at 7".into())),
     ];
     for (what, mutate) in mutations {

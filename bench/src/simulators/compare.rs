@@ -80,6 +80,7 @@ mod tests {
             provisional: false,
             part: None,
             discounts: None,
+            reason: None,
         };
         let refunded = PaymentEvent::Refunded { bill, source, amount, refund: order, left: None, drawer: false, done_at: None };
         for (truth, events, expected) in [

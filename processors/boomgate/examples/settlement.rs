@@ -54,6 +54,7 @@ fn payment(number: i64, from: Moment, now: Moment) -> anyhow::Result<(Partition,
         provisional: false,
         part: None,
         discounts: None,
+        reason: None,
     };
     let at = now.plus(number);
     let cause = Cause { inbox: Inbox::Channel, sequence: 1, event: number.to_string().into(), time: at, index: 0 };

@@ -173,7 +173,7 @@ pub struct Http {
 }
 
 /// The front doors.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayAt {
     /// `HOST:PORT` for `/notify/<channel>` and `/api/v1`; empty for none. TLS is ended before it.
@@ -184,6 +184,16 @@ pub struct GatewayAt {
     pub tokens_file: PathBuf,
     /// The addresses of proxies before it: of them alone the word is taken from where a request comes (`X-Forwarded-For`).
     pub proxies: Vec<IpAddr>,
+    /// How many connections one address holds at once, proxies of ours excepted. Many phones may have one address, where their carrier shares it.
+    pub connections_each_max: usize,
+}
+
+impl Default for GatewayAt {
+    fn default() -> Self {
+        let (listen, devices_file, tokens_file, proxies) = (String::new(), PathBuf::new(), PathBuf::new(), Vec::new());
+        let gateway::Limits { connections_each_max, .. } = gateway::Limits::default();
+        Self { listen, devices_file, tokens_file, proxies, connections_each_max }
+    }
 }
 
 /// Calls to payment channels: what bounds those of each channel, refunds and all others each for themselves.
@@ -428,6 +438,9 @@ impl Config {
         let Calls { connect_wait_ms, answer_wait_ms, under_way_max, queue_max, .. } = config.calls;
         if ![connect_wait_ms, answer_wait_ms].iter().all(|wait| (1..=60_000).contains(wait)) || under_way_max == 0 || queue_max == 0 {
             bail!("calls: connect_wait_ms and answer_wait_ms are 1 to 60000, under_way_max and queue_max at least 1");
+        }
+        if config.gateway.connections_each_max == 0 {
+            bail!("gateway.connections_each_max is at least 1: nobody could come in");
         }
         let Reconcile { due_min, days_back, province, workers, ref provinces, .. } = config.reconcile;
         if due_min >= 24 * 60 || days_back > 62 || province > 99 || provinces.values().any(|province| *province > 99) || workers == 0 {

@@ -13,7 +13,7 @@ use axum::{
 };
 use bench::simulators::{Faults, Refusal, Settings, Simulators};
 use channels::{Call, Channel, Heard, Now, Parked, Response};
-use gateway::{Limits, Webhooks};
+use gateway::{Limits, Proxies, Webhooks};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -66,7 +66,7 @@ impl Town {
         let bus: Arc<dyn Bus> = Arc::new(memory.clone());
         let router = Webhooks::new(bus.clone(), channels.clone(), clock, Limits::default()).router();
         let (open, shutdown) = watch::channel(false);
-        tokio::spawn(gateway::serve(listener, router, Limits::default(), shutdown));
+        tokio::spawn(gateway::serve(listener, router, Limits::default(), Proxies::default(), shutdown));
         let channels = channels.into_iter().map(|channel| (channel.name(), channel)).collect();
         Self { simulators, channels, bus, memory, client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()), _open: open }
     }

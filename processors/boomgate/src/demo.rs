@@ -138,7 +138,7 @@ async fn channels(parts: &Parts, wanted: &Wanted, closed: watch::Receiver<bool>)
     let simulators = Arc::new(Simulators::start(settings).await.context("the channels cannot listen")?);
     let keys = wanted.folder.join("keys");
     std::fs::create_dir_all(&keys).with_context(|| format!("cannot write into {}", keys.display()))?;
-    let text = format!("[gateway]\nlisten = \"{listen}\"\n{}", simulators.configure(Path::new(&keys))?);
+    let text = format!("[gateway]\nlisten = \"{listen}\"\nconnections_each_max = 1024\n{}", simulators.configure(Path::new(&keys))?);
     let config = Config::parse(&text).context("the channels cannot be configured")?;
     let with = gateway::With { bus: parts.jetstream.clone(), store: parts.store.clone(), cache: None };
     let doors = gateway::open(&config, with, closed.clone()).await?;

@@ -74,7 +74,8 @@ pub struct With {
 
 /// Opens the doors until `shutdown`.
 pub async fn open(config: &Config, With { bus, store, cache }: With, shutdown: watch::Receiver<bool>) -> Result<JoinHandle<()>> {
-    let (listen, limits) = (&config.gateway.listen, Limits::default());
+    let listen = &config.gateway.listen;
+    let limits = Limits { connections_each_max: config.gateway.connections_each_max, ..Limits::default() };
     let channels = self::channels(config)?;
     // In the order in which they are listed, so that a driver finds the usual ones first.
     let configured = |name: &&'static str| channels.iter().any(|channel| channel.name() == *name);
@@ -97,10 +98,10 @@ pub async fn open(config: &Config, With { bus, store, cache }: With, shutdown: w
         router = router.merge(Lanes::new(bus.clone(), ear.clone(), devices, limits).router());
     }
     let desks = Desks::new(journals.clone(), limits.store_wait, DECIDED_WAIT);
-    let (channels, followers_max, stopped) = (names, PHONES_MAX, shutdown.clone());
+    let (channels, followers_max, stopped, before_us) = (names, PHONES_MAX, shutdown.clone(), proxies.clone());
     let behind = Behind { bus, ear, journals, desks, view, cache, reference, channels, clock, limits, proxies, followers_max, shutdown: stopped };
     router = router.merge(Pages::new(behind).router());
-    Ok(tokio::spawn(gateway::serve(listener, router, limits, shutdown)))
+    Ok(tokio::spawn(gateway::serve(listener, router, limits, before_us, shutdown)))
 }
 
 /// Makes a token for the operator API and prints it once, with its lines for the file.

@@ -220,6 +220,7 @@ impl Trial {
             provisional: false,
             part: None,
             discounts: None,
+            reason: None,
         };
         let cause = schema::Cause { inbox: Inbox::Channel, sequence: 1, event: "k".into(), time: at, index: 0 };
         let recorded = Recorded { at, cause, event: schema::Event::Payment(event) };

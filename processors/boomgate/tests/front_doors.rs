@@ -141,7 +141,7 @@ impl Site {
         let router = Lanes::new(bus.clone(), ear, devices, limits).router().merge(Pages::new(pages).router());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it listens");
-        running.spawn(gateway::serve(listener, router, limits, stopped));
+        running.spawn(gateway::serve(listener, router, limits, Proxies::default(), stopped));
         Self { bus, address, stop, running }
     }
 

@@ -61,7 +61,8 @@ impl System {
         for (name, listen) in [("boomgate.toml", doors), (SECOND, free_port().await)] {
             let config = format!(
                 "reference = {:?}\n[nats]\nurl = {:?}\n[store]\nlocation = {:?}\n[loop]\nkeep_inputs = true\ngroups = 4\n\
-                 [limits]\nrefund_retry_s = 2\ncall_retry_s = 1\n[gateway]\nlisten = \"{listen}\"\n{channels}",
+                 [limits]\nrefund_retry_s = 2\ncall_retry_s = 1\n[gateway]\nlisten = \"{listen}\"\n\
+                 connections_each_max = 1024\n{channels}",
                 reference.display().to_string(),
                 server.url(),
                 format!("sqlite:{}", folder.path().join("boomgate.db").display()),

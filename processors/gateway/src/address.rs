@@ -16,6 +16,11 @@ impl Proxies {
         Self(proxies.into_iter().map(|proxy| proxy.to_canonical()).collect())
     }
 
+    /// Whether an address is one of them.
+    pub fn have(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+
     /// The client of a request: the last of those who handed it on that is no proxy of ours.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();

@@ -4,8 +4,14 @@
 //! 1. Who sends its head slowly is cut off, and who comes then is served   (`tests::a_slow_client_is_cut_off_and_the_next_one_is_served`).
 //! 2. A body past its limit is refused before it is read   (`webhook::tests::what_is_too_large_is_refused`).
 //! 3. A shutdown finishes what is under way   (`tests::a_shutdown_finishes_what_is_under_way`).
-//! 4. Who does not read its answer is cut off   (`tests::who_does_not_read_is_cut_off_and_the_next_one_is_served`).
+//! 4. Who does not read its answer is cut off   (`tests::who_does_not_read_is_cut_off_and_the_next_one_is_served`), and so is who reads it too slowly
+//!    (`patient`).
+//! 5. One address alone cannot take all places   (`tests::one_address_leaves_places_for_others`).
 
+mod patient;
+mod places;
+
+use crate::address::Proxies;
 use axum::Router;
 use hyper::{
     server::conn::http1,
@@ -15,16 +21,10 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{
-    io::{self, IoSlice},
-    net::SocketAddr,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use patient::{Pace, Patient};
+use places::Places;
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -40,14 +40,18 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 pub struct Limits {
     /// Connections at once; the next ones wait in the kernel's queue.
     pub connections_max: usize,
+    /// Connections at once of one address that is no proxy of ours; the next ones are closed at once.
+    pub connections_each_max: usize,
     /// Requests that are worked on at once; the next ones are told to come again.
     pub under_way_max: usize,
     /// The longest body, in bytes.
     pub body_bytes_max: usize,
     /// How long a head, and then a body, may take to come.
     pub read_wait: Duration,
-    /// How long a client may read nothing of an answer that waits for it.
+    /// How long a client may read less than [`Self::write_bytes_min`] of an answer that waits for it.
     pub write_wait: Duration,
+    /// How many bytes a client reads in each [`Self::write_wait`] in which something waits for it, at least.
+    pub write_bytes_min: usize,
     /// How long the broker may take to store; channels wait five seconds for an answer.
     pub store_wait: Duration,
 }
@@ -56,10 +60,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 1_024,
+            connections_each_max: 256,
             under_way_max: 512,
             body_bytes_max: 64 * 1024,
             read_wait: Duration::from_secs(5),
             write_wait: Duration::from_secs(10),
+            write_bytes_min: 10 * 1024,
             store_wait: Duration::from_secs(4),
         }
     }
@@ -70,8 +76,9 @@ impl Default for Limits {
 pub struct Peer(pub SocketAddr);
 
 /// Serves until `shutdown`, and until what is under way has ended or its time is over.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut shutdown: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, proxies: Proxies, mut shutdown: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(limits.connections_max));
+    let (places, mut turned_away) = (Places::new(proxies, limits.connections_each_max), 0);
     let mut connections = JoinSet::new();
     loop {
         let permit = tokio::select! {
@@ -87,10 +94,15 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut sh
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, peer)) => {
+                let Some(place) = places.take(peer.ip()) else {
+                    turned_away += 1;
+                    tell_turned_away(peer, turned_away);
+                    continue;
+                };
                 let (router, shutdown) = (router.clone(), shutdown.clone());
                 connections.spawn(async move {
                     connection(stream, Peer(peer), router, limits, shutdown).await;
-                    drop(permit);
+                    drop((place, permit));
                 });
             }
             Err(error) => {
@@ -105,6 +117,14 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut sh
     }
 }
 
+/// A flood is counted whole, and the log hears of its first, second, fourth, eighth … connection.
+fn tell_turned_away(peer: SocketAddr, so_many: u64) {
+    metrics::counter!("boomgate_connections_turned_away_total").increment(1);
+    if so_many.is_power_of_two() {
+        tracing::warn!(address = %peer.ip(), so_many, "a connection was closed at once: its address holds as many as one may (gateway.connections_each_max)");
+    }
+}
+
 async fn connection(stream: TcpStream, peer: Peer, router: Router, limits: Limits, mut shutdown: watch::Receiver<bool>) {
     stream.set_nodelay(true).ok();
     let mut http = http1::Builder::new();
@@ -114,7 +134,7 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router, limits: Limit
         request.extensions_mut().insert(peer);
         router.call(request)
     });
-    let stream = Patient { stream, wait: limits.write_wait, stalled: None };
+    let stream = Patient::new(stream, Pace { wait: limits.write_wait, bytes_min: limits.write_bytes_min });
     let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
     let over = async {
         shutdown.wait_for(|stop| *stop).await.ok();
@@ -135,64 +155,6 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router, limits: Limit
     }
 }
 
-/// A connection whose client must read, sooner or later: what cannot be written for too long fails.
-struct Patient {
-    stream: TcpStream,
-    wait: Duration,
-    /// Ends when the patience with what is written now does.
-    stalled: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-}
-
-impl Patient {
-    fn written(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
-        }
-        let wait = self.wait;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(patience(wait)));
-        let over = stalled.as_mut().poll(context);
-        if over.is_ready() {
-            self.stalled = None;
-        }
-        over.map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-async fn patience(wait: Duration) {
-    tokio::time::timeout(wait, std::future::pending::<()>()).await.ok();
-}
-
-impl AsyncRead for Patient {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Patient {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.written(context, written)
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.written(context, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -200,6 +162,7 @@ pub(crate) mod tests {
     use std::net::SocketAddr;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpSocket,
         sync::Notify,
         task::JoinHandle,
     };
@@ -209,7 +172,7 @@ pub(crate) mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it listens");
         let (stop, stopped) = watch::channel(false);
-        (address, stop, tokio::spawn(serve(listener, router, limits, stopped)))
+        (address, stop, tokio::spawn(serve(listener, router, limits, Proxies::default(), stopped)))
     }
 
     /// What a server says to some bytes, whole, once it has closed the connection.
@@ -254,6 +217,39 @@ pub(crate) mod tests {
         let next = tokio::time::timeout(Duration::from_secs(20), said(address, GET)).await;
         assert!(next.expect("there is a place again").ends_with("here"));
         drop(deaf);
+    }
+
+    #[tokio::test]
+    async fn one_address_leaves_places_for_others() {
+        let limits = Limits { connections_max: 4, connections_each_max: 3, read_wait: Duration::from_secs(60), ..Limits::default() };
+        let (address, _stop, _served) = open(Router::new().route("/", get(|| async { "here" })), limits).await;
+        let come = |from: &'static str| async move {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket.bind(SocketAddr::new(from.parse().expect("an address"), 0)).expect("all of 127.0.0.0/8 is ours");
+            socket.connect(address).await.expect("it listens")
+        };
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(come("127.0.0.2").await);
+        }
+        // One place is left, and not for the same address again: that is closed at once, without a word.
+        for _ in 0..5 {
+            assert_eq!(come("127.0.0.2").await.read(&mut [0; 100]).await.unwrap_or(0), 0);
+            assert!(said(address, GET).await.ends_with("here"));
+        }
+        // Once one of them has ended its address may come again.
+        held.truncate(2);
+        let again = async {
+            loop {
+                let mut stream = come("127.0.0.2").await;
+                stream.write_all(GET).await.ok();
+                let mut answer = String::new();
+                if stream.read_to_string(&mut answer).await.is_ok() && answer.ends_with("here") {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), again).await.expect("there is a place again");
     }
 
     #[tokio::test]

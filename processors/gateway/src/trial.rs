@@ -49,7 +49,17 @@ pub fn expected() -> PaymentEvent {
 /// The order is paid.
 pub fn applied() -> PaymentEvent {
     let source = Source { channel: "wechat".into(), transaction: "T1".into() };
-    PaymentEvent::Applied { bill: bill(), source, amount: FIVE, held: false, paid_at: None, provisional: false, part: None, discounts: None }
+    PaymentEvent::Applied {
+        bill: bill(),
+        source,
+        amount: FIVE,
+        held: false,
+        paid_at: None,
+        provisional: false,
+        part: None,
+        discounts: None,
+        reason: None,
+    }
 }
 
 /// Appends events as `payment` would, each some microseconds after the start; gives the last one's sequence.

@@ -6,7 +6,8 @@
 //! 3. What cannot be stored is not answered as handled: the channel tells it again   (`tests::what_cannot_be_stored_is_told_again`).
 //! 4. Genuine money for a number that is none of ours is kept for a person   (`tests::money_for_a_number_that_is_not_ours_is_kept`).
 //! 5. Who sends slowly takes nobody's place: only what has come whole is worked on   (`tests::a_slow_body_holds_up_nobody`).
-//! 6. What says nothing is not counted as stored   (`tests::what_says_nothing_is_told_apart`).
+//! 6. What says nothing is not counted as stored   (`tests::what_says_nothing_is_told_apart`), nor is what was told before
+//!    (`tests::what_was_told_before_is_counted_as_replayed`).
 
 use crate::{body, doors::Limits};
 use axum::{
@@ -80,11 +81,14 @@ async fn notify(State(Webhooks(doors)): State<Webhooks>, Path(name): Path<String
     };
     let handled = handle(&doors, &**channel, &headers, &body).await;
     match &handled {
-        Ok(0) => {
-            counted("empty");
-            tracing::debug!(channel = channel.name(), "a notification says nothing of use");
+        Ok(outcome) => {
+            counted(outcome.name());
+            match outcome {
+                Handled::Empty => tracing::debug!(channel = channel.name(), "a notification says nothing of use"),
+                Handled::Replayed => tracing::info!(channel = channel.name(), "a notification was told before: it changes nothing"),
+                Handled::Stored => {}
+            }
         }
-        Ok(_) => counted("stored"),
         Err(error) => {
             counted(error.kind.name());
             // Whoever likes can send what is not genuine: that is no alarm, but it is told.
@@ -98,15 +102,39 @@ async fn notify(State(Webhooks(doors)): State<Webhooks>, Path(name): Path<String
     answer(channel.reply(handled.as_ref().map(|_| ())))
 }
 
-/// Stores what a notification says; gives how many facts that are.
-async fn handle(doors: &Inner, channel: &dyn Channel, headers: &HeaderMap, body: &Bytes) -> Result<usize, Error> {
+/// What became of a genuine notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handled {
+    /// It says nothing of use.
+    Empty,
+    /// All that it says was told before.
+    Replayed,
+    /// It says something new, and that is stored.
+    Stored,
+}
+
+impl Handled {
+    /// Its name, as a counter has it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Replayed => "replayed",
+            Self::Stored => "stored",
+        }
+    }
+}
+
+/// Stores what a notification says.
+async fn handle(doors: &Inner, channel: &dyn Channel, headers: &HeaderMap, body: &Bytes) -> Result<Handled, Error> {
     let facts = channel.notified(&Notice { headers, body, received_at: (doors.clock)() })?;
+    let mut handled = Handled::Empty;
     for fact in &facts {
         let not_stored = |why: String| Error::because(Kind::NotStored, format!("storing what {} says", channel.name()), why);
-        let stored = timeout(doors.limits.store_wait, doors.bus.publish(message(fact))).await;
-        stored.map_err(|late| not_stored(late.to_string()))?.map_err(|error| not_stored(error.to_string()))?;
+        let offered = timeout(doors.limits.store_wait, doors.bus.offer(message(fact))).await;
+        let offered = offered.map_err(|late| not_stored(late.to_string()))?.map_err(|error| not_stored(error.to_string()))?;
+        handled = if offered.is_known && handled != Handled::Stored { Handled::Replayed } else { Handled::Stored };
     }
-    Ok(facts.len())
+    Ok(handled)
 }
 
 fn answer(Reply { status, content_type, body }: Reply) -> Response {

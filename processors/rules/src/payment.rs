@@ -8,8 +8,8 @@
 //! 2. Captured = applied + refunded + open liability; what is provisional is none of these   (`tests::captured_is_applied_refunded_or_owed`, `search`).
 //! 3. Money that comes before its order is held and then decided   (`tests::money_before_its_order_waits_for_it`).
 //! 4. Nothing pays an order that was withdrawn, and one that is paid is not withdrawn   (`tests::a_withdrawn_order_takes_no_money`).
-//! 5. What is settled beats what may still fail; among equals the first durable one counts   (`tests::what_is_settled_beats_what_may_fail`).
-//!
+//! 5. What is settled beats what may still fail; among equals the first durable one counts   (`tests::what_is_settled_beats_what_may_fail`). Which of
+//!    these it was is recorded with the choice   (`tests::the_choice_is_recorded_with_its_reason`).
 //! 6. Of a payment by several means all count or none   (`attempt::tests::laws`).
 //!
 //! Not here: whether a notification is genuine (`channels`), how an order is tried to be paid (`attempt`), who takes cash (`shift`), how a refund goes on
@@ -27,7 +27,7 @@ use schema::{
     desk::Says,
     entity::{Fate, Payment, Receipt, Shift},
     id,
-    journal::{AttemptState, Bill, Note, OrderEvent, PaymentEvent, RefundReason, ShiftAt, Source},
+    journal::{AppliedReason, AttemptState, Bill, Note, OrderEvent, PaymentEvent, RefundReason, ShiftAt, Source},
     ledger::Discounts,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -262,15 +262,28 @@ fn expect(
     // What is settled comes before what may still fail; then the first durable one.
     held.sort_by_key(|receipt| (receipt.provisional, receipt.came_at));
     let mut stands = Stands::Due(due);
-    for Receipt { source, amount, came_at, paid_at, provisional, .. } in held {
+    for receipt in &held {
+        let Receipt { source, amount, came_at, paid_at, provisional, .. } = receipt;
         let known = if *provisional { Known::New } else { Known::Owed };
         let money = Tendered { source: source.clone(), amount: *amount, paid_at: paid_at.unwrap_or(*came_at), provisional: *provisional, known };
-        events.push(arbitrate(facts, input, bill.clone(), money, stands));
+        events.push(arbitrate(facts, input, bill.clone(), money, (stands, why(receipt, &held))));
         if *amount == due {
             stands = Stands::Paid(due);
         }
     }
     events
+}
+
+/// Why it is this one that counts of all that waited for an order, if it does.
+fn why(chosen: &Receipt, held: &[&Receipt]) -> AppliedReason {
+    let rivals: Vec<&&Receipt> = held.iter().filter(|rival| rival.source != chosen.source && rival.amount == chosen.amount).collect();
+    if rivals.is_empty() {
+        AppliedReason::Only
+    } else if rivals.iter().any(|rival| rival.provisional == chosen.provisional) {
+        AppliedReason::First
+    } else {
+        AppliedReason::Settled
+    }
 }
 
 /// How an order stands whose price is known.
@@ -379,17 +392,22 @@ fn arbitrate_among(payment: &Payment, facts: &Facts, input: &Input, bill: Bill, 
             let (source, amount, reason) = (before.source.clone(), before.amount, RefundReason::Duplicate);
             PaymentEvent::PassedOver { bill: bill.clone(), source, amount, reason, applied: true }
         });
-        return over.chain([arbitrate(facts, input, bill.clone(), money, Stands::Due(due))]).collect();
+        return over.chain([arbitrate(facts, input, bill.clone(), money, (Stands::Due(due), AppliedReason::Settled))]).collect();
     }
-    vec![arbitrate(facts, input, bill, money, stands)]
+    // Whatever else came for an order whose price is known was decided when it came: nothing of it waits to be chosen.
+    vec![arbitrate(facts, input, bill, money, (stands, AppliedReason::Only))]
 }
 
 /// The one place where money is chosen: what is due and not yet paid is applied, everything else goes back, or is passed over until it is captured.
-fn arbitrate(facts: &Facts, input: &Input, bill: Bill, money: Tendered, stands: Stands) -> PaymentEvent {
+/// `why` is what is recorded of the choice, if this is it.
+fn arbitrate(facts: &Facts, input: &Input, bill: Bill, money: Tendered, (stands, why): (Stands, AppliedReason)) -> PaymentEvent {
     let Tendered { source, amount, paid_at, provisional, known } = money;
     let held = known == Known::Owed;
     match goes_back(amount, stands) {
-        None => PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(paid_at), provisional, part: None, discounts: None },
+        None => {
+            let (paid_at, reason) = (Some(paid_at), Some(why));
+            PaymentEvent::Applied { bill, source, amount, held, paid_at, provisional, part: None, discounts: None, reason }
+        }
         Some(reason) if provisional => PaymentEvent::PassedOver { bill, source, amount, reason, applied: false },
         Some(reason) => refund::all(facts, input, bill, source, amount, (reason, held)),
     }

@@ -10,7 +10,7 @@ use crate::{
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
     journal::{
-        AttemptState, Bill, Departure, Ground, Known, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote, QuoteLine,
+        AppliedReason, AttemptState, Bill, Departure, Ground, Known, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote, QuoteLine,
         RefundReason, RefundState, Refusal, RightUsed, SessionEvent, ShiftAt, Source, Stay, Terms,
     },
     ledger::{Account, Discounts, Entry, FeesAt, Figures, LedgerEvent, Movement, Span, Statement, Tally, WindowAt},
@@ -236,6 +236,7 @@ fn payment_events() -> Vec<PaymentEvent> {
             provisional: false,
             part: None,
             discounts: None,
+            reason: None,
         },
         PaymentEvent::Withdrawn { bill: bill() },
         PaymentEvent::Imported { bill: bill(), source: source(), amount: FEE, number: "20261122-7".into(), paid_at: AT },
@@ -366,7 +367,14 @@ fn what_the_ledger_learns_of_money_reads_and_writes_its_golden_bytes() {
         provisional: false,
         part: None,
         discounts: Some(taken_off().into()),
+        reason: None,
     };
+    let mut chosen = applied.clone();
+    if let PaymentEvent::Applied { reason, .. } = &mut chosen {
+        *reason = Some(AppliedReason::Settled);
+    }
+    let chosen = Recorded { at: AT, cause: cause.clone(), event: Event::Payment(chosen) };
+    check("payment.applied.for_a_reason", &chosen, |content_type, bytes| decode_recorded(Journal::Payment, Some(content_type), bytes));
     let refund = id(Kind::Refund, "r");
     let refunded = |drawer, done_at| {
         let (bill, source) = (bill.clone(), source.clone());

@@ -1,7 +1,7 @@
 //! What inboxes, consumers and messages without storage promise.
 
 use super::{Bed, gate, payloads, reader, wait};
-use crate::{Beat, DeadLetter, Delivery, Kind, MESSAGE_ID, Message, Reach, Reader, Told, subject, table};
+use crate::{Beat, DeadLetter, Delivery, Kind, MESSAGE_ID, Message, Offered, Reach, Reader, Told, subject, table};
 use schema::{Partition, wire};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -48,10 +48,16 @@ pub(super) async fn acknowledged_means_stored(bed: &Bed) {
 pub(super) async fn a_message_with_a_known_id_is_stored_once(bed: &Bed) {
     let headers = BTreeMap::from([(MESSAGE_ID.to_owned(), "same".to_owned())]);
     let message = Message { headers, ..gate("lot1", "first") };
-    let first = bed.one.publish(message.clone()).await.expect("it is stored");
-    let second = bed.two.publish(message).await.expect("it is known");
-    assert_eq!(first, second);
+    let first = bed.one.offer(message.clone()).await.expect("it is stored");
+    assert!(!first.is_known);
+    let second = bed.two.offer(message.clone()).await.expect("it is known");
+    assert_eq!(second, Offered { is_known: true, ..first });
+    assert_eq!(bed.one.publish(message).await.expect("it is known"), first.sequence);
     assert_eq!(bed.one.look("GATE").await.expect("it is looked at").messages, 1);
+    // What has no id is never known.
+    for sequence in [first.sequence + 1, first.sequence + 2] {
+        assert_eq!(bed.one.offer(gate("lot1", "first")).await.expect("it is stored"), Offered { sequence, is_known: false });
+    }
 }
 
 pub(super) async fn the_servers_partition_is_the_schemas(bed: &Bed) {

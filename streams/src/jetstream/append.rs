@@ -330,7 +330,7 @@ impl Sender {
                 }
             }
         }
-        let Some(Ack { seq, count }) = stored else { return Err(Failure::Garbled("an append has no message".to_owned())) };
+        let Some(Ack { seq, count, .. }) = stored else { return Err(Failure::Garbled("an append has no message".to_owned())) };
         if usize::try_from(count) != Ok(total) {
             return Err(Failure::Garbled(format!("{count} of {total} messages were stored")));
         }

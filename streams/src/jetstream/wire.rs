@@ -85,6 +85,9 @@ pub(crate) struct Ack {
     /// How many messages a batch had.
     #[serde(default)]
     pub count: u64,
+    /// Whether a message with that id had been stored before.
+    #[serde(default)]
+    pub duplicate: bool,
 }
 
 /// A connection, as the other files of this folder use it.

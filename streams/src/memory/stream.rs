@@ -1,6 +1,6 @@
 //! One stream in memory: its messages, its limit, its consumers.
 
-use crate::{Append, Appended, Delivery, Error, From, Kind, Look, MESSAGE_ID, Message, Reach, Reader, Stored, check, subject, table};
+use crate::{Append, Appended, Delivery, Error, From, Kind, Look, MESSAGE_ID, Message, Offered, Reach, Reader, Stored, check, subject, table};
 use schema::{Moment, Partition};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,19 +34,19 @@ impl Log {
     }
 
     /// Stores a message under its subject, unless its id is known from the window.
-    pub fn store(&mut self, message: Message, now: Moment) -> Result<u64, Error> {
+    pub fn store(&mut self, message: Message, now: Moment) -> Result<Offered, Error> {
         let window = i64::try_from(table::DEDUPE_WINDOW.as_micros()).unwrap_or(i64::MAX);
         self.known.retain(|_, (_, at)| now.since(*at) < window);
         let id = message.headers.get(MESSAGE_ID).cloned();
         if let Some((sequence, _)) = id.as_ref().and_then(|id| self.known.get(id)) {
-            return Ok(*sequence);
+            return Ok(Offered { sequence: *sequence, is_known: true });
         }
         self.room_for(std::slice::from_ref(&message))?;
         let sequence = self.push(message, now);
         if let Some(id) = id {
             self.known.insert(id, (sequence, now));
         }
-        Ok(sequence)
+        Ok(Offered { sequence, is_known: false })
     }
 
     pub fn append(&mut self, append: Append, now: Moment) -> Result<Appended, Error> {

@@ -8,7 +8,7 @@ use schema::{
     Id, Moment, Money,
     channel::Act,
     desk::Tender,
-    journal::{AttemptState, Note, Part, PaymentEvent, RefundReason, Source},
+    journal::{AppliedReason, AttemptState, Note, Part, PaymentEvent, RefundReason, Source},
 };
 
 /// Whether an event says how an order is tried to be paid.
@@ -67,8 +67,8 @@ impl Purse {
             let Receipt { source, amount, paid_at, captured, .. } = receipt.clone();
             let (held, part) = (captured && part != at, Some(Part { of, last: part == at }));
             let (paid_at, provisional, discounts) = (Some(paid_at), !captured, self.taken.clone().filter(|_| part.is_some_and(|part| part.last)));
-            let discounts = discounts.map(Box::new);
-            events.push(PaymentEvent::Applied { bill: bill.clone(), source, amount, held, paid_at, provisional, part, discounts });
+            let (bill, discounts, reason) = (bill.clone(), discounts.map(Box::new), Some(AppliedReason::Complete));
+            events.push(PaymentEvent::Applied { bill, source, amount, held, paid_at, provisional, part, discounts, reason });
         }
         events
     }

@@ -93,6 +93,7 @@ async fn a_driver_can_be_shown_why() {
         "by rate table hourly version 1",
         "lane out was told: stay closed and say what is missing (pay 10.00 Cny)",
         "2026-11-23 09:56:00.000  10.00 Cny came by etc etc, and pay order",
+        "as nothing else had come that could",
         "10.00 Cny of wechat wechat are to go back, because the order was paid already",
         "lane out was told: open (goodbye)",
     ] {

@@ -6,7 +6,7 @@ use schema::{
     channel::Act,
     desk::Said,
     exception::{self, Closing, ReconEvent},
-    journal::{Ground, Known, Made, Marks, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, SessionEvent, Source, Terms},
+    journal::{AppliedReason, Ground, Known, Made, Marks, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, SessionEvent, Source, Terms},
     ledger::{Entry, Figures, LedgerEvent, NO_CHANNEL},
     time::MINUTE,
 };
@@ -362,6 +362,15 @@ const fn because(reason: RefundReason) -> &'static str {
     }
 }
 
+const fn chosen(reason: AppliedReason) -> &'static str {
+    match reason {
+        AppliedReason::Only => "as nothing else had come that could",
+        AppliedReason::First => "as the first of several that could",
+        AppliedReason::Settled => "as they are settled, and what else came may still fail",
+        AppliedReason::Complete => "as all means of its payment have come",
+    }
+}
+
 const fn came(provisional: bool) -> &'static str {
     if provisional { "were accepted, and may still fail," } else { "came" }
 }
@@ -379,9 +388,10 @@ fn payment(event: &PaymentEvent, clock: Clock) -> String {
         PaymentEvent::Held { bill, source: by, amount, provisional, .. } => {
             format!("{amount} {} by {}, before order {} was known", came(*provisional), source(by), bill.order)
         }
-        PaymentEvent::Applied { bill, source: by, amount, paid_at, provisional, .. } => {
+        PaymentEvent::Applied { bill, source: by, amount, paid_at, provisional, reason, .. } => {
             let when = paid_at.map(|at| format!("{}  ", clock(at))).unwrap_or_default();
-            format!("{when}{amount} {} by {}, and pay order {}", came(*provisional), source(by), bill.order)
+            let why = reason.map(|reason| format!(", {}", chosen(reason))).unwrap_or_default();
+            format!("{when}{amount} {} by {}, and pay order {}{why}", came(*provisional), source(by), bill.order)
         }
         PaymentEvent::Settled { source: by, amount, .. } => format!("{amount} that {} had accepted are captured", source(by)),
         PaymentEvent::PassedOver { bill, source: by, amount, reason, .. } => {

@@ -213,7 +213,7 @@ fn expected() -> PaymentEvent {
 
 fn applied(channel: &str, amount: schema::Money) -> PaymentEvent {
     let (bill, source) = (bill(), source(channel));
-    PaymentEvent::Applied { bill, source, amount, held: false, paid_at: None, provisional: false, part: None, discounts: None }
+    PaymentEvent::Applied { bill, source, amount, held: false, paid_at: None, provisional: false, part: None, discounts: None, reason: None }
 }
 
 /// So much of ten yuan is to go back, because a person says so or because the order was paid already.

@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 use store::{Mark, Part, Row, Store};
-use streams::{Append, Appended, Beat, Bus, DeadLetter, Delivery, From, Intake, Kind, Listening, Look, Message, Reach, Reader, Stored, Told};
+use streams::{
+    Append, Appended, Beat, Bus, DeadLetter, Delivery, From, Intake, Kind, Listening, Look, Message, Offered, Reach, Reader, Stored, Told,
+};
 use tokio::sync::Notify;
 
 /// The dice of one run: shared, so that the order of rolls is the order of what happens.
@@ -117,8 +119,8 @@ impl Intake for FaultyIntake {
 }
 
 impl Bus for FaultyBus {
-    fn publish(&self, message: Message) -> Answer<'_, u64> {
-        self.inner.publish(message)
+    fn offer(&self, message: Message) -> Answer<'_, Offered> {
+        self.inner.offer(message)
     }
 
     fn consume(&self, reader: Reader) -> Answer<'_, Box<dyn Intake>> {

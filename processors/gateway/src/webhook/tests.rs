@@ -93,9 +93,29 @@ async fn money_for_a_number_that_is_not_ours_is_kept() {
 #[tokio::test]
 async fn what_says_nothing_is_told_apart() {
     let Webhooks(inner) = Webhooks::new(Arc::new(Memory::new(NOW)), [alipay()], || NOW, Limits::default());
-    for (more, expected) in [(("trade_status", "TRADE_SUCCESS"), 1), (("trade_status", "WAIT_BUYER_PAY"), 0), (("refund_fee", "1.00"), 0)] {
+    for (more, expected) in [
+        (("trade_status", "TRADE_SUCCESS"), Handled::Stored),
+        (("trade_status", "TRADE_SUCCESS"), Handled::Replayed),
+        (("trade_status", "WAIT_BUYER_PAY"), Handled::Empty),
+        (("refund_fee", "1.00"), Handled::Empty),
+    ] {
         let handled = handle(&inner, &*alipay(), &HeaderMap::new(), &Bytes::from(signed(&[more]))).await;
         assert_eq!(handled.map_err(|error| error.kind), Ok(expected), "{more:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_told_before_is_counted_as_replayed() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let counts = recorder.handle();
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let (told, other) = (post("alipay", &signed(&[])), post("alipay", &signed(&[("trade_no", "T2")])));
+    let (answers, facts) = doors(Memory::new(NOW), Limits::default(), &[told.clone(), told.clone(), other, told]).await;
+    assert!(answers.iter().all(|answer| answer.ends_with("\r\n\r\nsuccess")), "a channel is not to tell it again: {answers:?}");
+    assert_eq!(facts.len(), 2);
+    for outcome in ["stored", "replayed"] {
+        let line = format!("boomgate_notifications_total{{channel=\"alipay\",outcome=\"{outcome}\"}} 2");
+        assert!(counts.render().contains(&line), "{line} is not in {}", counts.render());
     }
 }
 

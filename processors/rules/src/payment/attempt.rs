@@ -27,7 +27,7 @@ use schema::{
     effect::Deducted,
     entity::{Attempt, Choice, Fate, Payment, Receipt},
     id,
-    journal::{AttemptState, Bill, Deduction, Departure, Note, Part, PaymentEvent, Source, Stay},
+    journal::{AppliedReason, AttemptState, Bill, Deduction, Departure, Note, Part, PaymentEvent, Source, Stay},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -130,6 +130,7 @@ pub fn gather(payment: &Payment, choice: &Choice, money: Tendered) -> Vec<Paymen
         provisional,
         part: Some(Part { of, last }),
         discounts: None,
+        reason: Some(AppliedReason::Complete),
     };
     let before = here
         .values()

@@ -79,6 +79,7 @@ mod tests {
             provisional: false,
             part,
             discounts: None,
+            reason: None,
         };
         let part = |last| Some(Part { of: Money::new(100, Currency::Cny), last });
         for (part, carries) in [(None, true), (part(true), true), (part(false), false)] {

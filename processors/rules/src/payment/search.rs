@@ -291,7 +291,7 @@ impl Search {
 fn applied_anyway(event: PaymentEvent) -> PaymentEvent {
     match event {
         PaymentEvent::RefundRequested { bill, source, amount, held, .. } => {
-            PaymentEvent::Applied { bill, source, amount, held, paid_at: None, provisional: false, part: None, discounts: None }
+            PaymentEvent::Applied { bill, source, amount, held, paid_at: None, provisional: false, part: None, discounts: None, reason: None }
         }
         other => other,
     }

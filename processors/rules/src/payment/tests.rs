@@ -96,6 +96,11 @@ pub(super) fn kinds(events: &[Event]) -> String {
 
 /// `p` the price comes, `w` and `e` a success by wechat or etc, `x` one of another amount, `o` the withdrawal, `a` etc accepts, `f` it fails.
 fn told(script: &str) -> String {
+    heard(script).iter().map(|events| kinds(events)).collect::<Vec<_>>().join(", ")
+}
+
+/// What each letter became.
+fn heard(script: &str) -> Vec<Vec<Event>> {
     let mut trial = Trial::new(&RULES);
     let events = script.chars().map(|letter| match letter {
         'p' => trial.journal(Inbox::Order, &priced()),
@@ -107,7 +112,7 @@ fn told(script: &str) -> String {
         'x' => trial.channel(&succeeded("alipay", "3", DUE + 1)),
         other => panic!("no letter {other:?}"),
     });
-    events.map(|events| kinds(&events)).collect::<Vec<_>>().join(", ")
+    events.collect()
 }
 
 #[test]
@@ -272,6 +277,32 @@ fn what_is_settled_beats_what_may_fail() {
     assert!(trial.payment().is_open(), "and it is waited for");
     trial.channel(&succeeded("etc", "2", DUE));
     assert_eq!(trial.sums(), (DUE, DUE, 0, 0));
+}
+
+#[test]
+fn the_choice_is_recorded_with_its_reason() {
+    for (script, expected) in [
+        ("pw", "Only"),
+        ("pwe", "Only"),
+        ("pxw", "Only"),
+        ("xwp", "Only"),
+        ("wp", "Only"),
+        ("ewp", "First"),
+        ("wxep", "First"),
+        ("ap", "Only"),
+        ("awp", "Settled"),
+        ("wap", "Settled"),
+        ("aewp", "First"),
+        ("paw", "Only, Settled"),
+        ("pae", "Only"),
+        ("pafw", "Only, Only"),
+        ("afwp", "Only"),
+        ("pow", ""),
+    ] {
+        let events = heard(script).into_iter().flatten();
+        let reasons = events.filter_map(|event| if let Event::Payment(PaymentEvent::Applied { reason, .. }) = event { reason } else { None });
+        assert_eq!(reasons.map(|reason| format!("{reason:?}")).collect::<Vec<_>>().join(", "), expected, "{script}");
+    }
 }
 
 #[test]

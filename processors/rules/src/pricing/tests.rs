@@ -21,6 +21,7 @@ fn applied(order: schema::Id, amount: i64) -> Recorded {
         provisional: false,
         part: None,
         discounts: None,
+        reason: None,
     };
     Recorded { event: Event::Payment(event), ..leaving("small", 0, 1) }
 }

@@ -46,7 +46,17 @@ fn refund() -> Id {
 }
 
 fn applied(channel: &str, held: bool, provisional: bool) -> PaymentEvent {
-    PaymentEvent::Applied { bill: bill(), source: by(channel), amount: AMOUNT, held, paid_at: None, provisional, part: None, discounts: None }
+    PaymentEvent::Applied {
+        bill: bill(),
+        source: by(channel),
+        amount: AMOUNT,
+        held,
+        paid_at: None,
+        provisional,
+        part: None,
+        discounts: None,
+        reason: None,
+    }
 }
 
 fn held(channel: &str, provisional: bool) -> PaymentEvent {
@@ -227,8 +237,10 @@ fn fees_are_what_the_statement_tells() {
     // The same again books nothing, and a payment that the books lacked leaves the sum as it is.
     let again = trial.journal(Inbox::Recon, &recorded(Event::Recon(tells(261_123, "1900", 5)), 2_001));
     assert!(matches!(&again[..], [Event::Ledger(LedgerEvent::FeesTold { .. })]), "{again:?}");
-    let PaymentEvent::Applied { bill, source, amount, held, provisional, part, discounts, .. } = applied("wechat", false, false) else { return };
-    let late = PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(at(20)), provisional, part, discounts };
+    let PaymentEvent::Applied { bill, source, amount, held, provisional, part, discounts, reason, .. } = applied("wechat", false, false) else {
+        return;
+    };
+    let late = PaymentEvent::Applied { bill, source, amount, held, paid_at: Some(at(20)), provisional, part, discounts, reason };
     pay(&mut trial, late, 2_002);
     assert_eq!(fees_by_day(&trial), BTreeMap::from([(Day(261_123), 5)]));
     // Today's are booked by the contract.
@@ -246,7 +258,8 @@ proptest! {
                 let PaymentEvent::Applied { bill, source, amount, .. } = applied("wechat", false, false) else { continue };
                 let paid_at = Some(at(i64::from(day) * 24 * 60 + 10));
                 let amount = Money::new(amount.minor * (minor + 1), amount.currency);
-                let late = PaymentEvent::Applied { bill, source, amount, held: false, paid_at, provisional: false, part: None, discounts: None };
+                let (part, discounts, reason) = (None, None, None);
+                let late = PaymentEvent::Applied { bill, source, amount, held: false, paid_at, provisional: false, part, discounts, reason };
                 pay(&mut trial, late, minute);
             } else {
                 let merchant = if what == 2 { "1900" } else { "1901" };

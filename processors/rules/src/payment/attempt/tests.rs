@@ -304,6 +304,11 @@ fn the_last_part_alone_pays_the_order() {
         .filter_map(|recorded| if let Event::Payment(PaymentEvent::Applied { part, .. }) = &recorded.event { *part } else { None })
         .collect();
     assert_eq!(parts, [Part { of: cny(DUE), last: false }, Part { of: cny(DUE), last: true }]);
+    let reasons = trial.journal.iter().filter_map(|recorded| match &recorded.event {
+        Event::Payment(PaymentEvent::Applied { reason, .. }) => *reason,
+        _ => None,
+    });
+    assert_eq!(reasons.collect::<Vec<_>>(), [AppliedReason::Complete; 2]);
     let reads = |last| {
         let recorded = trial
             .journal
