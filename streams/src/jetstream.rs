@@ -34,8 +34,10 @@ pub struct Options {
     pub credentials: Option<PathBuf>,
     /// A file with the seed of an nkey, where the server knows its public half. It is read once and appears in no log or error.
     pub seed: Option<PathBuf>,
-    /// Under what answers come, as `_INBOX.boomgate`; empty: `_INBOX`. Where a user may hear its own answers alone it has to be its own.
+    /// Under what answers come, as `_INBOX.entry`; empty: `_INBOX`. Where a user may hear its own answers alone it has to be its own.
     pub inbox: String,
+    /// Under what the JetStream API is asked, as `JS.API` where an account imports it from another; empty: `$JS.API`.
+    pub api: String,
     /// Copies of the journals, as [`crate::Declared::replicas`] says; 0 counts as 1. It decides how appends are sent, nothing else.
     pub replicas: u8,
 }
@@ -71,9 +73,10 @@ impl JetStream {
             connect = connect.custom_inbox_prefix(&options.inbox);
         }
         let client = connect.connect(addresses).await.map_err(|error| Error::caused(Kind::Unavailable, doing(), error))?;
-        let mut context = async_nats::jetstream::new(client.clone());
+        let prefix: Arc<str> = if options.api.is_empty() { "$JS.API" } else { options.api.as_str() }.into();
+        let mut context = async_nats::jetstream::with_prefix(client.clone(), &prefix);
         context.set_timeout(ANSWER_WAIT);
-        let wire = Wire { client, context };
+        let wire = Wire { client, context, prefix };
         let pressure = Arc::new(Pressure::new(if options.replicas <= 1 { Pace::alone() } else { Pace::cluster() }));
         let appenders = Journal::ALL.map(|journal| Appender::start(wire.clone(), journal, pressure.clone()));
         Ok(Self { wire, appenders, pressure })

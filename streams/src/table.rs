@@ -448,6 +448,12 @@ pub fn readers_of(stream: &str) -> impl Iterator<Item = &'static Processor> {
     PROCESSORS.iter().filter(move |processor| processor.sources.iter().any(|source| source.stream == stream))
 }
 
+/// The one processor that trims an inbox: the one that reads all of it, or else the first that reads some of it.
+pub fn trimmer_of(inbox: &str) -> Option<&'static Processor> {
+    let reads_all = |processor: &&Processor| processor.sources.iter().any(|source| source.stream == inbox && source.kinds.is_empty());
+    readers_of(inbox).find(reads_all).or_else(|| readers_of(inbox).next())
+}
+
 /// Up to where all processors that read a stream have answered it, from the floor of each consumer; or the processor that lacks a consumer.
 ///
 /// A processor has answered what one whole set of its groups has acked. While it is regrouped there are two sets; what the one has acked
@@ -491,6 +497,15 @@ mod tests {
         for journal in Journal::ALL {
             assert_eq!(PROCESSORS.iter().filter(|p| p.journal == journal).count(), 1, "{journal}");
             assert_eq!(stream(journal.stream()).map(|s| s.role), Some(Role::Journal));
+        }
+    }
+
+    #[test]
+    fn an_inbox_has_one_trimmer() {
+        for (inbox, trimmer) in
+            [("GATE", Some("entry")), ("CHANNEL", Some("payment")), ("DESK", Some("entry")), ("STATEMENT", Some("reconciliation")), ("WORK", None)]
+        {
+            assert_eq!(trimmer_of(inbox).map(|processor| processor.name), trimmer, "{inbox}");
         }
     }
 

@@ -73,8 +73,8 @@ pub struct Nats {
     pub folder: PathBuf,
     /// A file with NATS credentials; empty for none.
     pub credentials_file: PathBuf,
-    /// The folder that `boomgate provision --auth` has written: we connect by its seeds, and a nats-server of our own lets in nobody else. Empty:
-    /// whoever reaches our own server may do everything.
+    /// The folder that `boomgate provision --auth` has written, or as much of it as is needed: each part connects by its own seed (`users/NAME.seed`),
+    /// and a nats-server of our own lets in nobody else. Empty: whoever reaches our own server may do everything.
     pub auth: PathBuf,
     /// Replicas of each stream: 1 on one machine, 3 on a cluster.
     pub replicas: usize,

@@ -7,11 +7,13 @@ use crate::{
     config::{CacheAt, Config},
     follow::Follower,
     reference::InForce,
-    run::With,
+    replica::Readiness,
+    run::{self, With},
     settings::Settings,
 };
 use anyhow::Context;
-use rules::Limits;
+use futures_util::future::join_all;
+use rules::{Limits, Rules};
 use schema::Journal;
 use std::{path::Path, sync::Arc, time::Duration};
 use store::{
@@ -23,6 +25,8 @@ use tokio::sync::{Mutex, watch};
 
 /// How many signs of life in a row may fail before our own nats-server is taken to stand still.
 const SILENT_MAX: u32 = 5;
+/// In which room of the members' bucket a sign of life says that the broker stores.
+pub(crate) const GUARD: &str = "guard";
 /// How many bytes must be free before a server that stood still is started again.
 const SPACE_MIN: usize = 4 * 1024 * 1024;
 
@@ -68,6 +72,31 @@ impl Parts {
         Ok(Arc::new(JetStream::connect(&url, options(config, user, name)).await?))
     }
 
+    /// Runs processors until `shutdown`. Where the broker keeps each part to its own, each reaches it as itself; elsewhere they share one connection.
+    pub async fn run(
+        &self,
+        config: &Config,
+        processors: Vec<&'static Rules>,
+        reference: InForce,
+        readiness: Arc<Readiness>,
+        shutdown: watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
+        let start = |parts: &Self, processors: Vec<&'static Rules>| {
+            run::run(processors, parts.with(reference.clone(), config.limits()), readiness.clone(), shutdown.clone())
+        };
+        if config.auth().is_none() {
+            start(self, processors).await;
+            return Ok(());
+        }
+        let mut running = Vec::new();
+        for rules in processors {
+            let jetstream = self.beside(config, User::of(rules), &format!("boomgate {}", rules.name)).await?;
+            running.push(start(&Self { bus: jetstream.clone(), jetstream, ..self.clone() }, vec![rules]));
+        }
+        join_all(running).await;
+        Ok(())
+    }
+
     /// Ends our own nats-server, if there is one.
     pub async fn stop(&self) {
         if let Some(server) = &self.server {
@@ -94,7 +123,7 @@ pub fn options(config: &Config, user: User, name: &str) -> Options {
     let credentials = (!config.nats.credentials_file.as_os_str().is_empty()).then(|| config.nats.credentials_file.clone());
     let options = Options { name: name.to_owned(), credentials, replicas: declared(config).replicas, ..Options::default() };
     match config.auth() {
-        Some(folder) => Options { seed: Some(user.seed(folder)), inbox: user.inbox(), ..options },
+        Some(folder) => Options { seed: Some(user.seed(folder)), inbox: user.inbox(), api: user.api().to_owned(), ..options },
         None => options,
     }
 }
@@ -130,7 +159,7 @@ impl Parts {
                     _ = second.tick() => {}
                 }
                 // A sign of life is a write: reading would go on while the disk is full.
-                let stored = parts.bus.beat(Beat { room: "guard".into(), replica: replica() }).await;
+                let stored = parts.bus.beat(Beat { room: GUARD.into(), replica: replica() }).await;
                 silent = if stored.is_ok() { 0 } else { silent.saturating_add(1) };
                 metrics::gauge!("boomgate_broker_refuses").set(f64::from(silent));
                 parts.revive(&mut silent).await;
@@ -219,5 +248,5 @@ pub async fn fresh(folder: &Path) -> anyhow::Result<Parts> {
         folder.join("nats").display().to_string(),
         format!("sqlite:{}", folder.join("boomgate.db").display())
     );
-    connect(&Config::parse(&text)?, User::Processors, "boomgate").await
+    connect(&Config::parse(&text)?, User::Entry, "boomgate").await
 }

@@ -37,7 +37,7 @@ const AWAY: Duration = Duration::from_secs(1);
 /// How often it is looked whether the cache lacks something, and who is alive.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The room in which those meet that could write to a shared cache.
-const ROOM: &str = "facts";
+pub(crate) const ROOM: &str = "facts";
 
 /// The journal that says something of vehicles.
 const JOURNAL: Journal = Journal::Session;

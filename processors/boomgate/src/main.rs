@@ -640,8 +640,8 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let parts = connect::connect(&config, User::Processors, "boomgate run").await?;
-    // They are a part of their own at the broker, with rights of their own.
+    let parts = connect::connect(&config, User::of(processors[0]), "boomgate run").await?;
+    // Each is a part of its own at the broker, with rights of its own.
     let doors = if has_doors {
         let bus = parts.beside(&config, User::Gateway, "boomgate gateway").await?;
         let with = gateway::With { bus, store: parts.store.clone(), cache: Some(parts.cache.clone()) };
@@ -662,7 +662,7 @@ async fn run_processors(names: &[String], path: &Path) -> anyhow::Result<()> {
     let reconciler = reconcile_beside(compares, &parts, &config, shutdown.clone()).await?;
     let guard = parts.guard(shutdown.clone());
     if let Some(reference) = reference::begin(parts.jetstream.clone(), declared, shutdown.clone()).await? {
-        run::run(processors, parts.with(reference, config.limits()), readiness, shutdown).await;
+        parts.run(&config, processors, reference, readiness, shutdown).await?;
     }
     if let Some(doors) = doors {
         doors.await?;
@@ -760,7 +760,7 @@ async fn authorize(path: &Path, folder: &Path) -> anyhow::Result<()> {
         )?
     };
     let lanes = declared.lots.iter().flat_map(|lot| lot.lanes.iter().map(|lane| auth::Device { lot: lot.lot, lane: lane.lane }));
-    let auth::Written { kept, made, dropped } = auth::write(folder, lanes)?;
+    let auth::Written { kept, made, dropped } = auth::write(folder, config.settings.groups, lanes)?;
     for name in &made {
         println!("new key for {name}");
     }

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 use store::{Mark, Row};
+use streams::table;
 
 /// The most rows of one write.
 const ROWS_MAX: usize = 1_000;
@@ -92,7 +93,7 @@ impl Trimmer {
     }
 }
 
-/// Forgets what is saved, older than the retention, and acked by every reader of the journal; and the answered part of the own inboxes.
+/// Forgets what is saved, older than the retention, and acked by every reader of the journal; and the answered part of the inboxes that are ours to trim.
 pub async fn trim(shared: &Shared, jobs: Vec<(Partition, u64)>) {
     let journal = shared.rules.journal;
     for (partition, keep_from) in jobs {
@@ -105,9 +106,8 @@ pub async fn trim(shared: &Shared, jobs: Vec<(Partition, u64)>) {
     if shared.settings.keep_inputs {
         return;
     }
-    let sources = streams::table::processor(shared.rules.name).map_or(&[][..], |processor| processor.sources);
-    let is_inbox = |stream: &&str| streams::table::stream(stream).is_some_and(|stream| stream.role == streams::table::Role::Inbox);
-    for inbox in sources.iter().map(|source| source.stream).filter(is_inbox) {
+    let is_ours = |stream: &&table::Stream| table::trimmer_of(stream.name).is_some_and(|processor| processor.name == shared.rules.name);
+    for inbox in table::STREAMS.iter().filter(|stream| stream.role == table::Role::Inbox).filter(is_ours).map(|stream| stream.name) {
         if let Err(error) = shared.bus.trim_answered(inbox).await {
             tracing::warn!(inbox, %error, "cannot trim");
         }

@@ -10,8 +10,8 @@ use crate::{
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
     journal::{
-        AppliedReason, AttemptState, Bill, Departure, Ground, Known, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote, QuoteLine,
-        RefundReason, RefundState, Refusal, RightUsed, SessionEvent, ShiftAt, Source, Stay, Terms,
+        AppliedReason, AttemptState, Bill, Departure, Ground, Known, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote,
+        QuoteLine, RefundReason, RefundState, Refusal, RightUsed, SessionEvent, ShiftAt, Source, Stay, Terms,
     },
     ledger::{Account, Discounts, Entry, FeesAt, Figures, LedgerEvent, Movement, Span, Statement, Tally, WindowAt},
     rate::{Prepaid, Validation, ValidationKind},

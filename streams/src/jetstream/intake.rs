@@ -63,11 +63,12 @@ impl Pull {
         let found = match self.wire.api(&format!("CONSUMER.INFO.{stream}.{durable}"), &Value::Null).await {
             Err(failure) if failure.err_code() == CONSUMER_NOT_FOUND => {
                 let query = json!({ "stream_name": stream, "config": settings, "action": "create" });
-                self.wire.api(&format!("CONSUMER.CREATE.{stream}.{durable}"), &query).await
+                // Whoever may not make it hears nothing.
+                let doing = || format!("make {durable} of {stream}, which `boomgate provision` does");
+                self.wire.api(&format!("CONSUMER.CREATE.{stream}.{durable}"), &query).await.map_err(|failure| failure.doing(doing()))?
             }
-            other => other,
+            other => other.map_err(|failure| failure.doing(self.doing()))?,
         };
-        let found = found.map_err(|failure| failure.doing(self.doing()))?;
         let differing = crate::provision::differing(&settings, &found["config"]);
         if let Some(field) = differing.first() {
             return Err(Error::caused(Kind::NotProvisioned, self.doing(), format!("{field} of the consumer is not as declared")));
@@ -79,7 +80,7 @@ impl Pull {
     async fn ask(&mut self, most: usize) -> Result<(), Error> {
         self.number += 1;
         self.connects = self.connects_now();
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.reader.stream, self.reader.durable);
+        let subject = format!("{}.CONSUMER.MSG.NEXT.{}.{}", self.wire.prefix, self.reader.stream, self.reader.durable);
         let query = json!({ "batch": most, "expires": u64::try_from(PULL.as_nanos()).expect("a second") });
         let reply = format!("{}.{}", self.inbox, self.number);
         let sent = self.wire.client.publish_with_reply(subject, reply, query.to_string().into()).await;

@@ -111,7 +111,7 @@ impl Wire {
         let gone = |error: &dyn std::fmt::Display| Failure::Garbled(error.to_string());
         let inbox = self.client.new_inbox();
         let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|error| gone(&error))?;
-        let subject = format!("$JS.API.DIRECT.GET.{stream}");
+        let subject = format!("{}.DIRECT.GET.{stream}", self.prefix);
         self.client.publish_with_reply(subject, inbox, query.to_string().into()).await.map_err(|error| gone(&error))?;
         loop {
             let silent = || Failure::Silent(async_nats::client::RequestErrorKind::TimedOut);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use schema::Moment;
 use serde::Deserialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How long an answer is waited for.
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(4);
@@ -95,13 +95,15 @@ pub(crate) struct Ack {
 pub(crate) struct Wire {
     pub client: Client,
     pub context: jetstream::Context,
+    /// Under what the JetStream API is asked.
+    pub prefix: Arc<str>,
 }
 
 impl Wire {
     /// Asks the JetStream API.
     pub async fn api(&self, subject: &str, body: &Value) -> Result<Value, Failure> {
         let payload = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        self.ask(format!("$JS.API.{subject}"), None, payload).await
+        self.ask(format!("{}.{subject}", self.prefix), None, payload).await
     }
 
     /// Publishes to a stream and waits for its word.

@@ -21,6 +21,9 @@ fn device(lot: &str, lane: &str) -> Device {
     Device { lot: lot.parse().expect("a name"), lane: lane.parse().expect("a name") }
 }
 
+/// In the order of the flow.
+const PROCESSORS: [User; 5] = [User::Entry, User::Pricing, User::Payment, User::Settlement, User::Reconciliation];
+
 /// The lanes of the trial's lot, and one of another.
 fn devices() -> [Device; 3] {
     [device("small", "in"), device("small", "out"), device("other", "in")]
@@ -37,15 +40,15 @@ impl Site {
     async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = |name: &str| folder.path().join(name).display().to_string();
-        write(&folder.path().join("auth"), devices()).expect("the folder can be written");
+        write(&folder.path().join("auth"), 1, devices()).expect("the folder can be written");
         let text = format!(
-            "[loop]\nkeep_inputs = true\n[nats]\nfolder = {:?}\nauth = {:?}\n[store]\nlocation = {:?}\n",
+            "[loop]\ngroups = 1\nkeep_inputs = true\n[nats]\nfolder = {:?}\nauth = {:?}\n[store]\nlocation = {:?}\n",
             path("nats"),
             path("auth"),
             format!("sqlite:{}", path("boomgate.db"))
         );
         let config = Config::parse(&text).expect("it is valid");
-        let parts = connect::connect(&config, User::Processors, "processors").await.expect("our own seeds open our own server");
+        let parts = connect::connect(&config, User::Entry, "entry").await.expect("our own seeds open our own server");
         Self { folder, config, parts }
     }
 
@@ -115,6 +118,13 @@ impl Client {
             self.client.flush().await.expect("it is connected");
             self.refused("publish", subject).await;
         }
+    }
+
+    /// Of the JetStream API under either of its names.
+    async fn may_not_ask(&mut self, subjects: &[&str]) {
+        let elsewhere = subjects.iter().filter_map(|subject| subject.strip_prefix(API)).map(|call| format!("{API_ELSEWHERE}{call}"));
+        self.may_not_publish(subjects).await;
+        self.may_not_publish(&elsewhere.collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>()).await;
     }
 
     async fn may_not_hear(&mut self, subjects: &[&str]) {
@@ -301,12 +311,9 @@ async fn a_device_is_answered_end_to_end() {
     let site = Site::start().await;
     let (stop, stopped) = watch::channel(false);
     let reference: crate::reference::InForce = Arc::new(Reference::resolve(trial::declared()).expect("valid reference data")).into();
-    let running = tokio::spawn(crate::run::run(
-        rules::ALL.to_vec(),
-        site.parts.with(reference, rules::Limits::default()),
-        Arc::new(crate::replica::Readiness::default()),
-        stopped,
-    ));
+    let (parts, config) = (site.parts.clone(), site.config.clone());
+    // Each processor connects by its own key.
+    let running = tokio::spawn(async move { parts.run(&config, rules::ALL.to_vec(), reference, Arc::default(), stopped).await });
     let (way_in, way_out) = (site.device(&device("small", "in")).await, site.device(&device("small", "out")).await);
     let (mut at_in, mut at_out) = (way_in.listen("lane.small.in").await, way_out.listen("lane.small.out").await);
     let now = site.bus(User::Auditor).await.look("GATE").await.expect("an auditor reads").now;
@@ -335,7 +342,7 @@ async fn a_device_is_answered_end_to_end() {
     assert!(at_in.next().now_or_never().is_none(), "nobody hears another lane's commands");
     crate::clock::wait(Duration::from_secs(2)).await;
     stop.send_replace(true);
-    running.await.expect("it ends well");
+    running.await.expect("it ends well").expect("each processor's seed is known");
     let report = crate::verify::verify(&*site.bus(User::Auditor).await, &*site.parts.store).await.expect("an auditor reads");
     assert!(report.clean, "{report:?}");
     site.parts.stop().await;
@@ -346,7 +353,7 @@ async fn each_part_of_ourselves_may_do_its_own() {
     let site = Site::start().await;
     let partition = Partition(1);
     // What a processor does beside handling inputs, which `a_device_is_answered_end_to_end` has all of.
-    let bus = &site.parts.jetstream;
+    let (bus, payment) = (&site.parts.jetstream, site.bus(User::Payment).await);
     let me = || Beat { room: "entry".into(), replica: "one".into() };
     bus.beat(me()).await.expect("a processor says that it lives");
     assert_eq!(bus.members("entry").await.expect("it sees the others"), ["one"]);
@@ -354,8 +361,8 @@ async fn each_part_of_ourselves_may_do_its_own() {
     bus.trim_answered("GATE").await.expect("it trims what is answered");
     bus.trim(Journal::Session, partition, 1).await.expect("it trims its journal");
     bus.head(Journal::Session, partition).await.expect("it reads");
-    bus.scan("DEAD", 1, 10).await.expect("it reads dead letters");
-    for user in [User::Processors, User::Operator] {
+    payment.trim_answered("CHANNEL").await.expect("another trims another inbox");
+    for user in [PROCESSORS.as_slice(), &[User::Operator]].concat() {
         let bus = site.bus(user).await;
         let revision = bus.put(REFERENCE, "x", "1".into(), None).await.expect("it writes reference data");
         let seen = bus.change(REFERENCE, "x", 0, Duration::from_secs(1)).await.expect("it watches it");
@@ -372,8 +379,8 @@ async fn each_part_of_ourselves_may_do_its_own() {
     let mut asked = caller.listen("refund.*").await.expect("it listens");
     caller.listen("call.*").await.expect("it listens");
     caller.listen("notice.*").await.expect("it listens");
-    for subject in ["refund.wechat", "call.wechat", "notice.wechat"] {
-        bus.tell(streams::Told { subject: subject.into(), payload: "{}".into() }).await.expect("a processor asks");
+    for (teller, subject) in [(&payment, "refund.wechat"), (&payment, "call.wechat"), (bus, "notice.wechat")] {
+        teller.tell(streams::Told { subject: subject.into(), payload: "{}".into() }).await.expect("a processor asks");
     }
     assert_eq!(tokio::time::timeout(PATIENCE, asked.next()).await.expect("in time").expect("it is connected").subject, "refund.wechat");
     let me = || Beat { room: "caller".into(), replica: "one".into() };
@@ -399,24 +406,22 @@ async fn each_part_of_ourselves_may_do_its_own() {
     let makes_streams = ["$JS.API.STREAM.CREATE.MORE", "$JS.API.STREAM.UPDATE.GATE", "$JS.API.STREAM.DELETE.GATE", "$JS.API.CONSUMER.DELETE.GATE.x"];
     let forgets = ["$JS.API.STREAM.PURGE.SESSION", "$JS.API.STREAM.MSG.DELETE.SESSION"];
     let consumes = ["$JS.API.CONSUMER.CREATE.GATE.x", "$JS.API.CONSUMER.MSG.NEXT.GATE.entry-GATE-0of1", "$JS.ACK.GATE.entry-GATE-0of1.1.1.1.1.0"];
-    let tells = ["lane.small.in", "refund.wechat", "call.wechat", "notice.wechat"];
+    let tells = ["lane.small.in", "refund.wechat", "call.wechat", "notice.wechat", "settle.44.small.wechat"];
     let writes_gate = ["gate.small.in.entry"];
     let reads = ["$JS.API.STREAM.MSG.GET.PAYMENT", "$JS.API.DIRECT.GET.PAYMENT", "$KV.members.entry.x"];
     let refers = ["$KV.reference.x"];
     let speaks = ["desk.small.stated"];
     let keeps = ["$KV.keys.x"];
     let finds = ["STATEMENT.1.wechat.compared"];
-    let may_not: [(User, &[&[&str]]); 6] = [
+    let may_not: [(User, &[&[&str]]); 5] = [
         (User::Gateway, &[&finds, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &["$JS.API.STREAM.PURGE.KV_keys"]]),
         (User::Auditor, &[&writes_inboxes, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &speaks, &keeps]),
         (User::World, &[&finds, &speaks, &keeps, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers]),
         (User::Caller, &[&speaks, &keeps, &writes_gate, &writes_journals, &makes_streams, &forgets, &consumes, &tells, &refers, &reads]),
-        // What a person repairs is stored in CHANNEL by whoever decided so.
-        (User::Processors, &[&speaks, &writes_gate, &makes_streams, &["$JS.API.STREAM.PURGE.DEAD", "$JS.API.STREAM.MSG.DELETE.SESSION"]]),
         (User::Operator, &[&writes_journals, &tells]),
     ];
     for (user, lists) in may_not {
-        site.user(user).await.may_not_publish(&lists.concat()).await;
+        site.user(user).await.may_not_ask(&lists.concat()).await;
     }
     site.user(User::Auditor).await.may_not_hear(&[">", "lane.>", "SESSION.>", "_INBOX.>", "_INBOX.boomgate.>"]).await;
     site.user(User::Caller).await.may_not_hear(&[">", "lane.>", "CHANNEL.>", "_INBOX.>", "$KV.members.>"]).await;
@@ -424,25 +429,203 @@ async fn each_part_of_ourselves_may_do_its_own() {
     site.parts.stop().await;
 }
 
+/// What is a processor's own.
+struct Own {
+    user: User,
+    /// What it appends to.
+    journal: &'static str,
+    /// What it reads beside that.
+    reads: &'static [&'static str],
+    may_tell: &'static [&'static str],
+    /// The inboxes that it writes.
+    may_say: &'static [&'static str],
+    /// The inboxes that it trims.
+    trims: &'static [&'static str],
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_processor_is_kept_to_its_own() {
+    let site = Site::start().await;
+    let ends = site.ends().await;
+    let all = [
+        Own {
+            user: User::Entry,
+            journal: "SESSION",
+            reads: &["GATE", "DESK", "ORDER", "CHANNEL"],
+            may_tell: &["lane.small.in", "notice.wechat"],
+            may_say: &[],
+            trims: &["GATE", "DESK"],
+        },
+        Own { user: User::Pricing, journal: "ORDER", reads: &["SESSION", "PAYMENT"], may_tell: &["lane.small.in"], may_say: &[], trims: &[] },
+        Own {
+            user: User::Payment,
+            journal: "PAYMENT",
+            reads: &["CHANNEL", "DESK", "ORDER"],
+            may_tell: &["refund.wechat", "call.wechat"],
+            may_say: &[],
+            trims: &["CHANNEL"],
+        },
+        Own {
+            user: User::Settlement,
+            journal: "LEDGER",
+            reads: &["PAYMENT", "ORDER", "RECON"],
+            may_tell: &["settle.44.small.wechat"],
+            may_say: &[],
+            trims: &[],
+        },
+        Own {
+            user: User::Reconciliation,
+            journal: "RECON",
+            reads: &["STATEMENT", "DESK"],
+            may_tell: &["call.wechat"],
+            may_say: &["CHANNEL.1.wechat.succeeded"],
+            trims: &["STATEMENT"],
+        },
+    ];
+    let tells = ["lane.small.in", "refund.wechat", "call.wechat", "notice.wechat", "settle.44.small.wechat", "alive.small.in"];
+    let says = ["gate.small.in.entry", "CHANNEL.1.wechat.succeeded", "desk.small.stated", "STATEMENT.1.wechat.compared", "WORK.1.wechat.day"];
+    for Own { user, journal, reads, may_tell, may_say, trims } in all {
+        let mut may_not: Vec<String> = Vec::new();
+        let mut never = |subject: String| may_not.push(subject);
+        for subject in tells.iter().chain(&says).filter(|subject| !may_tell.contains(subject) && !may_say.contains(subject)) {
+            never((*subject).to_owned());
+        }
+        for name in table::STREAMS.map(|stream| stream.name) {
+            // Its own journal, too, is nobody's to make, change or delete, and is forgotten below the mark alone.
+            for call in ["STREAM.CREATE", "STREAM.UPDATE", "STREAM.DELETE", "STREAM.MSG.DELETE", "STREAM.SNAPSHOT", "STREAM.LEADER.STEPDOWN"] {
+                never(format!("{API}.{call}.{name}"));
+            }
+            for durable in ["billing".to_owned(), format!("{}-{name}-0of1", user.name())] {
+                never(format!("{API}.CONSUMER.CREATE.{name}.{durable}"));
+                never(format!("{API}.CONSUMER.DURABLE.CREATE.{name}.{durable}"));
+                never(format!("{API}.CONSUMER.DELETE.{name}.{durable}"));
+            }
+            if name != journal && !trims.contains(&name) {
+                never(format!("{API}.STREAM.PURGE.{name}"));
+            }
+            if name != journal && !reads.contains(&name) {
+                never(format!("{API}.STREAM.MSG.GET.{name}"));
+                never(format!("{API}.DIRECT.GET.{name}"));
+                never(format!("DEAD.{name}.1"));
+            }
+        }
+        for other in Journal::ALL.into_iter().map(Journal::stream).filter(|other| *other != journal) {
+            never(format!("{other}.44.1.opened"));
+        }
+        for reader in table::all_readers(1).iter().filter(|reader| !reader.durable.starts_with(&format!("{}-", user.name()))) {
+            let one = format!("{}.{}", reader.stream, reader.durable);
+            never(format!("{API}.CONSUMER.MSG.NEXT.{one}"));
+            never(format!("{ACKS}.{one}.1.1.1.1.0"));
+            never(format!("{ACKS}.hub.account.{one}.1.1.1.1.0"));
+        }
+        for other in PROCESSORS.into_iter().filter(|other| *other != user) {
+            never(format!("$KV.{MEMBERS}.{}.x", other.name()));
+        }
+        for key in [KEYS, RECONCILE] {
+            never(format!("$KV.{key}.x"));
+        }
+        let mut client = site.user(user).await;
+        client.may_not_ask(&may_not.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let inbox = |other: User| format!("{}.>", other.inbox());
+        let others = PROCESSORS.into_iter().filter(|other| *other != user).map(inbox).collect::<Vec<_>>();
+        let hears = [">", "_INBOX.>", "lane.>", "refund.>", "call.>", "gate.>", "$JS.>", "JS.>", "$KV.members.>", "$KV.keys.>"];
+        client.may_not_hear(&hears.into_iter().chain(others.iter().map(String::as_str)).collect::<Vec<_>>()).await;
+    }
+    assert_eq!(site.ends().await, ends, "nothing of what was refused was stored");
+    site.parts.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_subject_reaches_no_journal() {
+    let site = Site::start().await;
+    let (entry, device) = (site.user(User::Entry).await, site.device(&device("small", "in")).await);
+    let (caller, payment, world) = (site.user(User::Caller).await, site.user(User::Payment).await, site.user(User::World).await);
+    let mut ears = [
+        device.listen("lane.small.in").await,
+        caller.listen("refund.*").await,
+        payment.listen("_INBOX.payment.7").await,
+        world.listen("refund.*").await,
+        world.listen("lane.*.*").await,
+    ];
+    // What entry may read is its own words, and what its own device says.
+    entry.send("SESSION.44.1.opened", b"{}".to_vec()).await;
+    let replies = [
+        "ORDER.44.1.paid",
+        "PAYMENT.44.1.applied",
+        "LEDGER.44.1.posted",
+        "RECON.44.1.matched",
+        "CHANNEL.1.wechat.succeeded",
+        "desk.small.stated",
+        "STATEMENT.1.wechat.compared",
+        "DEAD.PAYMENT.1",
+        "lane.small.in",
+        "refund.wechat",
+        "_INBOX.payment.7",
+        "$KV.keys.x",
+        "$KV.members.payment.x",
+        "$JS.API.STREAM.PURGE.PAYMENT",
+        "JS.API.STREAM.PURGE.PAYMENT",
+    ];
+    for reply in replies {
+        device.send("gate.small.in.entry", b"{}".to_vec()).await;
+        for (asked, payload) in [
+            ("SESSION.44.1.opened", "{}"),
+            ("JS.API.DIRECT.GET.SESSION", r#"{"seq":1,"next_by_subj":">","batch":1}"#),
+            ("JS.API.STREAM.MSG.GET.SESSION", r#"{"seq":1}"#),
+            ("JS.API.CONSUMER.MSG.NEXT.GATE.entry-GATE-0of1", r#"{"batch":1,"no_wait":true}"#),
+        ] {
+            entry.client.publish_with_reply(asked, reply, payload.into()).await.expect("it is connected");
+        }
+    }
+    entry.send("SESSION.44.1.opened", b"{}".to_vec()).await;
+    let sent = u64::try_from(replies.len()).expect("a few");
+    for (stream, last) in site.ends().await {
+        let expected = match stream {
+            "SESSION" => sent + 2,
+            "GATE" => sent,
+            _ => 0,
+        };
+        assert_eq!(last, expected, "{stream}");
+    }
+    // What is heard is what was told, and nothing before it.
+    let told = streams::Told { subject: "lane.small.in".into(), payload: "marker".into() };
+    site.parts.bus.tell(told).await.expect("entry tells lanes");
+    assert_eq!(heard(&mut ears[0]).await.payload, "marker");
+    assert_eq!(heard(&mut ears[4]).await.payload, "marker");
+    assert!(ears.iter_mut().all(|ear| ear.next().now_or_never().is_none()));
+    let operator = site.bus(User::Operator).await;
+    assert_eq!(operator.keys(KEYS).await.expect("an operator reads"), Vec::<String>::new());
+    assert_eq!(operator.members("payment").await.expect("an operator reads"), Vec::<String>::new());
+    site.parts.stop().await;
+}
+
+#[test]
+fn a_processors_user_has_its_name() {
+    for (rules, user) in rules::ALL.into_iter().zip(PROCESSORS) {
+        assert_eq!((User::of(rules), rules.name, user.account()), (user, user.name(), user.name()));
+        assert!(table::processor(user.name()).is_some_and(|processor| processor.journal == rules.journal), "{user:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_tries_a_dead_letter_of_any_inbox_again() {
     let site = Site::start().await;
-    let (operator, processors) = (site.bus(User::Operator).await, &site.parts.jetstream);
+    let operator = site.bus(User::Operator).await;
     let speakers = [
-        (User::World, "gate.small.in.entry"),
-        (User::World, "CHANNEL.1.wechat.succeeded"),
-        (User::Gateway, "desk.small.stated"),
-        (User::Reconciler, "STATEMENT.1.wechat.compared"),
-        (User::Reconciler, "WORK.1.wechat.day"),
+        (User::World, "gate.small.in.entry", User::Entry),
+        (User::World, "CHANNEL.1.wechat.succeeded", User::Payment),
+        (User::Gateway, "desk.small.stated", User::Entry),
+        (User::Reconciler, "STATEMENT.1.wechat.compared", User::Reconciliation),
+        (User::Reconciler, "WORK.1.wechat.day", User::Reconciler),
     ];
-    for (speaker, subject) in speakers {
+    for (speaker, subject, reader) in speakers {
         let (stream, _) = streams::subject::stored_as(subject).expect("a stream listens");
         let malformed = streams::Message { subject: subject.into(), payload: r#"{"id":7}"#.into(), headers: [].into() };
         site.bus(speaker).await.publish(malformed).await.expect("it may say so");
         let stored = operator.scan(stream.name, 1, 1).await.expect("an operator reads").remove(0);
         let partition = streams::subject::partition_of_subject(stream.name, &stored.subject).expect("an inbox tells the partition");
         let letter = streams::DeadLetter { stream: stream.name.into(), partition, reason: "malformed".into(), stored: stored.clone() };
-        let sequence = processors.dead_letter(letter).await.expect("a processor writes it");
+        let sequence = site.bus(reader).await.dead_letter(letter).await.expect("whoever read it writes it");
         crate::deadletter::replay(&*operator, sequence).await.unwrap_or_else(|error| panic!("{subject}: {error:#}"));
         let again = operator.scan(stream.name, 2, 1).await.expect("an operator reads").remove(0);
         assert_eq!((again.subject, again.payload), (stored.subject, stored.payload));
@@ -470,7 +653,7 @@ async fn a_removed_device_has_no_access() {
     let (removed, kept) = (site.device(&gone).await, site.device(&stays).await);
     removed.send("gate.small.in.entry", b"{}".to_vec()).await;
     let new = device("new", "in");
-    let written = write(&site.auth(), [stays, device("other", "in"), new]).expect("the folder can be written");
+    let written = write(&site.auth(), 1, [stays, device("other", "in"), new]).expect("the folder can be written");
     assert_eq!((written.made.as_slice(), written.dropped.as_slice()), (["new/in".to_owned()].as_slice(), ["small/in".to_owned()].as_slice()));
     let server = site.parts.server.clone().expect("it is our own");
     assert!(server.lock().await.reload_if_changed().await.expect("the folder is there"));
@@ -491,17 +674,17 @@ fn seeds_are_kept_and_kept_secret() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("auth");
     let all = devices().len() + User::ALL.len();
-    let first = write(&path, devices()).expect("it can be written");
+    let first = write(&path, 1, devices()).expect("it can be written");
     assert_eq!((first.kept, first.made.len(), first.dropped.len()), (0, all, 0));
     let text = fs::read(config(&path)).expect("it was written");
-    let second = write(&path, devices()).expect("it can be written again");
+    let second = write(&path, 1, devices()).expect("it can be written again");
     assert_eq!((second.kept, second.made.len(), second.dropped.len()), (all, 0, 0));
     assert_eq!(fs::read(config(&path)).expect("it was written"), text, "the same lanes are the same text");
     let seed = devices()[0].seed(&path);
     assert_eq!(fs::metadata(&seed).expect("it was written").permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(path.join("devices")).expect("it was made").permissions().mode() & 0o777, 0o700);
     fs::set_permissions(&seed, fs::Permissions::from_mode(0o640)).expect("it is ours");
-    let error = format!("{:#}", write(&path, devices()).expect_err("others can read it"));
+    let error = format!("{:#}", write(&path, 1, devices()).expect_err("others can read it"));
     assert!(error.contains("chmod 600") && error.contains("in.seed"), "{error}");
     assert_eq!(fs::read(config(&path)).expect("it was written"), text, "and nothing was changed");
 }
@@ -509,7 +692,7 @@ fn seeds_are_kept_and_kept_secret() {
 #[test]
 fn a_seed_is_in_its_own_file_alone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    write(folder.path(), devices()).expect("it can be written");
+    write(folder.path(), 1, devices()).expect("it can be written");
     let text = fs::read_to_string(config(folder.path())).expect("it was written");
     let seeds =
         devices().iter().map(|device| device.seed(folder.path())).chain(User::ALL.iter().map(|user| user.seed(folder.path()))).collect::<Vec<_>>();
@@ -519,7 +702,7 @@ fn a_seed_is_in_its_own_file_alone() {
         // One that is damaged by a character is not printed either.
         let damaged = format!("{}A", seed.trim());
         fs::write(path, &damaged).expect("it is ours");
-        let error = format!("{:?}", write(folder.path(), devices()).expect_err("it is damaged"));
+        let error = format!("{:?}", write(folder.path(), 1, devices()).expect_err("it is damaged"));
         assert!(!error.contains(seed.trim()) && error.contains("holds no user's seed"), "{error}");
         fs::write(path, &seed).expect("it is ours");
     }
