@@ -37,11 +37,16 @@ check: ## format, lints, dependencies, manifests, both kinds of tests
 	$(MAKE) --no-print-directory test
 	$(MAKE) --no-print-directory test-production
 
-bench: ## SCENARIO=entry|arbitration|payment under load: RATE=600 SECONDS=60, or FIND_MAX=1; SHARES="prepays=100 coupon=50" of a thousand visits
-	$(with_nats) cargo build --release --package boomgate --package bench; \
-	exec target/release/bench $(or $(call typed,SCENARIO),entry) --rate $(or $(call typed,RATE),600) --seconds $(or $(call typed,SECONDS),60) \
+# These two look inside of boomgate, so they are its examples.
+inside = $(filter takeover settlement,$(call typed,SCENARIO))
+
+bench: ## SCENARIO=entry|arbitration|payment under load: RATE=600 SECONDS=60, or FIND_MAX=1; SHARES="prepays=100 coupon=50" of a thousand visits; BESIDE=reconcile LINES=2000000 beside entries; or SCENARIO=takeover|settlement
+	$(with_nats) cargo build --release --package boomgate $(if $(inside),--example $(inside),--package bench); \
+	exec target/release/$(if $(inside),examples/$(inside) target/bench,bench $(or $(call typed,SCENARIO),entry) \
+	    --rate $(or $(call typed,RATE),600) --seconds $(or $(call typed,SECONDS),60) \
 	    $(foreach share,$(call typed,SHARES),--share $(share)) \
-	    $(if $(filter-out 0,$(call typed,FIND_MAX)),--find-max)
+	    $(if $(call typed,BESIDE),--beside-$(BESIDE) --lines $(or $(call typed,LINES),2000000)) \
+	    $(if $(filter-out 0,$(call typed,FIND_MAX)),--find-max))
 
 bench-reconcile: ## a statement of LINES=2000000 against as many payments, 400 differences planted, beside DuckDB on the same two files
 	cargo build --release --package boomgate --package bench

@@ -3,9 +3,10 @@
 //! Invariants
 //! 1. A run is good only if the oracle agrees with its logs and nothing is lost or doubled   (`Report::is_good`).
 //!
-//! Not here: the processes (`system`), what is sent (`plan`), the page (`page`).
+//! Not here: the processes (`system`), what is sent (`plan`), what else runs meanwhile (`beside`), the page (`page`).
 
 pub mod arbitration;
+mod beside;
 mod floor;
 mod orders;
 mod page;
@@ -20,6 +21,7 @@ use bench::{
     oracle::{Counts, judge},
     world::{Latency, Unsettled},
 };
+use beside::{Beside, Work};
 pub use plan::Shares;
 use plan::{Asked, Planned};
 use schema::{Event, EventId, journal::SessionEvent};
@@ -33,7 +35,9 @@ use std::{
 };
 use step::{Outcome, Span};
 use streams::{Bus, JetStream, Options};
+pub use system::program;
 use system::{System, Usage, wait_until};
+use tokio::sync::watch;
 
 /// How long the system runs before it counts.
 const WARM: Duration = Duration::from_secs(5);
@@ -67,6 +71,8 @@ pub struct Wanted {
     pub shares: Shares,
     /// Whether all processors run while the arbitration is measured.
     pub whole: bool,
+    /// Of how many lines a statement is reconciled beside a second load, if one is.
+    pub beside_lines: Option<u64>,
     /// The seed.
     pub seed: u64,
 }
@@ -128,6 +134,9 @@ pub struct Report {
     pub start_ms: u64,
     /// Payments that were reported, copies included.
     pub payments: u64,
+    /// What the same load had beside other work, if it was asked for.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
     /// The highest rate that was sustained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_rate: Option<f64>,
@@ -139,9 +148,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing was lost, nothing doubled, and the oracle agrees.
+    /// Whether nothing was lost, nothing doubled, the oracle agrees, and what ran beside the load was done well.
     pub fn is_good(&self) -> bool {
-        self.lost == 0 && self.doubled == 0 && self.oracle == "equal"
+        self.lost == 0 && self.doubled == 0 && self.oracle == "equal" && self.beside.is_none_or(Beside::is_good)
     }
 }
 
@@ -169,6 +178,11 @@ struct Run {
 /// Runs the scenario and writes its report.
 pub async fn entry(wanted: Wanted) -> Result<Report> {
     fs::create_dir_all(&wanted.out).with_context(|| format!("cannot write into {}", wanted.out.display()))?;
+    // Files are made before anything is measured.
+    let work = match wanted.beside_lines {
+        Some(lines) => Some(Work::prepare(wanted.boomgate.as_deref(), lines, &wanted.out).await?),
+        None => None,
+    };
     let declared = plan::declare(wanted.seed);
     let mut system = System::prepare(wanted.boomgate.as_deref(), &wanted.out, &declared, "").await?;
     eprintln!("floor: one durable publish and one request with reply …");
@@ -191,6 +205,10 @@ pub async fn entry(wanted: Wanted) -> Result<Report> {
     eprintln!("{rate} gate events a second for {seconds} s, after {} s that do not count …", WARM.as_secs());
     let (outcome, usage) = run.measured(rate, WARM, Duration::from_secs(seconds)).await?;
     eprintln!("entries: {}; exits: {}", outcome.entries, outcome.exits);
+    let beside = match work {
+        Some(work) => Some(run.beside(work, outcome.entries).await?),
+        None => None,
+    };
     let mut search = Vec::new();
     if run.wanted.find_max {
         search = run.find_max(rate, &outcome).await?;
@@ -211,6 +229,7 @@ pub async fn entry(wanted: Wanted) -> Result<Report> {
     (report.boomgate_rss_mb, report.nats_rss_mb) = (decimal(boomgate.rss_kb) / 1_024.0, decimal(nats.rss_kb) / 1_024.0);
     (report.boomgate_cpu_s, report.nats_cpu_s, report.bench_cpu_s) = (ms(boomgate.cpu_ms), ms(nats.cpu_ms), ms(bench.cpu_ms));
     report.start_ms = start_ms;
+    report.beside = beside;
     report.max_rate = run.wanted.find_max.then(|| best(&search).max(if keeps_up(&outcome) { outcome.rate_sustained } else { 0.0 }));
     report.search = search;
     write(&run.wanted.out, &report, &outcome, floor)?;
@@ -300,6 +319,25 @@ impl Run {
         Ok((outcome, most))
     }
 
+    /// The same load again, on the system that runs, while a statement is reconciled again and again.
+    async fn beside(&mut self, work: Work, alone: Latency) -> Result<Beside> {
+        self.drain().await;
+        let (rate, seconds, lines) = (self.wanted.rate, self.wanted.seconds, work.lines());
+        eprintln!("the same for {seconds} s more, while a statement of {lines} lines is reconciled again and again …");
+        let (stop, stopped) = watch::channel(false);
+        let working = tokio::spawn(work.again_and_again(stopped));
+        let (outcome, _) = self.measured(rate, WARM, Duration::from_secs(seconds)).await?;
+        stop.send_replace(true);
+        let runs = working.await.context("the work beside it ended")??;
+        eprintln!("entries: {}; {} reconciliations", outcome.entries, runs.len());
+        Ok(Beside::of(lines, alone, outcome.entries, &runs))
+    }
+
+    /// Waits until all that was sent is answered: what is left over from one load is not the next one's.
+    async fn drain(&self) {
+        wait_until(SETTLE, || self.world.unheard() == 0).await;
+    }
+
     /// Asks for more and more until it is too much, then between the last two; of a rate that was too high p99 is told as 0.
     async fn find_max(&mut self, rate: f64, first: &Outcome) -> Result<Vec<(f64, f64, f64)>> {
         let mut search = Vec::new();
@@ -317,9 +355,7 @@ impl Run {
             (good, bad) = if kept { (rate, bad) } else { (good, Some(rate)) };
             halvings += u8::from(bad.is_some());
             if !kept {
-                // What is left over from a rate that was too high is not the next one's.
-                let world = self.world.clone();
-                wait_until(SETTLE, || world.unheard() == 0).await;
+                self.drain().await;
             }
         }
         Ok(search)

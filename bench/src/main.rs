@@ -25,6 +25,12 @@ enum Scenario {
         /// How often something happens, of a thousand visits: `holders=150`, `banned=5`, `prepays=100`, `coupon=50`, `by_itself=5`; may be repeated.
         #[arg(long = "share", value_name = "NAME=PER_MILLE")]
         shares: Vec<String>,
+        /// Measure the same load once more while `boomgate reconcile --background` compares a statement with payments again and again.
+        #[arg(long)]
+        beside_reconcile: bool,
+        /// How many payments there are in that.
+        #[arg(long, default_value_t = 2_000_000)]
+        lines: u64,
     },
     /// Money comes by several channels at once, straight into CHANNEL: how long until a subscriber reads what became of it?
     Arbitration {
@@ -85,7 +91,7 @@ impl Load {
     fn wanted(self, shares: load::Shares, whole: bool) -> anyhow::Result<load::Wanted> {
         let Self { rate, seconds, find_max, boomgate, out, seed } = self;
         anyhow::ensure!(rate.is_finite() && rate >= 1.0 && seconds > 0, "a rate is at least 1 and seconds are at least 1");
-        Ok(load::Wanted { rate, seconds, find_max, boomgate, out, shares, whole, seed })
+        Ok(load::Wanted { rate, seconds, find_max, boomgate, out, shares, whole, beside_lines: None, seed })
     }
 }
 
@@ -93,9 +99,10 @@ impl Load {
 async fn execute(scenario: Scenario) -> anyhow::Result<bool> {
     let written = |out: &Path, files: &str| println!("written to {}: {files}", out.display());
     match scenario {
-        Scenario::Entry { load, shares } => {
+        Scenario::Entry { load, shares, beside_reconcile, lines } => {
             let out = load.out.clone();
-            let report = load::entry(load.wanted(load::Shares::of(&shares).map_err(anyhow::Error::msg)?, false)?).await?;
+            let wanted = load.wanted(load::Shares::of(&shares).map_err(anyhow::Error::msg)?, false)?;
+            let report = load::entry(load::Wanted { beside_lines: beside_reconcile.then_some(lines), ..wanted }).await?;
             print(&report);
             written(&out, "entry.json, entry.html");
             Ok(report.is_good())
@@ -128,6 +135,9 @@ fn print(report: &load::Report) {
     println!("entries     p50 {:.2}  p99 {:.2}  p99.9 {:.2}  max {:.2} ms", report.p50_ms, report.p99_ms, report.p999_ms, report.max_ms);
     println!("exits       p50 {:.2}  p99 {:.2} ms", report.exit_p50_ms, report.exit_p99_ms);
     println!("floor       p50 {:.2}  p99 {:.2} ms; entries take {:.1} times that", report.floor_p50_ms, report.floor_p99_ms, report.ratio_p50);
+    if let Some(beside) = report.beside {
+        println!("beside      {beside}");
+    }
     println!("lost        {}", report.lost);
     println!("doubled     {}", report.doubled);
     println!("oracle      {}", report.oracle);

@@ -9,7 +9,7 @@
 
 pub mod day;
 
-use crate::load::decimal;
+use crate::load::{decimal, program};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use std::{
@@ -25,6 +25,8 @@ use tokio::{io::AsyncWriteExt, process::Command, time::Instant};
 const JOIN: &str = include_str!("reconcile/join.py");
 /// How often the memory of a process is looked at.
 const LOOK: Duration = Duration::from_millis(5);
+/// The summary in the folder of a report.
+const SUMMARY: &str = "report.json";
 
 /// What is wanted.
 #[derive(clap::Args, Clone, Debug)]
@@ -63,6 +65,24 @@ pub struct Report {
     runs: Vec<[f64; 2]>,
 }
 
+/// What of the planted differences was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// How many are planted.
+    pub planted: usize,
+    /// How many of them were found.
+    pub found: usize,
+    /// How many were found that nobody planted.
+    pub false_alarms: usize,
+}
+
+impl Found {
+    /// Whether it is all that is planted and nothing else.
+    pub fn is_all(self) -> bool {
+        self.found == self.planted && self.false_alarms == 0
+    }
+}
+
 /// A process that ended: how long it took, the most memory it had, and what it said.
 struct Ran {
     seconds: f64,
@@ -74,21 +94,14 @@ struct Ran {
 pub async fn run(wanted: &Wanted) -> Result<bool> {
     ensure!(wanted.runs > 0, "--runs is at least 1");
     let made = day::make(&wanted.day)?;
-    let boomgate = match &wanted.boomgate {
-        Some(path) => path.clone(),
-        None => std::env::current_exe().context("where am I?")?.with_file_name("boomgate"),
-    };
+    let boomgate = program(wanted.boomgate.as_deref())?;
     fs::create_dir_all(&wanted.report).with_context(|| format!("no folder {}", wanted.report.display()))?;
     let out = wanted.day.out.join("report");
-    let summary = out.join("report.json");
     fs::create_dir_all(&out)?;
     // Both find the files in memory, as they were just written: neither is to measure a disk.
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..wanted.runs {
-        let mut reconcile = Command::new(&boomgate);
-        reconcile.args(["reconcile", "--channel", "wechat", "--day", day::DAY]).arg("--file").arg(&made.statement);
-        reconcile.arg("--against").arg(&made.payments).arg("--out").arg(&out).arg("--json").arg(&summary);
-        ours.push(measured(reconcile, "", &[0, 1]).await?);
+        ours.push(measured(command(&boomgate, &made, &out), "", &[0, 1]).await?);
         let mut join = Command::new("python3");
         join.arg("-").arg(&made.statement).arg(&made.payments).env("PYTHONPATH", &wanted.duckdb);
         theirs.push(measured(join, JOIN, &[0]).await?);
@@ -96,12 +109,9 @@ pub async fn run(wanted: &Wanted) -> Result<bool> {
     let said = |ran: &Ran| -> Result<serde_json::Value> { serde_json::from_str(&ran.output).context("DuckDB's answer is not JSON") };
     let joined: Vec<f64> = theirs.iter().map(|ran| said(ran)?["seconds"].as_f64().context("DuckDB told no time")).collect::<Result<_>>()?;
     let alone: Vec<f64> = ours.iter().map(|ran| ran.seconds).collect();
-    let told: serde_json::Value = serde_json::from_slice(&fs::read(&summary)?)?;
-    let found = read(&out.join("exceptions.csv"), |row| {
-        (row[0].to_owned(), [8, 6, 14].map(|at| row[at].to_owned()).into_iter().find(|name| !name.is_empty()))
-    })?;
-    let planted = read(&made.planted, |row| (row[0].to_owned(), Some(row[1].to_owned())))?;
-    let (there, missing, false_alarms) = compare(&planted, &found);
+    let told: serde_json::Value = serde_json::from_slice(&fs::read(out.join(SUMMARY))?)?;
+    let there = look(&made, &out)?;
+    let Found { planted, found, false_alarms } = there;
     let peak = |ran: &[Ran]| decimal(ran.iter().map(|ran| ran.peak_kb).max().unwrap_or(0)) / 1_024.0;
     let report = Report {
         lines: told["lines"].as_u64().unwrap_or(0),
@@ -112,8 +122,8 @@ pub async fn run(wanted: &Wanted) -> Result<bool> {
         ratio: median(&alone) / median(&joined),
         peak_rss_mb: peak(&ours),
         duckdb_peak_rss_mb: peak(&theirs),
-        planted: planted.len(),
-        found: there,
+        planted,
+        found,
         false_alarms,
         runs: alone.into_iter().zip(joined).map(|(ours, theirs)| [ours, theirs]).collect(),
     };
@@ -121,7 +131,24 @@ pub async fn run(wanted: &Wanted) -> Result<bool> {
     let path = wanted.report.join("reconcile.json");
     fs::write(&path, serde_json::to_vec_pretty(&report)?).with_context(|| format!("cannot write {}", path.display()))?;
     println!("written to {}", path.display());
-    Ok(missing == 0 && false_alarms == 0)
+    Ok(there.is_all())
+}
+
+/// The reconciliation of these files, with its report in a folder.
+pub fn command(boomgate: &Path, made: &day::Made, out: &Path) -> Command {
+    let mut reconcile = Command::new(boomgate);
+    reconcile.args(["reconcile", "--channel", "wechat", "--day", day::DAY]).arg("--file").arg(&made.statement);
+    reconcile.arg("--against").arg(&made.payments).arg("--out").arg(out).arg("--json").arg(out.join(SUMMARY));
+    reconcile
+}
+
+/// What a report in a folder has of what is planted.
+pub fn look(made: &day::Made, out: &Path) -> Result<Found> {
+    let found = read(&out.join("exceptions.csv"), |row| {
+        (row[0].to_owned(), [8, 6, 14].map(|at| row[at].to_owned()).into_iter().find(|name| !name.is_empty()))
+    })?;
+    let planted = read(&made.planted, |row| (row[0].to_owned(), Some(row[1].to_owned())))?;
+    Ok(compare(&planted, &found))
 }
 
 impl Report {
@@ -181,8 +208,8 @@ fn read(path: &Path, of: impl Fn(&csv::StringRecord) -> (String, Option<String>)
     csv.records().map(|row| Ok(of(&row?))).collect()
 }
 
-/// How many of the planted were found, how many not, and how many were found that nobody planted.
-fn compare(planted: &Differences, found: &Differences) -> (usize, usize, usize) {
+/// Holds what was found against what was planted.
+fn compare(planted: &Differences, found: &Differences) -> Found {
     let mut left: BTreeMap<_, usize> = BTreeMap::new();
     for difference in planted {
         *left.entry(difference).or_default() += 1;
@@ -197,7 +224,7 @@ fn compare(planted: &Differences, found: &Differences) -> (usize, usize, usize) 
             _ => false_alarms += 1,
         }
     }
-    (there, planted.len() - there, false_alarms)
+    Found { planted: planted.len(), found: there, false_alarms }
 }
 
 #[cfg(test)]
@@ -207,14 +234,16 @@ mod tests {
     #[test]
     fn what_is_found_is_compared_with_what_was_planted() {
         let of = |names: &[&str]| names.iter().map(|name| ("surplus".to_owned(), Some((*name).to_owned()))).collect::<Differences>();
-        for (planted, found, expected) in [
-            (&["a", "b"][..], &["b", "a"][..], (2, 0, 0)),
-            (&["a", "b"], &["a"], (1, 1, 0)),
-            (&["a"], &["a", "a"], (1, 0, 1)),
-            (&["a", "a"], &["a", "c"], (1, 1, 1)),
-            (&[], &["a"], (0, 0, 1)),
+        for (planted, told, found, false_alarms, is_all) in [
+            (&["a", "b"][..], &["b", "a"][..], 2, 0, true),
+            (&["a", "b"], &["a"], 1, 0, false),
+            (&["a"], &["a", "a"], 1, 1, false),
+            (&["a", "a"], &["a", "c"], 1, 1, false),
+            (&[], &["a"], 0, 1, false),
         ] {
-            assert_eq!(compare(&of(planted), &of(found)), expected);
+            let there = compare(&of(planted), &of(told));
+            assert_eq!(there, Found { planted: planted.len(), found, false_alarms });
+            assert_eq!(there.is_all(), is_all);
         }
         assert_eq!(median(&[3.0, 1.0, 2.0]).to_bits(), 2.0_f64.to_bits());
     }

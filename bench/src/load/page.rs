@@ -48,7 +48,9 @@ pub fn render(report: &Report, outcome: &Outcome, floor: Latency) -> Result<Stri
         ("appends", format!("{}, {:.1} events in each", report.appends, report.events_per_append)),
         ("start to first decision", format!("{} ms", report.start_ms)),
     ];
-    for (name, value) in figures.into_iter().chain(report.max_rate.map(|rate| ("highest rate", format!("{rate:.0} /s")))) {
+    let beside = report.beside.map(|beside| ("entries beside a reconciliation", beside.to_string()));
+    let highest = report.max_rate.map(|rate| ("highest rate", format!("{rate:.0} /s")));
+    for (name, value) in figures.into_iter().chain(beside).chain(highest) {
         write!(facts, "<div><dt>{name}</dt><dd>{}</dd></div>", escape(&value))?;
     }
     let verdict = if report.is_good() { "nothing lost, nothing doubled, the oracle agrees" } else { "not good" };

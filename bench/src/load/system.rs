@@ -32,6 +32,16 @@ pub fn terms() -> Terms {
     Terms { fees: ["wechat", "alipay"].map(|channel| (channel.to_owned(), 6_000)).into(), ..Terms::default() }
 }
 
+/// The program under test: the one that is named, or `boomgate` beside this one.
+pub fn program(named: Option<&Path>) -> Result<PathBuf> {
+    let program = match named {
+        Some(path) => path.to_owned(),
+        None => std::env::current_exe().context("where am I?")?.with_file_name("boomgate"),
+    };
+    ensure!(program.is_file(), "there is no {}: build it (`cargo build --release`), or name it with --boomgate", program.display());
+    Ok(program)
+}
+
 /// A running system.
 pub struct System {
     /// The broker.
@@ -51,11 +61,7 @@ impl System {
     ///
     /// `more` is added to it: tables that this run needs.
     pub async fn prepare(boomgate: Option<&Path>, out: &Path, declared: &Declared, more: &str) -> Result<Self> {
-        let binary = match boomgate {
-            Some(path) => path.to_owned(),
-            None => std::env::current_exe().context("where am I?")?.with_file_name("boomgate"),
-        };
-        ensure!(binary.is_file(), "there is no {}: build it (`cargo build --release`), or name it with --boomgate", binary.display());
+        let binary = program(boomgate)?;
         let folder = tempfile::tempdir().context("no folder for the run")?;
         let server = Server::start(&folder.path().join("nats")).await?;
         let reference = folder.path().join("reference.toml");

@@ -43,6 +43,7 @@ pub struct Wanted {
 }
 
 /// The files.
+#[derive(Clone, Debug)]
 pub struct Made {
     /// The channel's.
     pub statement: PathBuf,

@@ -2,8 +2,9 @@
 //!
 //! Invariants
 //! 1. Such work runs at a low priority, and whoever waits for it does not   (`tests::background_work_alone_has_a_low_priority`).
+//! 2. What it starts has that priority, too   (`tests::what_background_work_starts_has_its_priority`).
 //!
-//! Not here: which work that is (`reconciler`).
+//! Not here: which work that is (`reconciler`, and `boomgate reconcile --background`).
 
 use tokio::task::JoinError;
 
@@ -23,9 +24,10 @@ pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     ended.await
 }
 
-/// Lowers the priority of this thread. Linux alone has one for each thread; where it cannot be lowered the work is done all the same.
+/// Lowers the priority of this thread, and so of every thread that it starts from here on. Linux alone has one for each thread; where it cannot be lowered the work
+/// is done all the same.
 #[cfg(target_os = "linux")]
-fn lower() {
+pub fn lower() {
     use rustix::process::{getpriority_process, setpriority_process};
 
     /// From -20, which comes first, to 19.
@@ -36,8 +38,9 @@ fn lower() {
     }
 }
 
+/// Elsewhere a priority is the whole process's, and stays as it is.
 #[cfg(not(target_os = "linux"))]
-fn lower() {}
+pub fn lower() {}
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
@@ -50,6 +53,13 @@ mod tests {
         let before = nice();
         assert_eq!(run(nice).await.expect("it ends well"), before.max(15));
         assert_eq!((nice(), tokio::task::spawn_blocking(nice).await.expect("it ends well")), (before, before));
+    }
+
+    #[tokio::test]
+    async fn what_background_work_starts_has_its_priority() {
+        let nice = || getpriority_process(None).expect("a thread has a priority");
+        let started = run(move || std::thread::scope(|scope| scope.spawn(nice).join().expect("it ends well"))).await;
+        assert_eq!(started.expect("it ends well"), nice().max(15));
     }
 
     #[tokio::test]

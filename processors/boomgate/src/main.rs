@@ -3,7 +3,7 @@
 use anyhow::Context;
 use boomgate::{
     auth::{self, User},
-    caller, candidates,
+    background, caller, candidates,
     config::Config,
     connect::{self, Parts},
     deadletter, demo, desk, exceptions, explain, gateway, http, import, rates, reconcile, reconciler, reference, replay,
@@ -296,6 +296,9 @@ struct Reconciled {
     /// Where exceptions.csv and report.html go.
     #[arg(long, default_value = "target/reconcile")]
     out: PathBuf,
+    /// Takes the processor when nothing else wants it, so that it may run beside lanes; with `--against` (a running system compares so by itself).
+    #[arg(long, requires = "against")]
+    background: bool,
     /// Compares again at T+2, with the statement of the day after.
     #[arg(long, conflicts_with = "against")]
     after: bool,
@@ -443,9 +446,7 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
         }
         Command::Rates { what: Rates::Check { file, svg, zone } } => rates::check(&file, svg.as_deref(), &zone).map(|()| true),
         Command::Rates { what: Rates::Compare(compared) } => rates::compare(&compared).map(|()| true),
-        Command::Reconcile(Reconciled { channel, day, file: Some(file), against: Some(against), merchant, sha1, as_of, json, out, .. }) => {
-            reconcile::run(&reconcile::Wanted { channel, day, file, against, merchant, sha1, as_of, json, out })
-        }
+        Command::Reconcile(reconciled) if reconciled.against.is_some() => compare_files(reconciled),
         Command::Reconcile(reconciled) => compare(&reconciled).await,
         Command::Verify { config, json } => audit(&config, json.as_deref()).await,
         Command::Deadletter { what, config } => {
@@ -698,6 +699,16 @@ async fn reconcile_beside(
     let bus = parts.beside(config, User::Reconciler, "boomgate reconciler").await?;
     let shared = reconciler::Shared { bus: bus.clone(), buckets: bus, store: parts.store.clone() };
     Ok(Some(tokio::spawn(reconciler::run(shared, settings, connect::replica(), shutdown))))
+}
+
+/// Compares two files alone, on this thread and those that it starts.
+fn compare_files(wanted: Reconciled) -> anyhow::Result<bool> {
+    let Reconciled { channel, day, file, against, merchant, sha1, as_of, json, out, background, .. } = wanted;
+    let (file, against) = file.zip(against).context("two files are compared: name --file and --against")?;
+    if background {
+        background::lower();
+    }
+    reconcile::run(&reconcile::Wanted { channel, day, file, against, merchant, sha1, as_of, json, out })
 }
 
 /// Asks the reconcilers to compare a day, and shows what comes of it.
