@@ -19,10 +19,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-use crate::{
-    Answer, Error, Mark, Part, Row, Store,
-    tables::{self, Cells},
-};
+use crate::{Answer, Error, Mark, Part, Row, Store, tables};
 use futures_util::FutureExt;
 use rusqlite::{Connection, TransactionBehavior};
 use schema::{
@@ -66,7 +63,7 @@ struct Write {
 }
 
 enum What {
-    Rows(Vec<Cells>),
+    Rows(Vec<Row>),
     Marks(Vec<Mark>),
 }
 
@@ -147,7 +144,7 @@ impl Sqlite {
 
 impl Store for Sqlite {
     fn save(&self, rows: Vec<Row>) -> Answer<'_, ()> {
-        self.write(What::Rows(rows.iter().map(Cells::of).collect()))
+        self.write(What::Rows(rows))
     }
 
     fn mark(&self, marks: Vec<Mark>) -> Answer<'_, ()> {
@@ -195,12 +192,12 @@ impl What {
     }
 }
 
-/// Writes all or nothing.
+/// Writes all or nothing. What a row is in the file is worked out here, on the writer's thread: whoever saves decides who may pass a lane meanwhile.
 fn commit<'a>(connection: &mut Connection, all: impl IntoIterator<Item = &'a What>) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for what in all {
         match what {
-            What::Rows(cells) => rows::save(&transaction, cells)?,
+            What::Rows(rows) => rows::save(&transaction, rows)?,
             What::Marks(marks) => rows::mark(&transaction, marks)?,
         }
     }

@@ -117,8 +117,8 @@ pub(super) fn kind(error: &rusqlite::Error) -> Kind {
     }
 }
 
-pub(super) fn save(connection: &Connection, cells: &[Cells]) -> rusqlite::Result<()> {
-    for row in cells {
+pub(super) fn save(connection: &Connection, rows: &[Row]) -> rusqlite::Result<()> {
+    for row in rows.iter().map(Cells::of) {
         let mut statement = connection.prepare_cached(&sql(row.key.table).save)?;
         let id = row.key.id;
         let common: [&dyn ToSql; 7] = [&row.key.province.0, &row.key.day.0, &row.key.bucket.0, &id.as_str(), &row.at, &row.open, &row.body];

@@ -68,10 +68,11 @@ async fn an_older_file_gets_what_it_lacks() {
     store.save(vec![row(1, 1)]).await.expect("it is there");
     drop(store);
     let older = Connection::open(folder.store()).expect("our store");
-    // The first layout: no table of facts, nor of shifts, statements, discounts and exceptions; no window was ever open.
+    // The first layout: no table of facts, nor of shifts, statements, discounts, exceptions and payouts; no window was ever open.
     older
         .execute_batch(
-            "DROP TABLE facts; DROP TABLE shifts; DROP TABLE statements; DROP TABLE discounts; DROP TABLE exceptions; DROP INDEX windows_open; PRAGMA user_version = 1",
+            "DROP TABLE facts; DROP TABLE shifts; DROP TABLE statements; DROP TABLE discounts; DROP TABLE exceptions; DROP TABLE payouts; \
+             DROP INDEX windows_open; PRAGMA user_version = 1",
         )
         .expect("it can be written");
     drop(older);
@@ -247,7 +248,7 @@ async fn old_answers_are_forgotten_behind_the_writer() {
 fn old_answers_are_forgotten_in_small_steps() {
     let mut connection = file::in_memory();
     let young = answer(0, NOW);
-    let rows = (1..=600).map(|n| answer(n, OLD)).chain([young.clone()]).map(|row| Cells::of(&row)).collect();
+    let rows = (1..=600).map(|n| answer(n, OLD)).chain([young.clone()]).collect();
     commit(&mut connection, [&What::Rows(rows)]).expect("memory takes it");
     let step = || rows::forget(&connection, Table::SessionAnswers, Moment(NOW.0 - entity::Answer::KEPT), FORGET_ROWS_MAX).expect("memory takes it");
     assert_eq!([step(), step(), step(), step()], [256, 256, 88, 0]);
