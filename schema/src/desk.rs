@@ -417,6 +417,9 @@ fn sound(validation: &Validation) -> Result<(), String> {
     if !has_a_name(&validation.id) || !has_a_name(&validation.bearer) {
         return Err(format!("a validation has an id and a bearer of 1 to {} characters each", DeskEvent::NAME_MAX));
     }
+    if validation.over {
+        return Err("whether a validation is over its limit is decided, and not said: leave over out".into());
+    }
     match validation.kind {
         ValidationKind::Percent { percent } if percent > 100 => Err(format!("{percent} percent: at most 100")),
         ValidationKind::FreeTime { minutes: less } | ValidationKind::AmountOff { amount: less } if less < 0 => Err(format!("{less}: at least 0")),
@@ -435,8 +438,8 @@ fn stated(lot: &LotId, what: &mut What, of: &mut Vec<Credential>) -> Result<(), 
         return Err(format!("{} vehicles: a statement is of at most {}; make several", of.len(), DeskEvent::VEHICLES_MAX));
     }
     match what {
-        What::Arrear(_) | What::Presence(_) | What::Removed(fact::Kind::Arrears | fact::Kind::Presence) => {
-            return Err("what a vehicle owes and where it is follow from its orders and sessions: correct those".into());
+        What::Arrear(_) | What::Presence(_) | What::Coupons(_) | What::Removed(fact::Kind::Arrears | fact::Kind::Presence | fact::Kind::Coupons) => {
+            return Err("what a vehicle owes, where it is and what it has used follow from its orders and sessions: correct those".into());
         }
         What::Removed(_) if !of.is_empty() => return Err("a removal is of whoever it was stated of: name no vehicles".into()),
         What::Right(_) | What::Ban(_) | What::Reservation(_) if of.is_empty() => return Err("no vehicle is named: name at least one".into()),
@@ -496,6 +499,7 @@ mod tests {
             (said(What::Removed(fact::Kind::Bans), vec![]), ""),
             (said(What::Removed(fact::Kind::Bans), one()), "name no vehicles"),
             (said(What::Removed(fact::Kind::Arrears), vec![]), "follow from its orders"),
+            (said(What::Removed(fact::Kind::Coupons), vec![]), "follow from its orders"),
             (DeskEvent { reason: "".into(), ..said(right(vec![]), one()) }, "0 characters"),
             (DeskEvent { reason: "x".repeat(201).into(), ..said(right(vec![]), one()) }, "201 characters"),
             (DeskEvent { said_at: Moment(-1), ..said(right(vec![]), one()) }, "before 1970"),
@@ -508,16 +512,18 @@ mod tests {
     #[test]
     fn what_is_done_by_hand_is_held_to_what_it_means() {
         let (who, lane) = (Credential::plate("粤b·12345", Colour::Blue), name("out"));
-        let off = |kind| Says::Validated { who: who.clone(), validation: Validation { id: "v-1".into(), bearer: "cinema".into(), kind } };
+        let coupon = |id: &str, kind| Validation { id: id.into(), bearer: "cinema".into(), kind, over: false };
+        let off = |kind| Says::Validated { who: who.clone(), validation: coupon("v-1", kind) };
         let through = |way, who, open| Says::LetThrough { lane, way, who, at: None, open };
         let right = |is, entered_at| Says::Corrected { who: who.clone(), is, entered_at, stay: None };
         for (says, part) in [
             (off(ValidationKind::Percent { percent: 100 }), ""),
             (off(ValidationKind::Percent { percent: 101 }), "101 percent"),
             (off(ValidationKind::FreeTime { minutes: -1 }), "-1"),
+            (Says::Validated { who: who.clone(), validation: coupon("", ValidationKind::Free) }, "1 to 64"),
             (
-                Says::Validated { who: who.clone(), validation: Validation { id: "".into(), bearer: "b".into(), kind: ValidationKind::Free } },
-                "1 to 64",
+                Says::Validated { who: who.clone(), validation: Validation { over: true, ..coupon("v-1", ValidationKind::Free) } },
+                "decided, and not said",
             ),
             (through(GateKind::Exit, Some(who.clone()), false), ""),
             (through(GateKind::Entry, None, true), ""),

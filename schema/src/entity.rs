@@ -402,6 +402,9 @@ pub struct Session {
     /// Who deducts its fee by the plate, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deducts: Option<Box<Deduction>>,
+    /// On which local day it used coupons of which a vehicle may use so many, the newest one, and how many of them count on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupons: Option<(Day, u32)>,
 }
 
 impl Session {

@@ -1,4 +1,4 @@
-//! What is known of a vehicle beside its stay here: its rights, bans, arrears, presence in other lots and reservations.
+//! What is known of a vehicle beside its stay here: its rights, bans, arrears, presence in other lots, reservations and the coupons that it has used.
 //!
 //! A fact is the parts of one kind of one credential. Each part has an id of its own and the moment it was recorded: the newest wins, and that
 //! it was removed is a part too. So facts are the same in whatever order, and however often, their parts come.
@@ -9,7 +9,11 @@
 //!
 //! Not here: what a fact decides (`rules::entry::checks`), where it is kept (`store::cache`).
 
-use crate::{Credential, Id, LotId, Moment, Money, Token, desk::AuthorId, time::Zone};
+use crate::{
+    Credential, Id, LotId, Moment, Money, Token,
+    desk::AuthorId,
+    time::{Day, Zone},
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, ops, sync::Arc};
 
@@ -34,11 +38,13 @@ pub enum Kind {
     Presence,
     /// Spaces held for it.
     Reservations,
+    /// Merchants' coupons that it has used, where a day has a limit of them.
+    Coupons,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Rights, Self::Bans, Self::Arrears, Self::Presence, Self::Reservations];
+    pub const ALL: [Self; 6] = [Self::Rights, Self::Bans, Self::Arrears, Self::Presence, Self::Reservations, Self::Coupons];
 
     /// Its word in keys and reports.
     pub const fn as_str(self) -> &'static str {
@@ -48,6 +54,7 @@ impl Kind {
             Self::Arrears => "arrears",
             Self::Presence => "presence",
             Self::Reservations => "reservations",
+            Self::Coupons => "coupons",
         }
     }
 
@@ -58,6 +65,7 @@ impl Kind {
             Self::Arrears => 4,
             Self::Presence => 8,
             Self::Reservations => 16,
+            Self::Coupons => 32,
         }
     }
 }
@@ -145,6 +153,8 @@ pub enum What {
     Presence(Presence),
     /// A space held for it.
     Reservation(Reservation),
+    /// The coupons of a stay that count.
+    Coupons(CouponsUsed),
     /// A part of this kind is no more.
     Removed(Kind),
 }
@@ -158,6 +168,7 @@ impl What {
             Self::Arrear(_) => Kind::Arrears,
             Self::Presence(_) => Kind::Presence,
             Self::Reservation(_) => Kind::Reservations,
+            Self::Coupons(_) => Kind::Coupons,
             Self::Removed(kind) => *kind,
         }
     }
@@ -282,6 +293,19 @@ pub struct Reservation {
     pub from: Moment,
     /// The moment at which it is given up.
     pub until: Moment,
+}
+
+/// How many coupons of one stay count towards what its vehicle may use on one day. It is of no use once that day is long over, and ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CouponsUsed {
+    /// The stay's session.
+    pub session: Id,
+    /// In whose lots.
+    pub operator: OperatorId,
+    /// The local day of its lot, the newest on which one was used.
+    pub day: Day,
+    /// How many, on that day.
+    pub uses: u32,
 }
 
 /// A minute of the week by a lot's own clock.

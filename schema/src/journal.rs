@@ -414,6 +414,22 @@ pub struct Entitled {
     pub missed: Vec<fact::Kind>,
 }
 
+/// How a coupon stands to what its vehicle may use on one local day, over all its stays in the lots of one operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CouponLimit {
+    /// How many it may use.
+    pub most: u32,
+    /// The day.
+    pub day: Day,
+    /// Whose lots these are.
+    pub operator: OperatorId,
+    /// How many of this stay count, this one included unless it is over the limit.
+    pub here: u32,
+    /// How many of other stays count, as far as was known; none where that did not come in time: then they are not minded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<u32>,
+}
+
 /// How a car left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departure {
@@ -796,10 +812,13 @@ pub enum SessionEvent {
     Validated {
         /// The stay.
         stay: Stay,
-        /// What is taken off.
+        /// What is taken off; nothing where it is over its limit.
         validation: Validation,
         /// Who said so.
         by: Said,
+        /// How it stands to what its vehicle may use on one day; none where there is no such limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<Box<CouponLimit>>,
     },
     /// A person let a car through, or saw that it passed; what came of that for its stay follows.
     LetThrough {
@@ -935,12 +954,15 @@ pub struct QuoteLine {
     /// Who bears what is taken off: the merchant of a validation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bearer: Option<Arc<str>>,
+    /// Whether it is a validation that is over its limit, and takes nothing off therefore.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub over: bool,
 }
 
 impl QuoteLine {
     /// A line that speaks for itself.
     pub const fn new(what: LineKind, (from_min, to_min): (i64, i64), units: i64, unit_price: i64, amount: i64) -> Self {
-        Self { what, from_min, to_min, units, unit_price, amount, rate_line: None, due_to: None, bearer: None }
+        Self { what, from_min, to_min, units, unit_price, amount, rate_line: None, due_to: None, bearer: None, over: false }
     }
 }
 

@@ -348,6 +348,10 @@ pub struct ValidationRules {
     /// How much they take off at most, together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount_max: Option<i64>,
+    /// How many a vehicle may use on one local day, over all its stays in lots of the same operator that have such a limit. What is over it is
+    /// taken and flagged, and takes nothing off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_vehicle_day: Option<u32>,
     /// Which minutes a free time frees.
     #[serde(default)]
     pub free_time_from: FreeTimeFrom,

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha12Rng;
 use schema::{
     Currency, LotId,
     id::Province,
+    rate::ValidationRules,
     reference::{Declared, Deducts, Direction, LaneDeclared, LotDeclared, Passback, Policies, Policy, RateTable, Step},
 };
 
@@ -107,6 +108,7 @@ fn rate_tables() -> Vec<RateTable> {
         steps: steps.iter().map(|&(to_min, unit_min, price)| Step { to_min, unit_min, price }).collect(),
         cap_per_24h,
         lost_ticket: (id != "office").then_some(5_000),
+        validations: ValidationRules { per_vehicle_day: (id == "mall").then_some(1), ..ValidationRules::default() },
         ..RateTable::default()
     };
     vec![

@@ -314,7 +314,7 @@ fn by_hand(fate: Fate, entry: &GateEvent, who: &Credential, left_at: Moment, vis
     match fate {
         Fate::Coupon => {
             let kind = if visit.is_multiple_of(5) { ValidationKind::Free } else { ValidationKind::AmountOff { amount: 300 } };
-            let validation = Validation { id: format!("v-{visit}").into(), bearer: "cinema".into(), kind };
+            let validation = Validation { id: format!("v-{visit}").into(), bearer: "cinema".into(), kind, over: false };
             (left_at.plus(-30 * SECOND), Says::Validated { who, validation })
         }
         Fate::ByHand if visit.is_multiple_of(2) => (entry.seen_at, Says::Stock { who, held: true }),

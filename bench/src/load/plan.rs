@@ -240,7 +240,7 @@ pub fn seen(visit: u64, letter: char, fate: &str, lot: &LotDeclared, lane: schem
 
 fn coupon(visit: u64, who: &Credential) -> Says {
     let kind = ValidationKind::AmountOff { amount: 200 };
-    Says::Validated { who: who.clone(), validation: Validation { id: format!("v-{visit}").into(), bearer: "cinema".into(), kind } }
+    Says::Validated { who: who.clone(), validation: Validation { id: format!("v-{visit}").into(), bearer: "cinema".into(), kind, over: false } }
 }
 
 /// A drawn number as a whole one.

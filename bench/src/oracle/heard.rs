@@ -3,28 +3,39 @@
 //! Invariants
 //! 1. Who owes is turned away where the lot says so, and nobody else for it   (`oracle::tests::who_owes_is_turned_away_as_the_lot_says`).
 //! 2. A decision rests on nothing that nobody ever said   (`oracle::tests::a_ground_that_nobody_stated_is_found`).
+//! 3. What coupons a car has used elsewhere is what was used there, a moment sooner or later   (`oracle::tests::a_coupon_over_its_limit_is_flagged`).
 //!
 //! Not here: whether what was stated is what somebody said at a desk (`stays`).
 
 use crate::logs::Logs;
 use schema::{
-    Credential, Event, Id, Journal, LotId, Moment,
+    Credential, Day, Event, Id, Journal, LotId, Moment,
     fact::{AssignedRight, OperatorId, PartId, Stated, What},
     journal::{Ground, Marks, RightUsed, SessionEvent},
     reference::LotReference,
-    time::SECOND,
+    time::{MINUTE, SECOND},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long it may take until everybody goes by what was stated. A system that was restarted in between takes as long as its cache.
 const SPREADS: i64 = 120 * SECOND;
+/// How long at least it is known what coupons were used, whatever happens to a cache: the log keeps no less than half an hour.
+const REMEMBERED: i64 = 20 * MINUTE;
 
-/// Everything that was stated, where each car was, and what it owed.
+/// In whose lots and on which day a stay has used how many coupons; none where it was no stay of that car.
+type Used = Option<(OperatorId, Day, u32)>;
+
+/// What each stay has used, as that changed.
+type UsedBy = BTreeMap<Id, Vec<(Moment, Used)>>;
+
+/// Everything that was stated, where each car was, what it owed and what coupons it used.
 #[derive(Default)]
 pub struct Heard<'a> {
     stated: BTreeMap<PartId, Vec<(Moment, &'a Stated)>>,
     lots: BTreeMap<&'a Credential, BTreeSet<LotId>>,
     debts: BTreeMap<&'a Credential, Vec<Debt<'a>>>,
+    /// By car and stay, each with when that was recorded.
+    coupons: BTreeMap<&'a Credential, UsedBy>,
 }
 
 /// What a car owed to an operator.
@@ -106,6 +117,9 @@ impl<'a> Heard<'a> {
                 }
                 _ => {}
             }
+            if let Event::Session(event) = &line.recorded.event {
+                heard.use_coupons(event, line.recorded.at);
+            }
             if let Event::Session(event) = &line.recorded.event
                 && let Some(debts) = event.stay().and_then(|stay| owed.get_mut(&stay.session))
             {
@@ -116,6 +130,21 @@ impl<'a> Heard<'a> {
             heard.debts.entry(debt.car).or_default().push(debt);
         }
         heard
+    }
+
+    /// What an event says of the coupons that a car has used.
+    fn use_coupons(&mut self, event: &'a SessionEvent, at: Moment) {
+        let (car, session, used) = match event {
+            SessionEvent::Validated { stay, validation, limit: Some(limit), .. } if !validation.over => {
+                (&stay.credential, stay.session, Some((limit.operator, limit.day, limit.here)))
+            }
+            SessionEvent::Superseded { stay, .. } | SessionEvent::Vacated { stay } => (&stay.credential, stay.session, None),
+            SessionEvent::Corrected { stay, was, .. } if *was != stay.credential => (was, stay.session, None),
+            _ => return,
+        };
+        if used.is_some() || self.coupons.get(car).is_some_and(|stays| stays.contains_key(&session)) {
+            self.coupons.entry(car).or_default().entry(session).or_default().push((at, used));
+        }
     }
 
     fn of_car(&self, part: &PartId, car: &Credential) -> impl Iterator<Item = &'a What> {
@@ -179,6 +208,23 @@ impl<'a> Heard<'a> {
             must |= !changes && settled.is_some_and(|(_, stated)| covers(stated));
         }
         (may, must)
+    }
+
+    /// How many coupons a car must at least have been known to use in other stays on a day, and how many it may have been.
+    pub fn used(&self, car: &Credential, session: Id, (operator, day): (OperatorId, Day), stored_at: Moment) -> (u32, u32) {
+        let (long_before, long_after) = (stored_at.plus(-SPREADS), stored_at.plus(SPREADS));
+        let on_day = |used: Used| used.filter(|(of, on, _)| (*of, *on) == (operator, day)).map_or(0, |(.., uses)| uses);
+        let (mut least, mut most) = (0, 0);
+        for (_, versions) in self.coupons.get(car).into_iter().flatten().filter(|(other, _)| **other != session) {
+            let settled = versions.iter().rfind(|(at, _)| *at < long_before);
+            let moving = versions.iter().filter(|(at, _)| (long_before..long_after).contains(at));
+            let of_late: Vec<u32> = moving.map(|(_, used)| on_day(*used)).collect();
+            let before = settled.map_or(0, |(_, used)| on_day(*used));
+            let is_sure = settled.is_some_and(|(at, _)| at.plus(REMEMBERED) > stored_at);
+            least += of_late.iter().copied().min().unwrap_or(before).min(if is_sure { before } else { 0 });
+            most += of_late.into_iter().max().unwrap_or(0).max(before);
+        }
+        (least, most)
     }
 
     /// Whether a car may have been known to owe something to an operator, and whether it must have been.

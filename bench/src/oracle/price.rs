@@ -71,14 +71,14 @@ pub fn under_right(table: &RateTable, (entered_at, left_at): (Moment, Moment), r
     Money::new(stretches.iter().map(price).sum(), table.currency)
 }
 
-/// A price less what the best of its validations takes off; the world's merchants give amounts, or all.
+/// A price less what the best of its validations takes off that is not over its limit; the world's merchants give amounts, or all.
 pub fn validated(validations: &[Validation], price: Money) -> Money {
     let off = |validation: &Validation| match validation.kind {
         ValidationKind::Free => price.minor,
         ValidationKind::AmountOff { amount } => amount.min(price.minor),
         ValidationKind::FreeTime { .. } | ValidationKind::Percent { .. } => unreachable!("no merchant of the world gives {:?}", validation.kind),
     };
-    Money::new(price.minor - validations.iter().map(off).max().unwrap_or(0), price.currency)
+    Money::new(price.minor - validations.iter().filter(|validation| !validation.over).map(off).max().unwrap_or(0), price.currency)
 }
 
 /// What is still due of a price after what was paid inside.

@@ -5,15 +5,15 @@
 
 use super::World;
 use schema::{
-    ChannelEvent, ChannelFact, Credential, DeskEvent, GateEvent, GateKind, Id, LaneId, LotId, Moment, Money, Partition, Verdict,
+    ChannelEvent, ChannelFact, Credential, Day, DeskEvent, GateEvent, GateKind, Id, LaneId, LotId, Moment, Money, Partition, Verdict,
     desk::Says,
     fact::{self, PartId, Stated, What},
     gate::CredentialKind,
     id::{self, Kind, Place, Province},
-    journal::{Deduction, Departure, Entitled, Marks, Note, OrderEvent, Prepays, Refusal, RightUsed, SessionEvent, Stay, Terms},
-    rate::{Prepaid, Validation},
+    journal::{CouponLimit, Deduction, Departure, Entitled, Marks, Note, OrderEvent, Prepays, Refusal, RightUsed, SessionEvent, Stay, Terms},
+    rate::{LocalTime, Prepaid, Validation},
     reference::{Deducts, Direction, LotReference, Passback, Policy},
-    time::{MINUTE, SECOND},
+    time::{DAY, MINUTE, SECOND},
 };
 use std::collections::BTreeMap;
 
@@ -51,6 +51,8 @@ struct Asks {
     paid: Vec<Prepaid>,
     /// What merchants take off.
     validations: Vec<Validation>,
+    /// How many of these counted towards what its car may use, on the newest day on which there was one.
+    limited: Option<(Day, u32)>,
     /// Whether nobody knows when it came.
     lost: bool,
 }
@@ -562,7 +564,7 @@ impl<'a> Stays<'a> {
             | Says::Cash { .. }
             | Says::Shift { .. }
             | Says::Exception { .. } => return Vec::new(),
-            Says::Validated { who, validation } => Some(self.validated(event, who, validation)),
+            Says::Validated { who, validation } => Some(self.validated(event, stored_at, who, validation, actual)),
             // The city puts no stay right that is over.
             Says::Corrected { stay: Some(_), .. } => Some(Err(Note::Unknown)),
             Says::Corrected { who, is, entered_at, stay: None } => Some(self.corrected(event, stored_at, who, (is.as_ref(), *entered_at), actual)),
@@ -619,7 +621,14 @@ impl<'a> Stays<'a> {
         }
     }
 
-    fn validated(&mut self, event: &DeskEvent, who: &Credential, validation: &Validation) -> Result<Vec<SessionEvent>, Note> {
+    fn validated(
+        &mut self,
+        event: &DeskEvent,
+        stored_at: Moment,
+        who: &Credential,
+        validation: &Validation,
+        actual: &[&SessionEvent],
+    ) -> Result<Vec<SessionEvent>, Note> {
         let car = (event.lot, who.clone());
         let (stay, _) = self.inside.get(&car).cloned().ok_or(Note::Unknown)?;
         let asks = self.asks.entry(stay.session).or_default();
@@ -629,9 +638,34 @@ impl<'a> Stays<'a> {
         if asks.validations.len() >= 16 {
             return Err(Note::TooMany);
         }
+        let limit = self.limit(event, stored_at, &stay, actual);
+        let over = limit.is_some_and(|limit| limit.here + limit.elsewhere.unwrap_or(0) >= limit.most);
+        // What is over the limit uses nothing.
+        let limit = limit.map(|limit| CouponLimit { here: limit.here + u32::from(!over), ..limit });
+        let validation = Validation { over, ..validation.clone() };
+        let asks = self.asks.entry(stay.session).or_default();
+        asks.limited = limit.map(|limit| (limit.day, limit.here)).or(asks.limited);
         asks.validations.push(validation.clone());
-        let counts = SessionEvent::Validated { stay, validation: validation.clone(), by: event.said() };
+        let counts = SessionEvent::Validated { stay, validation, by: event.said(), limit: limit.map(Box::new) };
         Ok(std::iter::once(counts).chain(self.again(&car)).collect())
+    }
+
+    /// What a car may use on a day, and what it has used before: in its own stay for sure; in others as the decision says, as far as that can be.
+    fn limit(&self, event: &DeskEvent, stored_at: Moment, stay: &Stay, actual: &[&SessionEvent]) -> Option<CouponLimit> {
+        let lot = self.world.lot(&event.lot)?;
+        let tariff = lot.tariff.as_ref()?;
+        let version = &tariff.versions()[tariff.in_force(LocalTime::at(stay.entered_at, &lot.zone))?];
+        let most = version.table.validations.per_vehicle_day?;
+        let day = lot.zone.day(event.said_at.clamp(stored_at.plus(-DAY), stored_at));
+        let operator = lot.declared.operator;
+        let limited = self.asks.get(&stay.session).and_then(|asks| asks.limited);
+        let here = limited.filter(|(on, _)| *on == day).map_or(0, |(_, uses)| uses);
+        // That it did not come in time nobody can tell from here.
+        let lent =
+            actual.iter().find_map(|event| if let SessionEvent::Validated { limit: Some(limit), .. } = event { Some(limit.elsewhere) } else { None });
+        let (least, may) = self.world.heard.used(&stay.credential, stay.session, (operator, day), stored_at);
+        let elsewhere = lent.map_or(Some(least), |lent| lent.map(|lent| lent.clamp(least, may)));
+        Some(CouponLimit { most, day, operator, here, elsewhere })
     }
 
     fn corrected(

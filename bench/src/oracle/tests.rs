@@ -666,6 +666,75 @@ fn who_owes_is_turned_away_as_the_lot_says() {
 }
 
 #[test]
+fn a_coupon_over_its_limit_is_flagged() {
+    use schema::{
+        DeskEvent,
+        desk::{Said, Says},
+        journal::CouponLimit,
+        rate::{Validation, ValidationKind, ValidationRules},
+    };
+    let (by, day) = (Said { author: "lin".parse().expect("a token"), reason: "shown".into(), at: TEN }, schema::Day(261_123));
+    let coupon = |id: &str| Validation { id: id.into(), bearer: "cinema".into(), kind: ValidationKind::Free, over: false };
+    let validated = |stay: &Stay, here, elsewhere| {
+        let limit = CouponLimit { most: 2, day, operator: "operator".parse().expect("a token"), here, elsewhere };
+        SessionEvent::Validated { stay: stay.clone(), validation: coupon("v1"), by: by.clone(), limit: Some(Box::new(limit)) }
+    };
+    let line = |minutes: i64, event: SessionEvent| {
+        let at = TEN.plus(minutes * MINUTE);
+        let cause = Cause { inbox: Inbox::Desk, sequence: 1, event: "desk".into(), time: at, index: 0 };
+        Line { sequence: 1, subject: String::new(), recorded: Recorded { at, cause, event: Event::Session(event) } }
+    };
+    let other = stay_of(&seen(GateKind::Entry, "e8", "north", "粤B77777", 0));
+    let entry = seen(GateKind::Entry, "e9", "north", "粤B77777", 58);
+    let stay = stay_of(&entry);
+    let judged = |used: Option<(i64, Option<i64>)>, said: Option<u32>| {
+        let lines = used.into_iter().flat_map(|(from, until)| {
+            let none = until.map(|until| line(until, SessionEvent::Vacated { stay: other.clone() }));
+            std::iter::once(line(from, validated(&other, 2, Some(0)))).chain(none)
+        });
+        let mut logs = Logs::default();
+        logs.journals.insert(Journal::Session, lines.collect());
+        let mut declared = declared();
+        declared.rate_tables[0].validations = ValidationRules { per_vehicle_day: Some(2), ..ValidationRules::default() };
+        let reference = Reference::resolve(declared).expect("the reference is whole");
+        let world = World { reference: &reference, late_max: Terms::default().late_max, heard: Heard::of(&logs) };
+        let mut stays = Stays::new(&world, Partition::of_lot("north"));
+        stays.gate(&entry, entry.seen_at, &[&opened(&stay, &entry, None)]);
+        let (id, said_at) = ("d1".parse().expect("a token"), TEN.plus(61 * MINUTE));
+        let given = Says::Validated { who: entry.credential.clone(), validation: coupon("v2") };
+        let event = DeskEvent { id, lot: entry.lot, said_at, author: by.author, reason: by.reason.clone(), says: given };
+        let becomes = stays.desk(&event, said_at, &[&validated(&stay, 1, said)]);
+        match becomes.as_slice() {
+            [SessionEvent::Validated { validation, limit: Some(limit), .. }] => {
+                let verdict = if validation.over { "over" } else { "counts" };
+                format!("{verdict} {}+{}", limit.here, limit.elsewhere.map_or_else(|| "?".to_owned(), |uses| uses.to_string()))
+            }
+            other => panic!("one event with its limit, and not {other:?}"),
+        }
+    };
+    // From when on, and until when, another stay has used both of the day; what was known of that at minute 61, and what should have become of it.
+    for (used, said, expected) in [
+        (None, Some(0), "counts 1+0"),
+        (None, Some(2), "counts 1+0"),
+        (None, None, "counts 1+?"),
+        (Some((50, None)), Some(0), "over 0+2"),
+        (Some((50, None)), Some(3), "over 0+2"),
+        (Some((50, None)), None, "counts 1+?"),
+        (Some((60, None)), Some(0), "counts 1+0"),
+        (Some((60, None)), Some(2), "over 0+2"),
+        (Some((62, None)), Some(2), "over 0+2"),
+        (Some((64, None)), Some(2), "counts 1+0"),
+        (Some((30, None)), Some(0), "counts 1+0"),
+        (Some((30, None)), Some(2), "over 0+2"),
+        (Some((50, Some(55))), Some(2), "counts 1+0"),
+        (Some((50, Some(60))), Some(0), "counts 1+0"),
+        (Some((50, Some(60))), Some(2), "over 0+2"),
+    ] {
+        assert_eq!(judged(used, said), expected, "used {used:?}, known {said:?}");
+    }
+}
+
+#[test]
 fn a_ground_that_nobody_stated_is_found() {
     use schema::journal::{Ground, Made};
     let part = |name: &str| name.parse().expect("a token");

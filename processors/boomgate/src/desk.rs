@@ -60,6 +60,7 @@ pub(crate) fn words(recorded: &Recorded) -> String {
         Event::Session(SessionEvent::Stated { stated, dropped, .. }) => {
             format!("{} {} is in force for {} vehicles, and no more for {}", stated.what.kind().as_str(), stated.part, stated.of.len(), dropped.len())
         }
+        Event::Session(SessionEvent::Validated { validation, .. }) if validation.over => "validated, over its limit: it takes nothing off".to_owned(),
         Event::Recon(ReconEvent::Noted { note, .. }) => format!("nothing was to be done: {note:?}"),
         Event::Session(SessionEvent::Noted { note, .. })
         | Event::Payment(PaymentEvent::Noted { note, .. } | PaymentEvent::ShiftNoted { note, .. }) => format!("nothing was to be done: {note:?}"),

@@ -6,6 +6,8 @@
 //! 3. Nobody waits for it: until it is complete, every fact is missed   (`turn`, `facts`).
 //! 4. What this process decided is not read back, and what it missed is   (`tests::what_was_not_heard_is_read`).
 //! 5. Of several processes one writes to the cache that they share   (`tests::one_of_several_writes_to_a_shared_cache`).
+//! 6. A coupon counts for the car that it was given to from then on, also when its stay is over, unless it was none: a car that never crossed the
+//!    lane, that came in again, or that is really another one   (`tests::what_coupons_a_car_has_used_is_known`).
 //!
 //! Not here: what a check makes of the facts (`rules::entry::checks`), how they are read (`facts`).
 
@@ -14,8 +16,8 @@ use metrics::{counter, gauge};
 use schema::{
     Credential, Entity, Event, Id, Journal, Moment, Money, Partition, Recorded, Table,
     entity::Session,
-    fact::{self, Arrear, OperatorId, Part, PartId, Presence, Stated, What},
-    journal::{SessionEvent, Stay},
+    fact::{self, Arrear, CouponsUsed, OperatorId, Part, PartId, Presence, Stated, What},
+    journal::{CouponLimit, SessionEvent, Stay},
     wire,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -42,7 +44,9 @@ pub(crate) const ROOM: &str = "facts";
 /// The journal that says something of vehicles.
 const JOURNAL: Journal = Journal::Session;
 /// Its events that do.
-const SAYING: [&str; 8] = ["opened", "closed", "superseded", "vacated", "gone", "owed", "stated", "corrected"];
+const SAYING: [&str; 9] = ["opened", "closed", "superseded", "vacated", "gone", "owed", "stated", "corrected", "validated"];
+/// Those that say what coupons a car has used.
+const USING: [&str; 4] = ["validated", "superseded", "vacated", "corrected"];
 /// How many of our own appends may wait to be heard; what finds no room is read back from the journal.
 pub const HEARD_MAX: usize = 4_096;
 
@@ -263,11 +267,29 @@ impl Follower {
             let from = From::Sequence(mark.map_or(1, |mark| mark.sequence));
             parts = parts.saturating_add(self.write(said(&self.bus.tail(JOURNAL, partition, from).await?)?).await?);
         }
+        parts = parts.saturating_add(self.rebuild_coupons().await?);
         self.cache.follow(vec![Followed { journal: JOURNAL, sequence: look.last, at: look.now }]).await?;
         let complete = self.cache.complete(generation).await?;
         tracing::info!(parts, complete, "the cache was built anew from rows and journals");
         counter!("boomgate_cache_rebuilds_total").increment(1);
         Ok(complete)
+    }
+
+    /// Writes what coupons were used, as far back as the journal goes: the stays may be over, and no row tells what of them counted.
+    async fn rebuild_coupons(&self) -> Result<usize, Error> {
+        let mut parts = 0_usize;
+        for kind in USING {
+            let (subject, mut from) = (format!("{}.*.*.{kind}", JOURNAL.stream()), 1);
+            loop {
+                let read = self.bus.scan_subject(JOURNAL.stream(), &subject, from, SCAN_MOST).await?;
+                let Some(last) = read.last().map(|stored| stored.sequence) else { break };
+                // What these events say of other things may be older than what is known of those by now.
+                let used = said(&read)?.into_iter().filter(|(_, part)| part.what.kind() == fact::Kind::Coupons);
+                parts = parts.saturating_add(self.write(used.collect()).await?);
+                from = last.saturating_add(1);
+            }
+        }
+        Ok(parts)
     }
 
     async fn write(&self, mut parts: Said) -> Result<usize, store::Error> {
@@ -300,27 +322,27 @@ fn parts(recorded: &Recorded) -> Said {
             let removed = Part { id: debt_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Arrears) };
             vec![(stay.credential.clone(), removed)]
         }
-        SessionEvent::Closed { stay, .. }
-        | SessionEvent::Superseded { stay, .. }
-        | SessionEvent::Vacated { stay }
-        | SessionEvent::Gone { stay, .. } => {
-            let removed = Part { id: presence_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Presence) };
-            concerned(stay).map(|credential| (credential.clone(), removed.clone())).collect()
+        SessionEvent::Closed { stay, .. } | SessionEvent::Gone { stay, .. } => absent(stay, recorded.at),
+        SessionEvent::Superseded { stay, .. } | SessionEvent::Vacated { stay } => {
+            absent(stay, recorded.at).into_iter().chain([unused(stay, &stay.credential, recorded.at)]).collect()
         }
         // It is not here any more; what it owes, if anything, is said again.
         SessionEvent::Corrected { stay, was, gone: true, .. } => {
-            vec![(was.clone(), Part { id: debt_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Arrears) })]
+            let owes = Part { id: debt_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Arrears) };
+            let used = (*was != stay.credential).then(|| unused(stay, was, recorded.at));
+            std::iter::once((was.clone(), owes)).chain(used).collect()
         }
         SessionEvent::Corrected { stay, was, entitled, .. } => {
             let removed = Part { id: presence_id(stay), at: recorded.at, what: What::Removed(fact::Kind::Presence) };
-            let wrong = (*was != stay.credential).then(|| (was.clone(), removed));
+            let wrong = (*was != stay.credential).then(|| [(was.clone(), removed), unused(stay, was, recorded.at)]);
             let right = entitled.as_ref().and_then(|entitled| entitled.right.as_ref());
-            wrong.into_iter().chain(present(stay, right.map(|right| right.id), recorded.at)).collect()
+            wrong.into_iter().flatten().chain(present(stay, right.map(|right| right.id), recorded.at)).collect()
         }
         SessionEvent::Stated { stated, dropped, .. } => {
             let removed = Part { id: stated.part, at: recorded.at, what: What::Removed(stated.what.kind()) };
             of(stated, recorded.at).into_iter().chain(dropped.iter().map(|credential| (credential.clone(), removed.clone()))).collect()
         }
+        SessionEvent::Validated { stay, validation, limit: Some(limit), .. } if !validation.over => vec![used(stay, limit, recorded.at)],
         SessionEvent::Refused { .. }
         | SessionEvent::Waiting { .. }
         | SessionEvent::ReadAgain { .. }
@@ -354,6 +376,23 @@ fn present(stay: &Stay, right: Option<PartId>, at: Moment) -> Said {
     concerned(stay).map(|credential| (credential.clone(), part.clone())).collect()
 }
 
+/// A car is in a lot no more: whoever was told of it is told.
+fn absent(stay: &Stay, at: Moment) -> Said {
+    let removed = Part { id: presence_id(stay), at, what: What::Removed(fact::Kind::Presence) };
+    concerned(stay).map(|credential| (credential.clone(), removed.clone())).collect()
+}
+
+/// What a stay has used of the coupons that its car may use on a day.
+fn used(stay: &Stay, limit: &CouponLimit, at: Moment) -> (Credential, Part) {
+    let used = CouponsUsed { session: stay.session, operator: limit.operator, day: limit.day, uses: limit.here };
+    (stay.credential.clone(), Part { id: coupons_id(stay), at, what: What::Coupons(used) })
+}
+
+/// A stay was none, or that of another car: it has used nothing.
+fn unused(stay: &Stay, was: &Credential, at: Moment) -> (Credential, Part) {
+    (was.clone(), Part { id: coupons_id(stay), at, what: What::Removed(fact::Kind::Coupons) })
+}
+
 fn concerned(stay: &Stay) -> impl Iterator<Item = &Credential> {
     std::iter::once(&stay.credential).chain(&stay.sharers)
 }
@@ -364,6 +403,11 @@ fn arrear(stay: &Stay, (order, amount, operator): (Id, Money, OperatorId), at: M
 }
 
 fn presence_id(stay: &Stay) -> PartId {
+    part_id(&stay.session)
+}
+
+/// What a stay has used is one part, so that its newest word counts.
+fn coupons_id(stay: &Stay) -> PartId {
     part_id(&stay.session)
 }
 

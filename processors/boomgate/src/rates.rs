@@ -141,7 +141,7 @@ fn validation((at, text): (usize, &String)) -> Result<Validation> {
         "amount" => ValidationKind::AmountOff { amount: number()? },
         _ => bail!("{text:?} is no validation: write free, time:MINUTES, percent:N or amount:MINOR"),
     };
-    Ok(Validation { id: format!("#{}", at + 1).into(), bearer: bearer.into(), kind })
+    Ok(Validation { id: format!("#{}", at + 1).into(), bearer: bearer.into(), kind, over: false })
 }
 
 /// The price of what is asked.

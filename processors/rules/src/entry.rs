@@ -15,12 +15,14 @@
 //! 11. Who is kept out for what it owes is told how much, and for which order   (`tests::who_owes_is_told_what_and_for_which_order`).
 //! 12. A channel that deducts fees by the plate is told of each car that drives in, and named where it leaves   (`notice::tests`).
 //! 13. A car that was let out, and is read at an exit again within seconds, waits for no entry   (`again::tests::who_was_let_out_is_not_let_out_again`).
+//! 14. Of coupons that a vehicle may use so many of on a day, one that is over that is flagged and takes nothing off   (`coupon::tests`).
 //!
 //! Not here: what a stay costs (`pricing`).
 
 mod admit;
 mod again;
 pub mod checks;
+mod coupon;
 mod desk;
 mod hand;
 mod local;
@@ -451,6 +453,7 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             passes_by: *passes_by,
             corrected: None,
             deducts: None,
+            coupons: None,
         })),
         (Table::Sessions, SessionEvent::Asked { departure, sequence, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(Session { asked: Some(departure.clone()), sequence: *sequence, ..*session }))
@@ -458,8 +461,8 @@ fn evolve(key: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
         (Table::Sessions, SessionEvent::Prepaid { paid, sequence, .. }, Some(Entity::Session(session))) => {
             Entity::Session(Box::new(prepay::with(*session, paid, *sequence)))
         }
-        (Table::Sessions, SessionEvent::Validated { validation, .. }, Some(Entity::Session(session))) => {
-            Entity::Session(Box::new(hand::validated(*session, validation)))
+        (Table::Sessions, SessionEvent::Validated { validation, limit, .. }, Some(Entity::Session(session))) => {
+            Entity::Session(Box::new(hand::validated(*session, validation, limit.as_deref())))
         }
         (Table::Sessions, SessionEvent::Noticed { channel, parking, .. }, Some(Entity::Session(session))) => {
             let deducts = parking.clone().map(|parking| Box::new(Deduction { channel: channel.clone(), parking }));

@@ -7,6 +7,7 @@ use schema::{
     entity::Posting,
     fact::{self, Part, TimeBand, Weekdays},
     gate::{Colour, Confidence, Credential},
+    rate::{Stacking, ValidationRules},
     reference::{Declared, Deducts, Direction, LaneDeclared, LotDeclared, Passback, Policies, Policy, RateTable, Step},
     time::MINUTE,
 };
@@ -21,7 +22,8 @@ pub fn at(minutes: i64) -> Moment {
 }
 
 /// Lots of one operator: `small` with two spaces and 5 yuan an hour after 15 free minutes, `bare` without a rate table, `shut`, `closes` for who
-/// comes in again, `strict`, `deducts` with a channel that deducts by the plate, `minds` what cars owe, and `senses`, whose lanes tell who crosses.
+/// comes in again, `strict`, `deducts` with a channel that deducts by the plate, `minds` what cars owe, `senses`, whose lanes tell who crosses, and
+/// `limits` to two coupons a day, all of which count.
 pub fn reference() -> Reference {
     let rates = RateTable {
         id: "hourly".into(),
@@ -33,6 +35,8 @@ pub fn reference() -> Reference {
         lost_ticket: Some(2000),
         ..RateTable::default()
     };
+    let validations = ValidationRules { stacking: Stacking::All, per_vehicle_day: Some(2), ..ValidationRules::default() };
+    let limited = RateTable { id: "limited".into(), validations, ..rates.clone() };
     let lot = |name: &str, capacity, open, rate_table: Option<&str>| LotDeclared {
         province: schema::id::Province(44),
         zone: "Asia/Shanghai".into(),
@@ -54,8 +58,9 @@ pub fn reference() -> Reference {
         },
         LotDeclared { policies: Policies { arrears: Policy::Refuse, ..Policies::default() }, ..lot("minds", 2, true, Some("hourly")) },
         LotDeclared { lanes: vec![sensing("in", Direction::In), sensing("out", Direction::Out)], ..lot("senses", 2, true, Some("hourly")) },
+        lot("limits", 2, true, Some("limited")),
     ];
-    Reference::resolve(Declared { lots, rate_tables: vec![rates], ..Declared::default() }).expect("the trial's own reference data")
+    Reference::resolve(Declared { lots, rate_tables: vec![rates, limited], ..Declared::default() }).expect("the trial's own reference data")
 }
 
 fn sensing(name: &str, direction: Direction) -> LaneDeclared {
@@ -113,6 +118,8 @@ pub struct Trial {
     pub rows: Option<Vec<(Moment, Posting)>>,
     /// What is known of vehicles elsewhere.
     pub known: BTreeMap<(Credential, fact::Kind), Vec<Part>>,
+    /// The kinds of fact that do not come in time.
+    pub away: BTreeSet<fact::Kind>,
 }
 
 impl View for Trial {
@@ -125,6 +132,9 @@ impl View for Trial {
     }
 
     fn fact(&self, credential: &Credential, kind: fact::Kind) -> Fact<'_> {
+        if self.away.contains(&kind) {
+            return Fact::Missed;
+        }
         self.known.get(&(credential.clone(), kind)).map_or(Fact::Here(&[]), |parts| Fact::Here(parts))
     }
 
@@ -170,6 +180,7 @@ impl Trial {
             limits: Limits::default(),
             rows: Some(Vec::new()),
             known: BTreeMap::new(),
+            away: BTreeSet::new(),
         }
     }
 

@@ -10,6 +10,7 @@
 //!    `a_server_that_lost_everything_says_so`).
 //! 4. A cache that is away or slow is an error within the caller's time, and comes back by itself   (`production`
 //!    `a_server_that_hangs_is_an_error_in_time_and_comes_back`, `a_server_that_is_gone_is_an_error_and_comes_back`).
+//! 5. What is of a day alone ends by itself, long after that   (`conformance::what_was_used_is_forgotten_days_later`).
 //!
 //! Not here: what a check makes of an error (`rules::entry::checks`), when parts are written and who rebuilds (`boomgate`).
 
@@ -27,14 +28,14 @@ use crate::{Answer, Error};
 use futures_util::stream::BoxStream;
 use schema::{
     Credential, Journal, Moment,
-    fact::{Kind, Part},
+    fact::{Kind, Part, What},
 };
 use std::time::Duration;
 
 /// What is asked for: a kind of fact of a credential, as [`Credential::identity`] says it.
 pub type Fact = (Credential, Kind);
 
-/// The parts of a fact, without removed ones and in no order; or why they are not known.
+/// The parts of a fact, without removed ones and in no order; or why they are not known. Of coupons there are those of the last days.
 pub type Found = Result<Vec<Part>, Error>;
 
 /// One rebuild; its number is never used again.
@@ -44,6 +45,8 @@ pub struct Generation(pub u64);
 /// How long a removal is remembered, in microseconds of event time: an older version may come that late, from a writer that was overtaken. One
 /// that comes later still is followed by its removal, because both are in the same journal.
 const REMOVAL_KEPT: i64 = 2 * schema::time::MINUTE;
+/// How long the coupons that were used are remembered, in microseconds of event time: nobody asks for those of a day that is over for a day.
+const COUPONS_KEPT: i64 = 3 * schema::time::DAY;
 
 /// A cache. Every call may be made from many tasks at once, and again after an error.
 pub trait Cache: Send + Sync {
@@ -89,7 +92,20 @@ pub struct Followed {
     pub at: Moment,
 }
 
-/// Removals up to here are forgotten when a part of this time comes.
-const fn forgotten(at: Moment) -> Moment {
-    at.plus(-REMOVAL_KEPT)
+/// How long what ends by itself is remembered in a fact of a kind.
+const fn kept(kind: Kind) -> i64 {
+    match kind {
+        Kind::Coupons => COUPONS_KEPT,
+        Kind::Rights | Kind::Bans | Kind::Arrears | Kind::Presence | Kind::Reservations => REMOVAL_KEPT,
+    }
+}
+
+/// What ends by itself is forgotten up to here when a part of this time comes.
+const fn forgotten(kind: Kind, at: Moment) -> Moment {
+    at.plus(-kept(kind))
+}
+
+/// Whether a part ends by itself: a removal does, and what is of a day alone.
+const fn ends(part: &Part) -> bool {
+    matches!(part.what, What::Removed(_) | What::Coupons(_))
 }

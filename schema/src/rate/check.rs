@@ -10,6 +10,9 @@ const ENERGIES: [Energy; 2] = [Energy::Fuel, Energy::New];
 pub(super) fn check(table: &RateTable) -> Result<(), String> {
     price("lost_ticket", table.lost_ticket)?;
     price("validations.amount_max", table.validations.amount_max)?;
+    if table.validations.per_vehicle_day == Some(0) {
+        return Err("validations.per_vehicle_day is 0: it is 1 or more; where no coupon counts, stacking is \"none\"".into());
+    }
     if !(1..=PRICE_MAX).contains(&table.rounding.to) {
         return Err(format!("rounding.to is {}: it is 1 or more minor units, as 10 for whole jiao", table.rounding.to));
     }

@@ -25,6 +25,9 @@ pub struct Validation {
     /// What it takes off.
     #[serde(flatten)]
     pub kind: ValidationKind,
+    /// Whether it is over what its vehicle may use on one day: it takes nothing off. That is decided when it is taken, and never said at a desk.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub over: bool,
 }
 
 /// What a validation takes off.

@@ -120,6 +120,10 @@ fn an_unsound_table_names_its_line() {
         ),
         (format!("steps = [{HOUR}]\nrounding = {{\"to\":0}}"), "rounding.to is 0: it is 1 or more minor units, as 10 for whole jiao"),
         (
+            format!("steps = [{HOUR}]\nvalidations = {{\"per_vehicle_day\":0}}"),
+            "validations.per_vehicle_day is 0: it is 1 or more; where no coupon counts, stacking is \"none\"",
+        ),
+        (
             format!("steps = [{HOUR}]\nvalid_from = \"2026-02-01T00:00\"\nvalid_until = \"2026-01-01T00:00\""),
             "valid_until 2026-01-01T00:00 is not after valid_from 2026-02-01T00:00: it would never be in force",
         ),

@@ -6,12 +6,12 @@ use crate::{
     desk::{DeskEvent, ExceptionStep, Said, Says, ShiftStep, Tender},
     effect::Deducted,
     exception::{self, Closing, DifferenceSum, Gap, Listed, PieceAt, ReconEvent, ReconNote, Stays, Term},
-    fact::{Arrear, AssignedRight, Ban, Part, Presence, Reservation, Scope, Stated, TimeBand, Weekdays, What},
+    fact::{Arrear, AssignedRight, Ban, CouponsUsed, Part, Presence, Reservation, Scope, Stated, TimeBand, Weekdays, What},
     gate::{Colour, Credential},
     id::{self, Kind, Place, Province},
     journal::{
-        AppliedReason, AttemptState, Bill, Departure, Ground, Known, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question, Quote,
-        QuoteLine, RefundReason, RefundState, Refusal, RightUsed, SessionEvent, ShiftAt, Source, Stay, Terms,
+        AppliedReason, AttemptState, Bill, CouponLimit, Departure, Ground, Known, LineKind, Made, Marks, Note, OrderEvent, PaymentEvent, Question,
+        Quote, QuoteLine, RefundReason, RefundState, Refusal, RightUsed, SessionEvent, ShiftAt, Source, Stay, Terms,
     },
     ledger::{Account, Discounts, Entry, FeesAt, Figures, LedgerEvent, Movement, Span, Statement, Tally, WindowAt},
     rate::{Prepaid, Validation, ValidationKind},
@@ -87,7 +87,7 @@ fn prepaid() -> Prepaid {
 }
 
 fn validation() -> Validation {
-    Validation { id: "v-1".into(), bearer: "cinema".into(), kind: ValidationKind::FreeTime { minutes: 60 } }
+    Validation { id: "v-1".into(), bearer: "cinema".into(), kind: ValidationKind::FreeTime { minutes: 60 }, over: false }
 }
 
 fn said() -> Said {
@@ -140,7 +140,7 @@ fn session_events() -> Vec<SessionEvent> {
         gone(None),
         SessionEvent::Owed { stay: stay(), order: id(Kind::Order, "o"), amount: FEE, operator: name("city") },
         SessionEvent::Stated { stated: Box::new(stated()), dropped: vec![Credential::plate("粤BD12345", Colour::Green)], province },
-        SessionEvent::Validated { stay: stay(), validation: validation(), by: said() },
+        SessionEvent::Validated { stay: stay(), validation: validation(), by: said(), limit: None },
         SessionEvent::Noticed { stay: stay(), channel: "wechat".into(), parking: Some("5K8264ILTKCH16CQ250".into()) },
         SessionEvent::LetThrough {
             lot,
@@ -656,6 +656,25 @@ fn until_when_a_read_is_the_same_reads_and_writes_its_golden_bytes() {
 }
 
 #[test]
+fn a_coupon_and_its_limit_read_and_write_their_golden_bytes() {
+    let limit = |here, elsewhere| Some(Box::new(CouponLimit { most: 2, day: Day(261_123), operator: name("city"), here, elsewhere }));
+    for (file, over, limit) in [("within_its_limit", false, limit(1, None)), ("over_its_limit", true, limit(0, Some(2)))] {
+        let event = SessionEvent::Validated { stay: stay(), validation: Validation { over, ..validation() }, by: said(), limit };
+        let cause = Cause { inbox: Inbox::Desk, sequence: 9, event: "k".into(), time: AT, index: 0 };
+        let recorded = Recorded { at: AT.plus(1), cause, event: Event::Session(event) };
+        check(&format!("session.validated.{file}"), &recorded, |content_type, bytes| decode_recorded(Journal::Session, Some(content_type), bytes));
+    }
+    let off = QuoteLine { due_to: Some("v-1".into()), bearer: Some("cinema".into()), ..QuoteLine::new(LineKind::ValidationTime, (0, 90), 60, 0, 0) };
+    let lines = vec![QuoteLine::new(LineKind::Step, (0, 90), 2, 500, 1_000), QuoteLine { over: true, ..off }];
+    let quote = Quote { rate_table: "hourly".into(), version: 1, minutes: 90, lines, total: FEE };
+    let order = id(Kind::Order, "o");
+    let event = Event::Order(OrderEvent::Priced { order, stay: stay(), departure: departure(), quote, expires_at: AT, inside: None });
+    let cause = Cause { inbox: Inbox::Session, sequence: 9, event: "k".into(), time: AT, index: 0 };
+    let recorded = Recorded { at: AT.plus(1), cause, event };
+    check("order.priced.over_a_limit", &recorded, |content_type, bytes| decode_recorded(Journal::Order, Some(content_type), bytes));
+}
+
+#[test]
 fn what_is_said_at_a_desk_reads_and_writes_its_golden_bytes() {
     let Stated { lot, part, what, of, author, reason, said_at } = stated();
     let event = DeskEvent { id: name("d1"), lot, said_at, author, reason, says: Says::Stated { part, what, of } };
@@ -761,6 +780,7 @@ fn every_fact_reads_and_writes_its_golden_bytes() {
         What::Arrear(Arrear { order: bill().order, operator: name("city"), lot, amount: FEE }),
         What::Presence(presence),
         What::Reservation(Reservation { lot, from: AT, until }),
+        What::Coupons(CouponsUsed { session: stay().session, operator: name("city"), day: Day(261_123), uses: 2 }),
         What::Removed(crate::fact::Kind::Bans),
     ] {
         let file = format!("fact.{}", if let What::Removed(_) = what { "removed" } else { what.kind().as_str() });

@@ -131,6 +131,46 @@ fn a_refusal_names_what_it_rests_on() {
     }
 }
 
+#[test]
+fn a_coupon_tells_how_it_stands_to_its_limit() {
+    use schema::{
+        desk::Said,
+        journal::{CouponLimit, Stay},
+        rate::{Validation, ValidationKind},
+    };
+    let clock = |moment: Moment| format!("minute {}", moment.since(START) / MINUTE);
+    let schema::GateEvent { lot, lane, credential, seen_at: entered_at, .. } = gate(GateKind::Entry, "AB00001", 0);
+    let (session, province) = ("S1".parse().expect("an id"), id::Province(44));
+    let (class, energy) = (schema::VehicleClass::default(), schema::Energy::default());
+    let stay = Stay { session, lot, province, credential, lane, entered_at, class, energy, sharers: Vec::new() };
+    let limit = |here, elsewhere| {
+        let operator = "city".parse().expect("a name");
+        Some(Box::new(CouponLimit { most: 2, day: schema::Day(261_123), operator, here, elsewhere }))
+    };
+    for (over, limit, said) in [
+        (false, None, None),
+        (false, limit(1, Some(1)), Some("a vehicle may use 2 coupons on day 261123: 1 of this stay and 1 of others count; this one is within that")),
+        (
+            true,
+            limit(0, Some(2)),
+            Some("a vehicle may use 2 coupons on day 261123: 0 of this stay and 2 of others count; this one is over that, and takes nothing off"),
+        ),
+        (
+            false,
+            limit(1, None),
+            Some(
+                "a vehicle may use 2 coupons on day 261123: 1 of this stay count, and what others have used was not known in time; this one is within that",
+            ),
+        ),
+    ] {
+        let validation = Validation { id: "v-1".into(), bearer: "cinema".into(), kind: ValidationKind::Free, over };
+        let by = Said { author: "lin".parse().expect("a name"), reason: "shown".into(), at: START };
+        let told = words::of(&Event::Session(SessionEvent::Validated { stay: stay.clone(), validation, by, limit }), &clock);
+        assert_eq!(told.len(), 2 + usize::from(said.is_some()), "{told:?}");
+        assert!(said.is_none_or(|said| told.iter().any(|line| line == said)), "{said:?} is not told in {told:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_trimmed_is_told_by_its_rows() {
     let store = Arc::new(Sqlite::in_memory());

@@ -6,7 +6,9 @@ use schema::{
     channel::Act,
     desk::Said,
     exception::{self, Closing, ReconEvent},
-    journal::{AppliedReason, Ground, Known, Made, Marks, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, SessionEvent, Source, Terms},
+    journal::{
+        AppliedReason, CouponLimit, Ground, Known, Made, Marks, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, SessionEvent, Source, Terms,
+    },
     ledger::{Entry, Figures, LedgerEvent, NO_CHANNEL},
     time::MINUTE,
 };
@@ -236,9 +238,10 @@ fn session(event: &SessionEvent, clock: Clock) -> Vec<String> {
             let (author, kind, part, reason) = (stated.author, stated.what.kind().as_str(), stated.part, &stated.reason);
             vec![format!("{}  {author} stated {kind} {part}: {reason}", clock(stated.said_at))]
         }
-        SessionEvent::Validated { validation, by: said, .. } => {
+        SessionEvent::Validated { validation, by: said, limit, .. } => {
             let head = format!("{}  {} takes something off: {:?}; coupon {}", clock(said.at), validation.bearer, validation.kind, validation.id);
-            vec![head, by(said)]
+            let limit = limit.as_ref().map(|limit| limited(limit, validation.over));
+            std::iter::once(head).chain(limit).chain([by(said)]).collect()
         }
         SessionEvent::Noticed { channel, parking: Some(parking), .. } => {
             vec![format!("{channel} deducts its fee by the plate, as its stay {parking}")]
@@ -261,6 +264,17 @@ fn session(event: &SessionEvent, clock: Clock) -> Vec<String> {
         }
         SessionEvent::Noted { note, .. } => vec![format!("Nothing was to be done: {note:?}")],
     }
+}
+
+/// How a coupon stands to what its vehicle may use on one day.
+fn limited(limit: &CouponLimit, is_over: bool) -> String {
+    let CouponLimit { most, day, here, elsewhere, .. } = limit;
+    let known = match elsewhere {
+        Some(elsewhere) => format!("{here} of this stay and {elsewhere} of others count"),
+        None => format!("{here} of this stay count, and what others have used was not known in time"),
+    };
+    let verdict = if is_over { "this one is over that, and takes nothing off" } else { "this one is within that" };
+    format!("a vehicle may use {most} coupons on day {day}: {known}; {verdict}")
 }
 
 fn marked(marks: &Marks) -> impl Iterator<Item = String> {
@@ -305,7 +319,10 @@ fn named(ground: &Ground, clock: Clock) -> String {
 
 fn depends(terms: &Terms, clock: Clock) -> Vec<String> {
     let paid = terms.paid.iter().map(|paid| format!("paid before: {} at {}", paid.amount, clock(paid.at)));
-    let validated = terms.validations.iter().map(|validation| format!("coupon {} of {}", validation.id, validation.bearer));
+    let validated = terms.validations.iter().map(|validation| {
+        let over = if validation.over { ", which is over its limit" } else { "" };
+        format!("coupon {} of {}{over}", validation.id, validation.bearer)
+    });
     let lost = terms.lost.then(|| "its ticket is lost".to_owned());
     paid.chain(validated).chain(lost).collect()
 }

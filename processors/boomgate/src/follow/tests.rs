@@ -8,6 +8,8 @@ use schema::{
     DeskEvent, GateKind,
     desk::Says,
     fact::{AssignedRight, Ban, Kind, Scope},
+    rate::{Validation, ValidationKind, ValidationRules},
+    reference::{Declared, LotDeclared, Passback, Policies, RateTable},
 };
 use std::{
     collections::BTreeMap,
@@ -31,6 +33,7 @@ async fn known(cache: &dyn Cache, text: &str) -> Result<Vec<String>, store::Kind
         for part in found.map_err(|error| error.kind)? {
             all.push(match part.what {
                 What::Presence(presence) => format!("{} in {}", presence.credential.text, presence.lot),
+                What::Coupons(used) => format!("{} coupons on {}", used.uses, used.day),
                 _ => part.id.to_string(),
             });
         }
@@ -63,9 +66,29 @@ struct Town {
     stop: watch::Sender<bool>,
 }
 
+/// The trial's lot, where a car may use two coupons a day, and its old stay ends when it comes in again.
+fn limits() -> Declared {
+    let mut declared = crate::trial::declared();
+    let validations = ValidationRules { per_vehicle_day: Some(2), ..ValidationRules::default() };
+    let policies = Policies { inside: Passback::Close, ..Policies::default() };
+    declared.rate_tables = declared.rate_tables.into_iter().map(|table| RateTable { validations, ..table }).collect();
+    declared.lots = declared.lots.into_iter().map(|lot| LotDeclared { policies: policies.clone(), ..lot }).collect();
+    declared
+}
+
+/// A merchant's coupon for a car.
+fn coupon(id: &str, text: &str) -> DeskEvent {
+    let validation = Validation { id: id.into(), bearer: "cinema".into(), kind: ValidationKind::AmountOff { amount: 100 }, over: false };
+    DeskEvent { says: Says::Validated { who: car(text), validation }, ..said(id, "none", ban(), &[text]) }
+}
+
 impl Town {
     async fn of(cache: Arc<dyn Cache>) -> Self {
-        let trial = Trial::at(crate::trial::declared(), cache.clone()).await;
+        Self::at(crate::trial::declared(), cache).await
+    }
+
+    async fn at(declared: Declared, cache: Arc<dyn Cache>) -> Self {
+        let trial = Trial::at(declared, cache.clone()).await;
         Self { trial, cache, stop: watch::Sender::new(false) }
     }
 
@@ -155,6 +178,49 @@ async fn an_emptied_cache_is_built_again() {
     cache.clear().await.expect("it is in memory");
     assert_eq!(known(&*cache, "A").await, Err(store::Kind::Incomplete));
     assert_eq!(all().await, expected, "it is found empty and built again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_coupons_a_car_has_used_is_known() {
+    let mut town = Town::at(limits(), Arc::new(Memory::new(1_000))).await;
+    town.follow("one");
+    clock::wait(Duration::from_millis(100)).await;
+    let cache = town.cache.clone();
+    town.gate(GateKind::Entry, "A", -20).await;
+    town.desk(coupon("v1", "A")).await;
+    assert_eq!(known(&*cache, "A").await, Ok(vec!["1 coupons on 261123".to_owned(), "A in small".to_owned()]));
+    town.desk(coupon("v2", "A")).await;
+    town.desk(coupon("v3", "A")).await;
+    // The third one is over the limit, and uses nothing.
+    assert_eq!(known(&*cache, "A").await, Ok(vec!["2 coupons on 261123".to_owned(), "A in small".to_owned()]));
+    let is_over = |recorded: &Recorded| matches!(&recorded.event, Event::Session(SessionEvent::Validated { validation, .. }) if validation.over);
+    assert_eq!(town.trial.journal().await.iter().map(is_over).collect::<Vec<_>>(), [false, false, false, true]);
+    // Its lane opens by itself: what it has used stays used, though nobody is inside.
+    let left = schema::GateEvent { decided: Some(schema::Verdict::Open), ..gate(GateKind::Exit, "A", -11) };
+    let items = town.trial.deliver(&left).await;
+    town.decide(items).await;
+    assert_eq!(known(&*cache, "A").await, Ok(vec!["2 coupons on 261123".to_owned()]));
+    // So its next stay of the day has none left.
+    town.gate(GateKind::Entry, "A", -10).await;
+    town.desk(coupon("v4", "A")).await;
+    assert_eq!(town.trial.journal().await.iter().map(is_over).filter(|over| *over).count(), 2);
+    // A stay that ends because its car comes in again has used nothing, nor has one that is another car's.
+    town.gate(GateKind::Entry, "B", -9).await;
+    town.desk(coupon("v5", "B")).await;
+    town.gate(GateKind::Entry, "B", -8).await;
+    assert_eq!(known(&*cache, "B").await, Ok(vec!["B in small".to_owned()]));
+    town.desk(coupon("v6", "B")).await;
+    assert_eq!(known(&*cache, "B").await, Ok(vec!["1 coupons on 261123".to_owned(), "B in small".to_owned()]));
+    let says = Says::Corrected { who: car("B"), is: Some(car("C")), entered_at: None, stay: None };
+    town.desk(DeskEvent { says, ..coupon("fix", "B") }).await;
+    assert_eq!(known(&*cache, "B").await, Ok(vec![]));
+    assert_eq!(known(&*cache, "C").await, Ok(vec!["C in small".to_owned()]));
+    // A cache that is built again knows the same, though the rows are saved and the stay is over.
+    town.save().await;
+    cache.clear().await.expect("it is in memory");
+    clock::wait(Duration::from_secs(3)).await;
+    assert_eq!(known(&*cache, "A").await, Ok(vec!["2 coupons on 261123".to_owned(), "A in small".to_owned()]));
+    assert_eq!(known(&*cache, "B").await, Ok(vec![]));
 }
 
 /// A cache that says that it is shared, and counts who writes to it.

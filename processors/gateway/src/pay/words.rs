@@ -124,6 +124,7 @@ pub struct Words {
     pub line_coupon_time: &'static str,
     pub line_coupon_percent: &'static str,
     pub line_coupon_amount: &'static str,
+    pub line_coupon_over: &'static str,
     pub line_rounding: &'static str,
     pub line_grace: &'static str,
     pub line_paid: &'static str,
@@ -232,6 +233,7 @@ const CHINESE: Words = Words {
     line_coupon_time: "优惠 {id}{bearer}：免 {units} 分钟",
     line_coupon_percent: "优惠 {id}{bearer}：减 {percent}%",
     line_coupon_amount: "优惠 {id}{bearer}：减 {price}",
+    line_coupon_over: "{line}（超出当日可用次数，不抵扣）",
     line_rounding: "取整到 {price}",
     line_grace: "付款后的离场时间",
     line_paid: "之前已付 {price}",
@@ -339,6 +341,7 @@ const ENGLISH: Words = Words {
     line_coupon_time: "Coupon {id}{bearer}: {units} minutes free",
     line_coupon_percent: "Coupon {id}{bearer}: {percent} % off",
     line_coupon_amount: "Coupon {id}{bearer}: {price} off",
+    line_coupon_over: "{line} (more than can be used in a day: nothing is taken off)",
     line_rounding: "Rounded to {price}",
     line_grace: "Minutes to leave after paying",
     line_paid: "Paid before: {price}",
@@ -495,7 +498,8 @@ impl Words {
             LineKind::Paid => self.line_paid,
             LineKind::LostTicket => self.line_lost_ticket,
         };
-        fill(text, &[("name", name), ("units", &units), ("price", &price), ("percent", &percent), ("id", id), ("bearer", &bearer)])
+        let said = fill(text, &[("name", name), ("units", &units), ("price", &price), ("percent", &percent), ("id", id), ("bearer", &bearer)]);
+        if line.over { fill(self.line_coupon_over, &[("line", &said)]) } else { said }
     }
 }
 

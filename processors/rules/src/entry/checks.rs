@@ -113,6 +113,8 @@ pub struct Facts<'a> {
     pub presence: Fact<'a>,
     /// Its reservations.
     pub reservations: Fact<'a>,
+    /// The coupons that it has used; no check asks for them.
+    pub coupons: Fact<'a>,
 }
 
 /// One fact.
@@ -128,8 +130,14 @@ pub enum Fact<'a> {
 
 impl<'a> Facts<'a> {
     /// Nothing has come yet.
-    pub const PENDING: Self =
-        Self { rights: Fact::Pending, bans: Fact::Pending, arrears: Fact::Pending, presence: Fact::Pending, reservations: Fact::Pending };
+    pub const PENDING: Self = Self {
+        rights: Fact::Pending,
+        bans: Fact::Pending,
+        arrears: Fact::Pending,
+        presence: Fact::Pending,
+        reservations: Fact::Pending,
+        coupons: Fact::Pending,
+    };
 
     /// The fact of a kind.
     pub const fn get(&self, kind: Kind) -> Fact<'a> {
@@ -139,6 +147,7 @@ impl<'a> Facts<'a> {
             Kind::Arrears => self.arrears,
             Kind::Presence => self.presence,
             Kind::Reservations => self.reservations,
+            Kind::Coupons => self.coupons,
         }
     }
 
@@ -151,6 +160,7 @@ impl<'a> Facts<'a> {
             Kind::Arrears => self.arrears = fact,
             Kind::Presence => self.presence = fact,
             Kind::Reservations => self.reservations = fact,
+            Kind::Coupons => self.coupons = fact,
         }
         self
     }

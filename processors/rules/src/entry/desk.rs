@@ -27,7 +27,7 @@ pub(super) fn needs(facts: &Facts, event: &DeskEvent) -> Vec<Key> {
     }
 }
 
-/// What is to be known of a vehicle: the right of one that was let through, or that is really another one.
+/// What is to be known of a vehicle: the right of one that was let through, or that is really another one; what coupons it has used.
 pub(super) fn wants(view: &dyn View, facts: &Facts, input: &Input, event: &DeskEvent) -> Option<Wanted> {
     let lot = facts.reference.lot(&event.lot)?;
     (input.received_at.since(event.said_at) <= facts.limits.late_max).then(|| hand::wants(view, facts, input, event, lot)).flatten()

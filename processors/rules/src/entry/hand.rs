@@ -7,14 +7,14 @@
 //!
 //! Not here: who may do it (the server's permissions), what it costs then (`pricing`).
 
-use super::{Settled, admit, again, gate, gate_wants, prepay::ask_again};
+use super::{Settled, admit, again, coupon, gate, gate_wants, prepay::ask_again};
 use crate::{Facts, Input, View, Wanted, pricing::order_of};
 use schema::{
     Credential, DeskEvent, Entity, GateEvent, GateKind, Handle, Id, Key, LaneId, LotId, Moment, Money, Partition, Table, Verdict,
     desk::{Said, Says},
     entity::{Answer, Session, Stage, Waiting},
     id::{self, Kind, Place, Province},
-    journal::{Departure, Entitled, Marks, Note, SessionEvent, Stay, Terms},
+    journal::{CouponLimit, Departure, Entitled, Marks, Note, SessionEvent, Stay, Terms},
     rate::{Prepaid, Validation},
     reference::LotReference,
 };
@@ -26,7 +26,7 @@ const VALIDATIONS_MAX: usize = 16;
 pub(super) fn decide(view: &dyn View, facts: &Facts, input: &Input, event: &DeskEvent, lot: &LotReference) -> Vec<SessionEvent> {
     let province = lot.declared.province;
     let decided = match &event.says {
-        Says::Validated { who, validation } => validate(view, event, who, validation),
+        Says::Validated { who, validation } => validate(view, input, event, (who, validation), lot),
         Says::Corrected { .. } => correct(view, input, event, lot),
         Says::Lost { who } => lost(view, facts, event, who, lot),
         Says::LetThrough { .. } | Says::Stock { .. } => {
@@ -61,22 +61,38 @@ fn waiting<'a>(view: &'a dyn View, lot: LotId, who: &Credential) -> Option<&'a W
     }
 }
 
-fn validate(view: &dyn View, event: &DeskEvent, who: &Credential, validation: &Validation) -> Result<Vec<SessionEvent>, Note> {
-    let session = inside(view, event.lot, who).ok_or(Note::Unknown)?;
+/// The session that takes a coupon.
+fn takes<'a>(view: &'a dyn View, lot: LotId, who: &Credential, validation: &Validation) -> Result<&'a Session, Note> {
+    let session = inside(view, lot, who).ok_or(Note::Unknown)?;
     if session.validations.iter().any(|known| known.id == validation.id) {
         return Err(Note::AlreadyKnown);
     }
     if session.validations.len() >= VALIDATIONS_MAX {
         return Err(Note::TooMany);
     }
-    let counts = SessionEvent::Validated { stay: session.stay.clone(), validation: validation.clone(), by: event.said() };
-    let again = ask_again(&validated(session.clone(), validation));
+    Ok(session)
+}
+
+fn validate(
+    view: &dyn View,
+    input: &Input,
+    event: &DeskEvent,
+    (who, validation): (&Credential, &Validation),
+    lot: &LotReference,
+) -> Result<Vec<SessionEvent>, Note> {
+    let session = takes(view, event.lot, who, validation)?;
+    let judged = coupon::judge(view, input, event, session, lot);
+    let validation = Validation { over: judged.is_some_and(|(_, is_over)| is_over), ..validation.clone() };
+    let limit = judged.map(|(limit, _)| Box::new(limit));
+    let again = ask_again(&validated(session.clone(), &validation, limit.as_deref()));
+    let counts = SessionEvent::Validated { stay: session.stay.clone(), validation, by: event.said(), limit };
     Ok(std::iter::once(counts).chain(again).collect())
 }
 
 /// A session with what a merchant takes off.
-pub(super) fn validated(mut session: Session, validation: &Validation) -> Session {
+pub(super) fn validated(mut session: Session, validation: &Validation, limit: Option<&CouponLimit>) -> Session {
     session.validations.push(validation.clone());
+    session.coupons = limit.map(|limit| (limit.day, limit.here)).or(session.coupons);
     session
 }
 
@@ -93,6 +109,7 @@ pub(super) fn wants(view: &dyn View, facts: &Facts, input: &Input, event: &DeskE
             let kinds = admit::wants_right(view, lot, &told);
             (!kinds.is_empty()).then_some((told.credential, kinds))
         }
+        Says::Validated { who, validation } => coupon::wants(view, takes(view, event.lot, who, validation).ok()?, lot),
         _ => None,
     }
 }

@@ -197,7 +197,11 @@ fn a_right_frees_its_minutes_and_says_so() {
 }
 
 fn coupon(id: &str, kind: ValidationKind) -> Validation {
-    Validation { id: id.into(), bearer: format!("shop of {id}").into(), kind }
+    Validation { id: id.into(), bearer: format!("shop of {id}").into(), kind, over: false }
+}
+
+fn over(coupon: Validation) -> Validation {
+    Validation { over: true, ..coupon }
 }
 
 #[test]
@@ -231,6 +235,11 @@ fn validations_count_by_rule() {
         ("none counts", rules(Stacking::None), vec![amount("a", 600)], "2500 a0 ="),
         ("at most so many", ValidationRules { count_max: Some(1), ..all }, vec![amount("a", 600), time("t", 60)], "2500 t-500 a0 ="),
         ("at most so much", ValidationRules { amount_max: Some(800), ..all }, vec![amount("a", 600), time("t", 60)], "2500 t-500 a-300 ="),
+        ("over its limit", all, vec![over(amount("a", 700)), amount("b", 300)], "2500 a0 b-300 ="),
+        ("over its limit, and the best one", rules(Stacking::Best), vec![over(free("f")), amount("a", 300)], "2500 f0 a-300 ="),
+        ("what is over frees no time", all, vec![over(time("t", 120)), time("u", 60)], "2500 t0 u-500 ="),
+        ("what is over is none of so many", ValidationRules { count_max: Some(1), ..all }, vec![over(free("f")), time("t", 60)], "2500 f0 t-500 ="),
+        ("all are over", rules(Stacking::Best), vec![over(free("f")), over(amount("a", 300))], "2500 f0 a0 ="),
         ("free time from the start", ValidationRules { free_time_from: FreeTimeFrom::Start, ..all }, vec![time("t", 61)], "2500 t-500 ="),
     ] {
         let zone = zone("UTC");
@@ -246,6 +255,18 @@ fn validations_count_by_rule() {
         let text = format!("{} =", lines.collect::<Vec<_>>().join(" "));
         assert_eq!(text, expected.split('=').next().map(|lines| format!("{lines}=")).unwrap_or_default(), "{name}");
     }
+}
+
+#[test]
+fn a_line_says_that_its_coupon_is_over_its_limit() {
+    let tariff = short(0, &[(None, 60, 500)], None);
+    let coupons = [over(coupon("a", ValidationKind::AmountOff { amount: 300 }))];
+    let zone = zone("UTC");
+    let stay = Stay { validations: &coupons, ..Stay::new(Moment(0), Moment(60 * MINUTE), &zone) };
+    let quote = quote(&tariff, &stay).expect("a price");
+    let said: Vec<_> = quote.lines.iter().map(|line| why(line, Currency::Cny)).collect();
+    let told = "coupon a of shop of a: 3.00 off, over what its vehicle may use in a day: takes nothing off";
+    assert_eq!((quote.total.minor, said.last().map(String::as_str)), (500, Some(told)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Invariants
 //! 1. The order in which validations are given does not matter   (`tests::laws::the_order_of_validations_is_defined`).
 //! 2. They never take off more than there is   (`tests::laws::validations_never_take_off_more_than_there_is`).
+//! 3. One that is over its limit is told, and changes no price   (`tests::laws::a_validation_over_its_limit_changes_no_price`).
 
 use super::NotPriced;
 use schema::{
@@ -44,7 +45,7 @@ pub(super) fn lines(
     let best = match rules.stacking {
         Stacking::Best => {
             let alone = |(at, validation): (usize, &&Validation)| (off(validation.kind, price, 0), Reverse(at));
-            ordered.iter().enumerate().map(alone).max().map(|(_, Reverse(at))| at)
+            ordered.iter().enumerate().filter(|(_, validation)| !validation.over).map(alone).max().map(|(_, Reverse(at))| at)
         }
         Stacking::All | Stacking::None => None,
     };
@@ -58,24 +59,25 @@ pub(super) fn lines(
             Stacking::None => false,
         };
         let mut amount = 0;
-        if counts && counted < count_max {
+        if counts && !validation.over && counted < count_max {
             let taken = price.saturating_sub(left);
             let most = rules.amount_max.map_or(left, |most| most.saturating_sub(taken).clamp(0, left));
             amount = off(validation.kind, left, freed).min(most);
             counted = counted.saturating_add(1);
+            if let ValidationKind::FreeTime { minutes } = validation.kind {
+                freed = freed.saturating_add(minutes);
+            }
         }
         let (what, units, unit_price) = match validation.kind {
             ValidationKind::Free => (LineKind::ValidationFree, 1, 0),
-            ValidationKind::FreeTime { minutes } => {
-                freed = freed.saturating_add(minutes);
-                (LineKind::ValidationTime, minutes, 0)
-            }
+            ValidationKind::FreeTime { minutes } => (LineKind::ValidationTime, minutes, 0),
             ValidationKind::Percent { percent } => (LineKind::ValidationPercent, 1, i64::from(percent)),
             ValidationKind::AmountOff { amount } => (LineKind::ValidationAmount, 1, amount),
         };
         left = left.saturating_sub(amount);
         let line = QuoteLine::new(what, (0, minutes), units, unit_price, amount.saturating_neg());
-        lines.push(QuoteLine { due_to: Some(validation.id.clone()), bearer: Some(validation.bearer.clone()), ..line });
+        let (due_to, bearer, over) = (Some(validation.id.clone()), Some(validation.bearer.clone()), validation.over);
+        lines.push(QuoteLine { due_to, bearer, over, ..line });
     }
     Ok(lines)
 }

@@ -16,7 +16,11 @@ pub fn why(line: &QuoteLine, currency: Currency) -> String {
     let due_to = line.due_to.as_deref().unwrap_or_default();
     let coupon = |what: String| {
         let bearer = line.bearer.as_deref().map(|bearer| format!(" of {bearer}")).unwrap_or_default();
-        let verdict = if line.amount == 0 { ", takes nothing off" } else { "" };
+        let verdict = match (line.over, line.amount) {
+            (true, _) => ", over what its vehicle may use in a day: takes nothing off",
+            (false, 0) => ", takes nothing off",
+            (false, _) => "",
+        };
         format!("coupon {due_to}{bearer}: {what}{verdict}")
     };
     match line.what {

@@ -1,14 +1,14 @@
 //! What every cache promises, as plain functions over the port: each implementation is held to all of them.
 
-use super::{Cache, Fact, Followed, Generation};
+use super::{COUPONS_KEPT, Cache, Fact, Followed, Generation};
 use crate::Kind;
 use futures_util::{
     StreamExt,
     future::{BoxFuture, join_all},
 };
 use schema::{
-    Credential, Currency, Journal, Moment, Money, Partition, Token,
-    fact::{self, Arrear, AssignedRight, Ban, Part, Presence, Reservation, Scope, TimeBand, Weekdays, What},
+    Credential, Currency, Day, Journal, Moment, Money, Partition, Token,
+    fact::{self, Arrear, AssignedRight, Ban, CouponsUsed, Part, Presence, Reservation, Scope, TimeBand, Weekdays, What},
     gate::{Colour, CredentialKind},
     id::{self, Place, Province},
 };
@@ -22,6 +22,7 @@ const CASES: &[(&str, Case)] = &[
     ("the_newest_part_wins", |cache| Box::pin(the_newest_part_wins(cache))),
     ("a_part_written_twice_is_there_once", |cache| Box::pin(a_part_written_twice_is_there_once(cache))),
     ("a_removed_part_stays_removed", |cache| Box::pin(a_removed_part_stays_removed(cache))),
+    ("what_was_used_is_forgotten_days_later", |cache| Box::pin(what_was_used_is_forgotten_days_later(cache))),
     ("an_emptied_cache_says_so", |cache| Box::pin(an_emptied_cache_says_so(cache))),
     ("a_rebuild_that_was_overtaken_does_not_complete", |cache| Box::pin(a_rebuild_that_was_overtaken_does_not_complete(cache))),
     ("what_is_written_during_a_rebuild_counts", |cache| Box::pin(what_is_written_during_a_rebuild_counts(cache))),
@@ -67,6 +68,13 @@ pub(super) fn removal(id: &str, at: i64) -> Part {
     Part { id: name(id), at: Moment(at), what: What::Removed(fact::Kind::Bans) }
 }
 
+/// The coupons that a stay has used by a moment.
+pub(super) fn used(id: &str, at: i64, uses: u32) -> Part {
+    let place = Place { province: Province(44), day: Day(261_123), partition: Partition(7) };
+    let session = id::derive(id::Kind::Session, place, &[id]);
+    Part { id: name(id), at: Moment(at), what: What::Coupons(CouponsUsed { session, operator: name("city"), day: Day(261_123), uses }) }
+}
+
 /// The bans of a car, by id.
 pub(super) async fn read(cache: &dyn Cache, text: &str) -> Result<Vec<Part>, Kind> {
     let mut found = read_all(cache, vec![(car(text), fact::Kind::Bans)]).await;
@@ -102,6 +110,7 @@ fn one_of_each() -> Vec<Part> {
         What::Arrear(arrear),
         What::Presence(presence),
         What::Reservation(Reservation { lot, from, until }),
+        used("the-same-id", 9, 2).what,
     ];
     whats.into_iter().map(|what| Part { id: name("the-same-id"), at: Moment(9), what }).collect()
 }
@@ -164,6 +173,27 @@ async fn a_removed_part_stays_removed(cache: &dyn Cache) {
     write(cache, "b", &[ban("1", 8)]).await;
     assert_eq!(read(cache, "a").await, Ok(vec![ban("1", 8), ban("2", 5)]));
     assert_eq!(read(cache, "b").await, Ok(vec![ban("1", 8)]));
+}
+
+/// The coupons that the car `a` has used, by id.
+async fn read_used(cache: &dyn Cache) -> Result<Vec<Part>, Kind> {
+    let mut found = read_all(cache, vec![(car("a"), fact::Kind::Coupons)]).await;
+    found.pop().expect("one answer for one fact").1
+}
+
+async fn what_was_used_is_forgotten_days_later(cache: &dyn Cache) {
+    // What a stay has used is one part: the newest wins.
+    write(cache, "a", &[used("1", 1, 1), used("2", 2, 1), used("1", 3, 2), used("1", 1, 1)]).await;
+    assert_eq!(read_used(cache).await, Ok(vec![used("1", 3, 2), used("2", 2, 1)]));
+    write(cache, "a", &[Part { id: name("2"), at: Moment(4), what: What::Removed(fact::Kind::Coupons) }]).await;
+    write(cache, "a", &[used("2", 2, 1)]).await;
+    assert_eq!(read_used(cache).await, Ok(vec![used("1", 3, 2)]), "a stay that was none has used nothing");
+    // Within the days nothing is forgotten, whatever else is written of the car.
+    write(cache, "a", &[ban("1", 2 + COUPONS_KEPT), used("3", 2 + COUPONS_KEPT, 1)]).await;
+    assert_eq!(read_used(cache).await, Ok(vec![used("1", 3, 2), used("3", 2 + COUPONS_KEPT, 1)]));
+    write(cache, "a", &[used("4", 5 + COUPONS_KEPT, 1)]).await;
+    assert_eq!(read_used(cache).await, Ok(vec![used("3", 2 + COUPONS_KEPT, 1), used("4", 5 + COUPONS_KEPT, 1)]));
+    assert_eq!(read(cache, "a").await, Ok(vec![ban("1", 2 + COUPONS_KEPT)]), "what has no end is not forgotten with them");
 }
 
 async fn an_emptied_cache_says_so(cache: &dyn Cache) {

@@ -4,9 +4,9 @@
 //!
 //! Invariants
 //! 1. A full cache is incomplete, never silently short of a part   (`tests::a_full_cache_is_incomplete`).
-//! 2. Removals do not pile up   (`tests::old_removals_are_forgotten`).
+//! 2. Removals do not pile up, nor does what is of a day alone   (`tests::old_removals_are_forgotten`, `tests::old_coupons_are_forgotten`).
 
-use super::{Cache, Fact, Followed, Found, Generation, forgotten};
+use super::{Cache, Fact, Followed, Found, Generation, ends, forgotten};
 use crate::{Answer, Error, Kind};
 use futures_util::{
     FutureExt, StreamExt,
@@ -15,7 +15,7 @@ use futures_util::{
 };
 use schema::{
     Credential, Journal, Moment,
-    fact::{Part, PartId, What},
+    fact::{self, Part, PartId, What},
 };
 use std::{
     collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry},
@@ -48,6 +48,8 @@ struct Shard {
     facts: HashMap<Fact, Vec<Part>>,
     /// What was removed, in the order in which it was.
     removed: VecDeque<(Moment, Fact, PartId)>,
+    /// The coupons that were used, removed ones too, in the order in which they were.
+    used: VecDeque<(Moment, Fact, PartId)>,
     newest: Moment,
 }
 
@@ -88,7 +90,8 @@ impl Memory {
         let mut guard = self.shard(&fact);
         let shard = &mut *guard;
         shard.newest = shard.newest.max(part.at);
-        let removal = (!lives(&part)).then(|| (part.at, fact.clone(), part.id));
+        let ending = ends(&part).then(|| (part.at, fact.clone(), part.id));
+        let fact_kind = fact.1;
         let held = shard.facts.get_mut(&fact).and_then(|parts| parts.iter_mut().find(|held| held.id == part.id));
         match held {
             Some(held) if held.at >= part.at => return Ok(()),
@@ -104,28 +107,37 @@ impl Memory {
                 parts.push(part);
             }
         }
-        shard.removed.extend(removal);
+        let line = if fact_kind == fact::Kind::Coupons { &mut shard.used } else { &mut shard.removed };
+        line.extend(ending);
         self.parts.fetch_sub(shard.sweep(), Ordering::SeqCst);
         Ok(())
     }
 }
 
 impl Shard {
-    /// Forgets old removals, and says how many.
+    /// Forgets old removals and old coupons, and says how many.
     fn sweep(&mut self) -> usize {
-        let (until, mut swept) = (forgotten(self.newest), 0);
-        while self.removed.front().is_some_and(|(at, _, _)| *at <= until) {
-            let Some((_, fact, id)) = self.removed.pop_front() else { break };
-            let Entry::Occupied(mut parts) = self.facts.entry(fact) else { continue };
-            let before = parts.get().len();
-            parts.get_mut().retain(|part| part.id != id || lives(part) || part.at > until);
-            swept += before - parts.get().len();
-            if parts.get().is_empty() {
-                parts.remove();
-            }
-        }
-        swept
+        // All kinds but coupons keep their removals as long as one another.
+        let removed = forget(&mut self.facts, &mut self.removed, forgotten(fact::Kind::Bans, self.newest));
+        let used = forget(&mut self.facts, &mut self.used, forgotten(fact::Kind::Coupons, self.newest));
+        removed + used
     }
+}
+
+/// Forgets what stands first in a line up to a moment, where it is no newer by now, and says how many.
+fn forget(facts: &mut HashMap<Fact, Vec<Part>>, line: &mut VecDeque<(Moment, Fact, PartId)>, until: Moment) -> usize {
+    let mut swept = 0;
+    while line.front().is_some_and(|(at, _, _)| *at <= until) {
+        let Some((_, fact, id)) = line.pop_front() else { break };
+        let Entry::Occupied(mut parts) = facts.entry(fact) else { continue };
+        let before = parts.get().len();
+        parts.get_mut().retain(|part| part.id != id || !ends(part) || part.at > until);
+        swept += before - parts.get().len();
+        if parts.get().is_empty() {
+            parts.remove();
+        }
+    }
+    swept
 }
 
 const fn lives(part: &Part) -> bool {
@@ -200,8 +212,8 @@ impl Cache for Memory {
 mod tests {
     use super::*;
     use crate::cache::{
-        REMOVAL_KEPT,
-        conformance::{self, ban, car, read, rebuilt, removal},
+        COUPONS_KEPT, REMOVAL_KEPT,
+        conformance::{self, ban, car, read, rebuilt, removal, used},
     };
 
     #[tokio::test(flavor = "multi_thread")]
@@ -237,5 +249,17 @@ mod tests {
         let held = cache.parts.load(Ordering::SeqCst);
         assert!((10_000..11_000).contains(&held), "{held}");
         assert_eq!(read(&cache, "199999").await, Ok(vec![]));
+    }
+
+    #[tokio::test]
+    async fn old_coupons_are_forgotten() {
+        let cache = Memory::new(1_000_000);
+        rebuilt(&cache).await;
+        for n in 0..200_000_i64 {
+            // Each of a car of its own, ten thousand in the time that they are remembered; nobody removes them.
+            cache.write(vec![(car(&n.to_string()), used("1", n * COUPONS_KEPT / 10_000, 1))]).await.expect("there is room");
+        }
+        let held = cache.parts.load(Ordering::SeqCst);
+        assert!((10_000..11_000).contains(&held), "{held}");
     }
 }

@@ -1,8 +1,8 @@
 //! The cache that all replicas share: one Redis.
 //!
-//! A fact is a hash `PREFIX:KIND:CREDENTIAL`; a field is a part's id; its value is the part's `at` (8 bytes that sort as the number does), `+` or `-`,
-//! and the part as MessagePack. A hash of removals alone ends by itself. `PREFIX:generation` says which rebuild it is, and whether it was completed;
-//! `PREFIX:followed` up to where each journal was written.
+//! A fact is a hash `PREFIX:KIND:CREDENTIAL`; a field is a part's id; its value is the part's `at` (8 bytes that sort as the number does), `+`, or `~`
+//! where it ends by itself, and the part as MessagePack; or `-` where it was removed. A hash without any `+` ends by itself. `PREFIX:generation` says
+//! which rebuild it is, and whether it was completed; `PREFIX:followed` up to where each journal was written.
 //!
 //! Invariants
 //! 1. A read is one round trip, however many facts it asks for   (`production` `a_read_of_many_facts_is_one_round_trip`).
@@ -11,7 +11,7 @@
 //!
 //! Not here: Redis Cluster (a read would be several round trips; one server holds the facts of many million cars) and TLS.
 
-use super::{Cache, Fact, Followed, Found, Generation, REMOVAL_KEPT, forgotten};
+use super::{Cache, Fact, Followed, Found, Generation, ends, forgotten, kept};
 use crate::{Answer, Error, Kind};
 use futures_util::{
     FutureExt, StreamExt,
@@ -69,7 +69,8 @@ const FACTS_PER_SCRIPT: usize = 64;
 /// Parts of one script.
 const PARTS_PER_SCRIPT: usize = 512;
 
-/// For each key: how many parts, up to which time removals are forgotten, and the parts, each an id and a value.
+/// For each key: how many parts, up to which time what ends by itself is forgotten, after how many milliseconds a hash of such parts alone ends, and
+/// the parts, each an id and a value.
 const WRITE: &str = r"
 local function newer(a, b)
   for i = 1, 8 do
@@ -78,20 +79,20 @@ local function newer(a, b)
   end
   return false
 end
-local next, kept = 2, ARGV[1]
+local next = 1
 for _, key in ipairs(KEYS) do
-  local count, forgotten, removed = tonumber(ARGV[next]), ARGV[next + 1], false
-  next = next + 2
+  local count, forgotten, kept, ends = tonumber(ARGV[next]), ARGV[next + 1], ARGV[next + 2], false
+  next = next + 3
   for _ = 1, count do
     local id, value = ARGV[next], ARGV[next + 1]
     next = next + 2
     local held = redis.call('HGET', key, id)
     if not held or newer(value, held) then
       redis.call('HSET', key, id, value)
-      if value:sub(9, 9) == '+' then redis.call('PERSIST', key) else removed = true end
+      if value:sub(9, 9) == '+' then redis.call('PERSIST', key) else ends = true end
     end
   end
-  if removed then
+  if ends then
     local parts, lives = redis.call('HGETALL', key), false
     for i = 1, #parts, 2 do
       if parts[i + 1]:sub(9, 9) == '+' then
@@ -249,7 +250,7 @@ fn encode(part: &Part) -> Vec<u8> {
     if matches!(part.what, What::Removed(_)) {
         value.push(b'-');
     } else {
-        value.push(b'+');
+        value.push(if ends(part) { b'~' } else { b'+' });
         value.extend(wire::encode(Format::MessagePack, part));
     }
     value
@@ -261,7 +262,7 @@ fn decode(hash: &Value) -> Found {
         FromRedisValue::from_redis_value(hash.clone()).map_err(|error| Error::caused(Kind::Damaged, DOING, error))?;
     let parts = fields.into_iter().filter_map(|(_, value)| match value.get(8..) {
         Some([b'-', ..]) => None,
-        Some([b'+', part @ ..]) => Some(wire::decode(Some(Format::MessagePack.content_type()), part).map_err(|error| match error {
+        Some([b'+' | b'~', part @ ..]) => Some(wire::decode(Some(Format::MessagePack.content_type()), part).map_err(|error| match error {
             wire::Error::UnknownVersion(_) => Error::caused(Kind::Newer, DOING, error),
             wire::Error::Malformed(_) => Error::caused(Kind::Damaged, DOING, error),
         })),
@@ -314,10 +315,11 @@ impl Cache for Redis {
                 for (key, _) in now {
                     script.arg(key);
                 }
-                script.arg(REMOVAL_KEPT / 1_000);
                 for (_, parts) in now {
+                    // The parts of a key are of one kind.
+                    let kind = parts.first().map_or(fact::Kind::Bans, |part| part.what.kind());
                     let newest = parts.iter().map(|part| part.at).max().unwrap_or_default();
-                    script.arg(parts.len()).arg(&sortable(forgotten(newest))[..]);
+                    script.arg(parts.len()).arg(&sortable(forgotten(kind, newest))[..]).arg(kept(kind) / 1_000);
                     for part in *parts {
                         script.arg(part.id.as_str()).arg(encode(part));
                     }

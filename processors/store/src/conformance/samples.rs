@@ -98,6 +98,7 @@ pub(crate) fn session(province: Province, bucket: Partition, name: &str, at: i64
         passes_by: None,
         corrected: None,
         deducts: (!open).then(|| Box::new(Deduction { channel: "wechat".into(), parking: "P1".into() })),
+        coupons: (!open).then_some((DAY, 2)),
     };
     let key = Key { table: Table::Sessions, province, day: DAY, bucket, id: token(name) };
     Row { key, at: Moment(at), entity: Entity::Session(Box::new(session)) }

@@ -64,6 +64,7 @@ pub(in super::super) fn inside(place: Place, name: &str, orders: &[Id]) -> Sessi
         passes_by: None,
         corrected: None,
         deducts: None,
+        coupons: None,
     }
 }
 

@@ -57,3 +57,15 @@ fn an_amount_is_written_as_a_driver_reads_it() {
     assert_eq!(money(Money::new(-50, Currency::Cny)), "−¥0.50");
     assert_eq!(money(Money::new(330, Currency::Jpy)), "330 JPY");
 }
+
+#[test]
+fn a_coupon_over_its_limit_is_told_to_its_driver() {
+    let line = QuoteLine::new(LineKind::ValidationAmount, (0, 60), 1, 300, 0);
+    let line = QuoteLine { due_to: Some("v-1".into()), bearer: Some("cinema".into()), over: true, ..line };
+    for (language, said) in [
+        (Language::English, "Coupon v-1 cinema: ¥3.00 off (more than can be used in a day: nothing is taken off)"),
+        (Language::Chinese, "优惠 v-1 cinema：减 ¥3.00（超出当日可用次数，不抵扣）"),
+    ] {
+        assert_eq!(language.words().line(&line, Currency::Cny), said);
+    }
+}

@@ -16,7 +16,7 @@ fn car(text: &str) -> Credential {
 }
 
 fn validated(who: &str, id: &str) -> Says {
-    let validation = Validation { id: id.into(), bearer: "cinema".into(), kind: ValidationKind::AmountOff { amount: 300 } };
+    let validation = Validation { id: id.into(), bearer: "cinema".into(), kind: ValidationKind::AmountOff { amount: 300 }, over: false };
     Says::Validated { who: car(who), validation }
 }
 

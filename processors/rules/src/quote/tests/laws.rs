@@ -106,7 +106,7 @@ fn any_coupons() -> impl Strategy<Value = Vec<Validation>> {
     ];
     prop::collection::vec(kind, 0..4).prop_map(|kinds| {
         let coupons = kinds.into_iter().enumerate();
-        coupons.map(|(at, kind)| Validation { id: format!("c{at}").into(), bearer: "shop".into(), kind }).collect()
+        coupons.map(|(at, kind)| Validation { id: format!("c{at}").into(), bearer: "shop".into(), kind, over: false }).collect()
     })
 }
 
@@ -117,7 +117,7 @@ fn any_rules() -> impl Strategy<Value = (schema::rate::ValidationRules, Rounding
     let most = (prop::option::of(0..4_u32), prop::option::of(0..5_000_i64), any::<bool>());
     (stacking, most, mode, prop::sample::select(vec![1, 10, 50, 100])).prop_map(|(stacking, (count_max, amount_max, is_start), mode, to)| {
         let free_time_from = if is_start { FreeTimeFrom::Start } else { FreeTimeFrom::End };
-        (ValidationRules { stacking, count_max, amount_max, free_time_from }, Rounding { to, mode })
+        (ValidationRules { stacking, count_max, amount_max, per_vehicle_day: None, free_time_from }, Rounding { to, mode })
     })
 }
 
@@ -205,6 +205,16 @@ proptest! {
         let off: i64 = quote.lines.iter().filter(|line| line.bearer.is_some()).map(|line| -line.amount).sum();
         prop_assert!(0 <= quote.total.minor && quote.total.minor <= without);
         prop_assert!(off >= 0 && validations.amount_max.is_none_or(|most| off <= most));
+    }
+
+    #[test]
+    fn a_validation_over_its_limit_changes_no_price(terms in any_terms(), (validations, rounding) in any_rules(), coupons in any_coupons(), over in prop::collection::vec(any::<bool>(), 4), entered_at in any_entry(), minutes in 0..3_000_i64) {
+        let zone = zone("Asia/Shanghai");
+        let tariff = resolved(RateTable { validations, rounding, ..table_of(terms) });
+        let stay = Stay::new(entered_at, entered_at.plus(minutes * MINUTE), &zone);
+        let given: Vec<_> = coupons.into_iter().zip(over).map(|(coupon, over)| Validation { over, ..coupon }).collect();
+        let within: Vec<_> = given.iter().filter(|coupon| !coupon.over).cloned().collect();
+        prop_assert_eq!(price(&tariff, Stay { validations: &given, ..stay }), price(&tariff, Stay { validations: &within, ..stay }));
     }
 
     #[test]
