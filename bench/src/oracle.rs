@@ -24,7 +24,7 @@ mod stays;
 pub use counts::{Counts, Taking};
 pub use identity::Sums;
 pub use money::{Purses, Told};
-pub use price::slow_price;
+pub use price::{can_price, slow_price};
 
 use crate::logs::Logs;
 use answers::{Group, Groups, Inputs, gather};

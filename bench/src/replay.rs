@@ -14,7 +14,7 @@ mod stays;
 
 pub use drive::{Progress, Speed, drive};
 
-use crate::oracle::{Taking, slow_price};
+use crate::oracle::{Taking, can_price, slow_price};
 use anyhow::{Context, Result, bail, ensure};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use schema::{
@@ -59,8 +59,8 @@ pub struct Recording {
 /// The default tariff, unless there is another one.
 pub fn rates(other: Option<RateTable>) -> Result<RateTable> {
     let table = other.map_or_else(|| toml::from_str(DEFAULT_RATES).context("the default tariff"), Ok)?;
-    // The slow pricing reads the short form alone, so that it stays slow and obvious.
-    ensure!(table.is_short(), "rate table {} has more than free_min, steps and cap_per_24h: a replay takes the short form", table.id);
+    // The slow pricing reads no bands, so that it stays slow and obvious.
+    ensure!(can_price(&table), "rate table {} has more than lines of one band that begin again each 24 hours: a replay takes these alone", table.id);
     Ok(table)
 }
 

@@ -89,7 +89,7 @@ pub enum Says {
     /// A car was found inside, or was not, when the lot was looked through. What is known already changes nothing; what differs becomes an entry or
     /// an exit that no device saw, at the moment of saying.
     Stock {
-        /// Which car.
+        /// Which car. A plate without its colour is that of the one car inside with this text.
         who: Credential,
         /// Whether it is there.
         held: bool,

@@ -44,6 +44,11 @@ pub enum Colour {
     Black,
 }
 
+impl Colour {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Blue, Self::Green, Self::Yellow, Self::White, Self::Black];
+}
+
 impl Credential {
     /// The longest text of a credential, in characters.
     pub const TEXT_MAX: usize = 32;

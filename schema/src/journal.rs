@@ -598,6 +598,8 @@ pub enum Note {
     SamePerson,
     /// A shift ends once its drawer is counted.
     NotCounted,
+    /// Cars with plates of this text in several colours are inside: which one is meant its colour must tell.
+    SeveralCars,
 }
 
 /// Events of SESSION.
@@ -978,10 +980,16 @@ pub enum LineKind {
     Cap,
     /// A line of the rate table that costs the same however long it is.
     Flat,
+    /// A tier of the rate table: the price in all, less what the tiers before it cost; no unit where these were charged already.
+    Tier,
     /// Full 24 hours, at the table's price for them.
     FullDay,
     /// What the cap of a band takes off, as of one night.
     BandCap,
+    /// What the most that a line costs takes off.
+    LineCap,
+    /// What the least that a line costs adds, and what of that is used up later.
+    LineMinimum,
     /// What the cap of the stay takes off.
     StayCap,
     /// What is added up to the least that a stay costs.

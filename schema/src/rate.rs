@@ -5,7 +5,7 @@
 //! minutes, prices minor units, times of day the lot's local clock.
 //!
 //! Invariants
-//! 1. A table is sound or it is refused with one message that names the line   (`tests::an_unsound_table_names_its_line`).
+//! 1. A table is sound or it is refused with one message that names the line   (`tests::an_unsound_table_names_its_line`, `an_unsound_tier_or_bound_…`).
 //! 2. The short form of the first release still reads   (`tests::the_short_form_still_reads`).
 //! 3. Every minute of every kind of day has exactly one collection   (`tests::an_unsound_table_names_its_line`).
 //!
@@ -20,7 +20,7 @@ mod tests;
 
 pub use calendar::{Calendar, Date, DayKind, Hours, LocalTime};
 pub use stay::{Prepaid, Segment, Validation, ValidationKind};
-pub use tariff::{Line, NotSound, Resolved, Tariff, Version};
+pub use tariff::{Bounds, Line, NotSound, Resolved, Tariff, Version};
 
 use crate::{Energy, VehicleClass, money::Currency};
 use serde::{Deserialize, Serialize};
@@ -193,7 +193,7 @@ pub struct RateLineCollection {
     /// The most that it costs from when it begins to when it ends, as one night.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<i64>,
-    /// Its lines; the last one has no end.
+    /// Its lines, tiers first; the last one has no end, or ends where durations begin again.
     pub lines: Vec<RateLine>,
 }
 
@@ -207,17 +207,26 @@ pub struct RateLine {
     /// Its kind.
     #[serde(rename = "type", default, skip_serializing_if = "is_default")]
     pub kind: RateLineType,
-    /// The minute where it ends; none for the last.
+    /// The minute where it begins (APDS `durationStart`). It is where the line before ended, and may be left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_min: Option<i64>,
+    /// The minute where it ends (APDS `durationEnd`); none for the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_min: Option<i64>,
-    /// Minutes of a unit; a flat line has none.
+    /// Minutes of a unit; a flat line and a tier have none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unit_min: i64,
-    /// The price of a unit, or of the whole line where it is flat.
+    /// The price of a unit, of the whole line where it is flat, or of all up to here where it is a tier.
     pub price: i64,
     /// When a unit is charged.
     #[serde(default, skip_serializing_if = "is_default")]
     pub charged: Charged,
+    /// The least that the line costs which costs anything, from when a stay comes to it to when it leaves it (APDS `minValue`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_value: Option<i64>,
+    /// The most that the line costs, from when a stay comes to it to when it leaves it (APDS `maxValue`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_value: Option<i64>,
 }
 
 /// The kinds of line (APDS `RateLineType`).
@@ -229,6 +238,9 @@ pub enum RateLineType {
     IncrementingRate,
     /// The price is added once, when a stay comes to the line, and again after each restart and each time its band begins.
     FlatRate,
+    /// The price is that of all minutes since the last restart, or since its band began where that was later: it takes the place of what the tiers
+    /// before it cost. A tier of nothing is free.
+    FlatRateTier,
 }
 
 /// When a unit is charged.

@@ -243,12 +243,13 @@ fn adds_up(quote: &Quote) -> bool {
     let each = quote.lines.iter().all(|line| match line.what {
         LineKind::Free | LineKind::Right | LineKind::Grace => line.amount == 0,
         LineKind::Step | LineKind::Flat | LineKind::FullDay | LineKind::LostTicket => line.amount == line.units * line.unit_price,
-        LineKind::Cap | LineKind::BandCap | LineKind::StayCap => line.amount < 0,
+        LineKind::Tier => line.amount >= 0,
+        LineKind::Cap | LineKind::BandCap | LineKind::LineCap | LineKind::StayCap => line.amount < 0,
         LineKind::ValidationFree | LineKind::ValidationTime | LineKind::ValidationPercent | LineKind::ValidationAmount | LineKind::Paid => {
             line.amount <= 0
         }
         LineKind::Minimum => line.amount > 0,
-        LineKind::Rounding => line.amount != 0,
+        LineKind::Rounding | LineKind::LineMinimum => line.amount != 0,
     });
     each && Money::new(sum, quote.total.currency) == quote.total
 }

@@ -1,7 +1,7 @@
 //! What a stay costs, counted minute by minute.
 //!
 //! Invariants
-//! 1. The examples of the tariff's words hold   (`tests::a_stay_costs_what_the_words_say`).
+//! 1. The examples of the tariff's words hold   (`tests::a_stay_costs_what_the_words_say`, `tests::tiers_and_bounds_cost_what_the_words_say`).
 //!
 //! Not here: the lines that explain a price (`rules` makes them; the oracle only adds them up).
 
@@ -9,7 +9,7 @@ use schema::{
     Moment, Money, Zone,
     fact::LocalMinute,
     journal::RightUsed,
-    rate::{Prepaid, Validation, ValidationKind},
+    rate::{CapPer, Charged, Prepaid, RateLine, RateLineCollection, RateLineType, Terms, Validation, ValidationKind},
     reference::RateTable,
     time::MINUTE,
 };
@@ -23,9 +23,59 @@ pub fn minutes(entered_at: Moment, left_at: Moment) -> i64 {
     left_at.since(entered_at).div_euclid(MINUTE)
 }
 
-/// The price of a stay: walks over its minutes one by one.
+/// Whether the oracle has prices by a table: by the short form, and by lines that hold for all vehicles at all times and begin again each 24 hours.
+pub fn can_price(table: &RateTable) -> bool {
+    let [terms] = table.terms.as_slice() else { return table.is_short() };
+    let [RateLineCollection { hours: None, days, cap: None, lines, .. }] = terms.collections.as_slice() else { return false };
+    let is_daily = terms.cap.as_ref().is_none_or(|cap| cap.per == CapPer::Each24h && cap.amounts.len() == 1);
+    let collections = terms.collections.clone();
+    // Whatever else terms could say they leave as it is by default.
+    let plain = Terms { name: terms.name.clone(), free_min: terms.free_min, cap: terms.cap.clone(), collections, ..Terms::default() };
+    let is_short = RateTable { terms: Vec::new(), ..table.clone() }.is_short();
+    is_short && is_daily && days.is_empty() && !lines.is_empty() && *terms == plain
+}
+
+/// What so many minutes of one day cost by lines, minute by minute.
+fn day(lines: &[RateLine], minutes: i64) -> i64 {
+    let mut stayed: BTreeMap<usize, i64> = BTreeMap::new();
+    for minute in 0..minutes {
+        let line = lines.iter().position(|line| line.to_min.is_none_or(|to| minute < to));
+        *stayed.entry(line.expect("the last line ends with the day or never")).or_default() += 1;
+    }
+    let (mut tier, mut rest) = (0, 0);
+    for (line, minutes) in stayed {
+        let line = &lines[line];
+        match line.kind {
+            // A later tier takes the place of the earlier one.
+            RateLineType::FlatRateTier => tier = line.price,
+            RateLineType::FlatRate => rest += line.price,
+            RateLineType::IncrementingRate => {
+                let started = i64::from(minutes % line.unit_min != 0 && line.charged == Charged::Started);
+                let cost = (minutes / line.unit_min + started) * line.price;
+                let raised = if cost > 0 { cost.max(line.min_value.unwrap_or(0)) } else { 0 };
+                rest += line.max_value.map_or(raised, |most| raised.min(most));
+            }
+        }
+    }
+    tier + rest
+}
+
+/// The price of a stay by terms of one collection, see [`can_price`].
+fn by_terms(terms: &Terms, minutes: i64) -> i64 {
+    if minutes <= terms.free_min {
+        return 0;
+    }
+    let cap = terms.cap.as_ref().map_or(i64::MAX, |cap| cap.amounts[0]);
+    let days = (0..minutes).step_by(1_440).map(|from| (minutes - from).min(DAY_MIN));
+    days.map(|minutes| day(&terms.collections[0].lines, minutes).min(cap)).sum()
+}
+
+/// The price of a stay by a table that the oracle can price by: walks over its minutes one by one.
 pub fn slow_price(table: &RateTable, entered_at: Moment, left_at: Moment) -> Money {
     let minutes = minutes(entered_at, left_at);
+    if let [terms] = table.terms.as_slice() {
+        return Money::new(by_terms(terms, minutes), table.currency);
+    }
     if minutes <= table.free_min {
         return Money::new(0, table.currency);
     }
@@ -63,10 +113,11 @@ pub fn under_right(table: &RateTable, (entered_at, left_at): (Moment, Moment), r
             *stretch += 1;
         }
     }
-    if stretches.iter().sum::<i64>() <= table.free_min {
+    if stretches.iter().sum::<i64>() <= table.terms.first().map_or(table.free_min, |terms| terms.free_min) {
         return Money::new(0, table.currency);
     }
-    let without_free = RateTable { free_min: 0, ..table.clone() };
+    let terms = table.terms.iter().map(|terms| Terms { free_min: 0, ..terms.clone() }).collect();
+    let without_free = RateTable { free_min: 0, terms, ..table.clone() };
     let price = |minutes: &i64| slow_price(&without_free, entered_at, entered_at.plus(minutes * MINUTE)).minor;
     Money::new(stretches.iter().map(price).sum(), table.currency)
 }
@@ -99,7 +150,7 @@ pub fn after_payments(paid: &[Prepaid], grace_min: i64, left_at: Moment, price: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::{Currency, reference::Step};
+    use schema::{Currency, rate::Restart, reference::Step};
 
     #[test]
     fn a_stay_costs_what_the_words_say() {
@@ -124,6 +175,35 @@ mod tests {
         ] {
             let left = Moment(0).plus(minutes * MINUTE + seconds * schema::time::SECOND);
             assert_eq!(slow_price(&table, Moment(0), left).minor, price, "{minutes} min {seconds} s");
+        }
+    }
+
+    #[test]
+    fn tiers_and_bounds_cost_what_the_words_say() {
+        // 15 minutes are free; up to 1 h 5.00, up to 4 h 12.00 in all, then each hour 3.00, these together at least 4.00 and at most 9.00.
+        let tier = |to_min, price| RateLine { kind: RateLineType::FlatRateTier, to_min, price, ..RateLine::default() };
+        let hours = RateLine { unit_min: 60, price: 300, min_value: Some(400), max_value: Some(900), ..RateLine::default() };
+        let lines = vec![tier(Some(60), 500), tier(Some(240), 1_200), hours];
+        let collections = vec![RateLineCollection { lines, ..RateLineCollection::default() }];
+        let terms = Terms { free_min: 15, collections, ..Terms::default() };
+        let table = |terms: Terms| RateTable { id: "t".into(), terms: vec![terms], ..RateTable::default() };
+        assert!(can_price(&table(terms.clone())));
+        assert!(!can_price(&table(Terms { cap_per_stay: Some(1), ..terms.clone() })));
+        assert!(!can_price(&table(Terms { restart: Restart::Never, ..terms.clone() })));
+        for (minutes, price) in [
+            (15, 0),
+            (16, 500),
+            (60, 500),
+            (61, 1_200),
+            (240, 1_200),
+            (241, 1_200 + 400),
+            (301, 1_200 + 600),
+            (361, 1_200 + 900),
+            (1_440, 2_100),
+            (1_441, 2_100 + 500),
+        ] {
+            let left = Moment(0).plus(minutes * MINUTE);
+            assert_eq!(slow_price(&table(terms.clone()), Moment(0), left).minor, price, "{minutes} min");
         }
     }
 }

@@ -573,17 +573,7 @@ impl<'a> Stays<'a> {
                 let crossed = (*lane, *way, who.as_ref(), at.unwrap_or(event.said_at), *open);
                 Some(Ok(self.let_through(event, stored_at, province, crossed, actual)))
             }
-            Says::Stock { who, held } => {
-                let came_at = self.inside.get(&(event.lot, who.clone())).map(|(stay, _)| stay.entered_at);
-                let crossed = |way| (DeskEvent::no_lane(), way, Some(who), event.said_at, false);
-                Some(match (*held, came_at) {
-                    (true, Some(_)) => Err(Note::AlreadyInside),
-                    (false, Some(came_at)) if came_at > event.said_at => Err(Note::AlreadyInside),
-                    (false, None) => Err(Note::Unknown),
-                    (true, None) => Ok(self.let_through(event, stored_at, province, crossed(GateKind::Entry), actual)),
-                    (false, Some(_)) => Ok(self.let_through(event, stored_at, province, crossed(GateKind::Exit), actual)),
-                })
-            }
+            Says::Stock { who, held } => Some(self.looked_through(event, stored_at, province, (who, *held), actual)),
         };
         if let Some(decided) = by_hand {
             return decided.unwrap_or_else(noted);
@@ -601,6 +591,36 @@ impl<'a> Stays<'a> {
         let stated = Stated { lot: event.lot, part: *part, what: what.clone(), of: of.clone(), author, reason, said_at };
         self.stated.insert((event.lot, *part), stated.clone());
         vec![SessionEvent::Stated { stated: Box::new(stated), dropped, province }]
+    }
+
+    /// What a look through the lot becomes. A plate without its colour is that of the one car inside with this text.
+    fn looked_through(
+        &mut self,
+        event: &DeskEvent,
+        stored_at: Moment,
+        province: Province,
+        (who, held): (&Credential, bool),
+        actual: &[&SessionEvent],
+    ) -> Result<Vec<SessionEvent>, Note> {
+        let mut car = (event.lot, who.clone());
+        if who.colour.is_none() && !self.inside.contains_key(&car) {
+            let same = |(lot, other): &&Car| *lot == event.lot && other.kind == who.kind && other.text == who.text;
+            let mut cars = self.inside.keys().filter(same);
+            car = match (cars.next(), cars.next()) {
+                (Some(_), Some(_)) => return Err(Note::SeveralCars),
+                (Some(only), None) => only.clone(),
+                (None, _) => car,
+            };
+        }
+        let came_at = self.inside.get(&car).map(|(stay, _)| stay.entered_at);
+        let crossed = |way| (DeskEvent::no_lane(), way, Some(&car.1), event.said_at, false);
+        match (held, came_at) {
+            (true, Some(_)) => Err(Note::AlreadyInside),
+            (false, Some(came_at)) if came_at > event.said_at => Err(Note::AlreadyInside),
+            (false, None) => Err(Note::Unknown),
+            (true, None) => Ok(self.let_through(event, stored_at, province, crossed(GateKind::Entry), actual)),
+            (false, Some(_)) => Ok(self.let_through(event, stored_at, province, crossed(GateKind::Exit), actual)),
+        }
     }
 
     /// The price that was asked for, asked for again.

@@ -2,13 +2,14 @@
 //!
 //! Invariants
 //! 1. All that was journaled of a stay is told, in its order, and of nobody else   (`tests::a_story_is_whole_and_nobody_elses`).
+//! 2. Of a story whose beginning was trimmed it is known what lacks   (`tests::what_began_before_the_log_is_told_by_its_rows`).
 //!
 //! Not here: what rows tell where the log has been trimmed (`kept`); whether what was decided is right (`verify`, the oracle).
 
 mod kept;
 mod words;
 
-pub use kept::{kept, print_kept};
+pub use kept::{before, kept, print_kept, print_whole};
 
 use crate::input;
 use anyhow::{Context, Result, bail};
@@ -138,10 +139,13 @@ async fn begin(bus: &dyn Bus, what: &What) -> Result<BTreeMap<Partition, Known>>
             let mut begun = BTreeMap::new();
             for partition in Partition::all() {
                 let mut is_there = false;
-                read(bus, Journal::Session, partition, |_, recorded| {
-                    is_there |= who(&recorded.event).is_some_and(|credential| *credential.text == **text);
-                })
-                .await?;
+                // Of a stay that is trimmed already its prices may tell still.
+                for journal in [Journal::Session, Journal::Order] {
+                    read(bus, journal, partition, |_, recorded| {
+                        is_there |= who(&recorded.event).is_some_and(|credential| *credential.text == **text);
+                    })
+                    .await?;
+                }
                 if is_there {
                     begun.insert(partition, Known { credential: Some(text.clone()), ..Known::default() });
                 }
@@ -223,7 +227,11 @@ fn ids(event: &Event) -> Vec<Id> {
 
 /// Whose car an event is about, where it says so itself.
 fn who(event: &Event) -> Option<&Credential> {
-    let Event::Session(event) = event else { return None };
+    let event = match event {
+        Event::Session(event) => event,
+        Event::Order(OrderEvent::Priced { stay, .. } | OrderEvent::Unpriced { stay, .. }) => return Some(&stay.credential),
+        _ => return None,
+    };
     match event {
         SessionEvent::Refused { credential, .. } | SessionEvent::Waiting { credential, .. } | SessionEvent::ReadAgain { credential, .. } => {
             Some(credential)
@@ -231,6 +239,23 @@ fn who(event: &Event) -> Option<&Credential> {
         SessionEvent::LetThrough { who, .. } => who.as_ref(),
         event => event.stay().map(|stay| &stay.credential),
     }
+}
+
+/// The stays and orders of a story whose beginning it does not tell, because the log does not keep it any more.
+pub fn lacking(told: &[Told]) -> BTreeSet<Id> {
+    let mut lacking: BTreeSet<Id> = told.iter().flat_map(|told| ids(&told.recorded.event)).filter(|id| id.as_str().starts_with(['S', 'O'])).collect();
+    for told in told {
+        let begun = match &told.recorded.event {
+            Event::Session(SessionEvent::Opened { stay, .. }) => stay.session,
+            Event::Order(OrderEvent::Priced { order, .. } | OrderEvent::Unpriced { order, .. } | OrderEvent::Overtaken { order, .. }) => *order,
+            Event::Order(OrderEvent::Withdrawn { by, .. }) => *by,
+            _ => continue,
+        };
+        lacking.remove(&begun);
+    }
+    // An attempt has the letter of its order and is told with that.
+    lacking.retain(|id| id::order_of(id.as_str()).is_none());
+    lacking
 }
 
 fn tell(reference: &Reference, journal: Journal, sequence: u64, recorded: Recorded) -> Told {

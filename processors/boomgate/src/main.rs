@@ -209,7 +209,7 @@ enum Command {
     Stock {
         /// The lot.
         lot: schema::LotId,
-        /// A line for each car that was found: its plate, and after a comma its colour; `-` for standard input.
+        /// A line for each car that was found: its plate, and after a comma its colour, which several cars of one plate need; `-` for standard input.
         file: PathBuf,
         /// Who looked. Without it nothing is said.
         #[arg(long)]
@@ -502,11 +502,12 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
                 (Ok(differences), Some(author)) => {
                     stock::print(differences);
                     let now = parts.bus.look("DESK").await?.now;
-                    desk::say(parts.bus.clone(), &stock::says(differences, lot, author, now)).await
+                    let said = desk::say(parts.bus.clone(), &stock::says(differences, lot, author, now)).await;
+                    said.map(|all| all && differences.unclear.is_empty())
                 }
                 (Ok(differences), None) => {
                     stock::print(differences);
-                    Ok(differences.unknown.is_empty() && differences.missing.is_empty())
+                    Ok(differences.is_empty())
                 }
                 (Err(_), _) => Ok(false),
             };
@@ -533,7 +534,7 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
     }
 }
 
-/// Tells a story from the log, or, where that tells nothing, how the rows say that it stands.
+/// Tells a story from the log, and of what the log does not keep any more how the rows say that it stands.
 async fn explained(what: &str, json: bool, config: &Config) -> anyhow::Result<()> {
     let (bus, server) = Parts::broker(config, User::Auditor, "boomgate explain", true).await?;
     // Without reference data times are told in UTC.
@@ -543,14 +544,26 @@ async fn explained(what: &str, json: bool, config: &Config) -> anyhow::Result<()
     if let Some(mut server) = server {
         server.stop().await;
     }
-    let told = told?;
-    if !told.is_empty() {
+    let (told, retention) = (told?, config.settings().retention);
+    let lacking = explain::lacking(&told);
+    if !told.is_empty() && lacking.is_empty() {
         return explain::print(&told, what, json);
     }
-    let location: store::Location = config.store.location.parse()?;
-    let store = store::open(&location).await?;
-    let kept = explain::kept(&*store, &reference, &asked).await?;
-    explain::print_kept(&kept, what, config.settings().retention, json)
+    let rows = async {
+        let location: store::Location = config.store.location.parse()?;
+        let store = store::open(&location).await?;
+        if told.is_empty() { explain::kept(&*store, &reference, &asked).await } else { explain::before(&*store, &reference, &lacking).await }
+    };
+    match rows.await {
+        Ok(kept) if told.is_empty() => explain::print_kept(&kept, what, retention, json),
+        Ok(before) => explain::print_whole(&before, &told, what, retention, json),
+        Err(error) if told.is_empty() => Err(error),
+        Err(error) => {
+            // What the log tells needs no store.
+            eprintln!("its beginning is not in the log any more, and its rows cannot be read: {error:#}");
+            explain::print(&told, what, json)
+        }
+    }
 }
 
 async fn settled(what: Settle, path: &Path) -> anyhow::Result<()> {

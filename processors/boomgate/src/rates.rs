@@ -20,7 +20,7 @@ use rules::quote::{self, Stay, why};
 use schema::{
     Energy, LotId, Moment, Money, VehicleClass, Zone,
     journal::Quote,
-    rate::{DAY_MIN, DayKind, LocalTime, Prepaid, RateTable, Segment, Tariff, Validation, ValidationKind},
+    rate::{DAY_MIN, DayKind, LocalTime, Prepaid, RateLineType, RateTable, Resolved, Segment, Tariff, Validation, ValidationKind},
     reference::Declared,
     time::MINUTE,
 };
@@ -204,7 +204,7 @@ pub fn show(quote: &Quote, asked: &Asked) -> Result<()> {
     Ok(())
 }
 
-/// The stays whose prices `check` shows: minutes, and what people call them.
+/// The stays whose prices `check` shows of every table: minutes, and what people call them.
 const LENGTHS: [(i64, &str); 15] = [
     (15, "15 min"),
     (30, "30 min"),
@@ -259,7 +259,7 @@ fn ways(tariff: &Tariff, version: usize, clock: &Clock) -> Vec<Way> {
 fn sheets(tariff: &Tariff) -> Vec<Sheet> {
     let mut sheets = Vec::new();
     for (at, version) in tariff.versions().iter().enumerate() {
-        let mut known: Vec<*const schema::rate::Resolved> = Vec::new();
+        let mut known: Vec<*const Resolved> = Vec::new();
         for class in [VehicleClass::Small, VehicleClass::Large, VehicleClass::Motorcycle] {
             for energy in [Energy::Fuel, Energy::New] {
                 let Some(terms) = version.terms(class, energy) else { continue };
@@ -288,10 +288,24 @@ fn cell(tariff: &Tariff, sheet: &Sheet, zone: &Zone, entered_at: Moment, minutes
     quote::quote(tariff, &stay).ok().map(|quote| quote.total.minor)
 }
 
+/// The terms of a sheet.
+fn terms<'a>(tariff: &'a Tariff, sheet: &Sheet) -> Option<&'a Resolved> {
+    tariff.versions().get(sheet.version)?.terms(sheet.class, sheet.energy)
+}
+
 /// Whether the one rule is there by which a longer stay may cost less.
 fn has_price_of_full_days(tariff: &Tariff, sheet: &Sheet) -> bool {
-    let version = tariff.versions().get(sheet.version);
-    version.and_then(|version| version.terms(sheet.class, sheet.energy)).is_some_and(|terms| terms.terms.full_24h.is_some())
+    terms(tariff, sheet).is_some_and(|terms| terms.terms.full_24h.is_some())
+}
+
+/// The stays of a sheet, by their minutes: those of every sheet, and the longest ones of its tiers.
+fn lengths(tariff: &Tariff, sheet: &Sheet) -> BTreeMap<i64, String> {
+    let mut lengths: BTreeMap<i64, String> = LENGTHS.into_iter().map(|(minutes, name)| (minutes, name.to_owned())).collect();
+    let lines = terms(tariff, sheet).into_iter().flat_map(|terms| terms.lines.iter().flatten());
+    for tier in lines.filter(|line| line.kind == RateLineType::FlatRateTier && line.to < 3 * DAY_MIN) {
+        lengths.entry(tier.to).or_insert_with(|| format!("{} min", tier.to));
+    }
+    lengths
 }
 
 /// Prints what stays of 15 minutes to 3 days cost under each table of a file, and draws it.
@@ -308,7 +322,7 @@ pub fn check(path: &Path, svg: Option<&Path>, zone: &str) -> Result<()> {
                 print!("  {name:>14}");
             }
             println!();
-            for (minutes, length) in LENGTHS {
+            for (minutes, length) in lengths(tariff, &sheet) {
                 print!("{length:>10}");
                 for (_, entered_at) in &ways {
                     let price = cell(tariff, &sheet, &clock.zone, *entered_at, minutes);

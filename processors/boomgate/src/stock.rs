@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! 1. What differs is told, each car once, and nothing else   (`tests::what_differs_is_told`).
+//! 2. A plate without its colour is never taken for one of several cars   (`tests::a_plate_of_several_cars_needs_its_colour`).
 //!
 //! Not here: what becomes of a difference (`rules::entry`, which decides by what is known then and not by what is saved).
 
@@ -23,8 +24,17 @@ pub struct Differences {
     pub unknown: Vec<Credential>,
     /// Known to be inside, and not found.
     pub missing: Vec<Credential>,
+    /// Found without its colour, and which cars it may be: several inside have this plate. Of these nothing is said.
+    pub unclear: Vec<(Credential, Vec<Credential>)>,
     /// How many were found and known.
     pub agree: usize,
+}
+
+impl Differences {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.unknown.is_empty() && self.missing.is_empty() && self.unclear.is_empty()
+    }
 }
 
 /// Reads the cars that were found: a line each, a plate and after a comma its colour, where that is known. Lines that begin with `#` say nothing.
@@ -56,18 +66,25 @@ pub async fn compare(store: &dyn Store, lot: LotId, mut found: BTreeSet<Credenti
             continue;
         }
         let known = session.stay.credential;
-        // A colour that was not noted is that of the one car with this plate.
-        let noted = found.iter().find(|one| one.kind == known.kind && one.text == known.text && (one.colour.is_none() || one.colour == known.colour));
-        match noted.cloned() {
-            Some(noted) => {
-                found.remove(&noted);
-                differences.agree = differences.agree.saturating_add(1);
-            }
-            None => differences.missing.push(known),
+        if found.remove(&known) {
+            differences.agree += 1;
+        } else {
+            differences.missing.push(known);
         }
     }
-    differences.unknown = found.into_iter().collect();
+    for one in found {
+        // A colour that was not noted is that of the one car that is left with this plate.
+        let same = |known: &&Credential| one.colour.is_none() && known.kind == one.kind && known.text == one.text;
+        let cars: Vec<Credential> = differences.missing.iter().filter(same).cloned().collect();
+        differences.missing.retain(|known| !cars.contains(known));
+        match cars.len() {
+            0 => differences.unknown.push(one),
+            1 => differences.agree += 1,
+            _ => differences.unclear.push((one, cars)),
+        }
+    }
     differences.missing.sort();
+    differences.unclear.iter_mut().for_each(|(_, cars)| cars.sort());
     Ok(differences)
 }
 
@@ -91,6 +108,11 @@ pub fn print(differences: &Differences) {
     for car in &differences.missing {
         println!("known to be inside, and not found: {}", car.text);
     }
+    for (car, known) in &differences.unclear {
+        let colours: Vec<String> =
+            known.iter().map(|known| known.colour.map_or("no".into(), |colour| format!("{colour:?}").to_lowercase())).collect();
+        println!("found, and several cars inside have this plate: {} ({}); note its colour", car.text, colours.join(", "));
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +123,7 @@ mod tests {
         trial::{Trial, gate},
         turn::turn,
     };
-    use schema::{GateKind, gate::Colour};
+    use schema::{GateEvent, GateKind, gate::Colour};
 
     #[tokio::test(start_paused = true)]
     async fn what_differs_is_told() {
@@ -126,6 +148,33 @@ mod tests {
         assert!(
             compare(&*trial.shared.store, "other".parse().expect("a name"), BTreeSet::new()).await.expect("it is there") == Differences::default()
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plate_of_several_cars_needs_its_colour() {
+        let mut trial = Trial::new().await;
+        let cell = trial.cell().await;
+        for (colour, minute) in [(Colour::Yellow, -9), (Colour::Blue, -8)] {
+            let event = gate(GateKind::Entry, "AB10001", minute);
+            let items = trial.deliver(&GateEvent { credential: Credential::plate("AB10001", colour), ..event }).await;
+            turn(trial.shared.clone(), cell.clone(), items, false).await;
+        }
+        let snapshots = cell.with(|state| state.snapshot()).into_iter().collect();
+        save::save(trial.shared.clone(), snapshots).await;
+        let lot: LotId = "small".parse().expect("a name");
+        let (blue, yellow) = (Credential::plate("AB10001", Colour::Blue), Credential::plate("AB10001", Colour::Yellow));
+        let bare = Credential { colour: None, ..blue.clone() };
+        for (text, expected) in [
+            ("AB10001", Differences { unclear: vec![(bare, vec![blue, yellow.clone()])], ..Differences::default() }),
+            ("AB10001, blue", Differences { missing: vec![yellow], agree: 1, ..Differences::default() }),
+            ("AB10001\nAB10001, blue", Differences { agree: 2, ..Differences::default() }),
+        ] {
+            let found = read(text).expect("it can be read");
+            let differences = compare(&*trial.shared.store, lot, found).await.expect("the store is there");
+            print(&differences);
+            assert_eq!(differences, expected, "{text}");
+            assert_eq!(says(&differences, lot, "lin".parse().expect("a name"), Moment(7)).len(), expected.missing.len(), "{text}");
+        }
     }
 
     #[test]

@@ -40,8 +40,11 @@ fn quotes(criterion: &mut Criterion) {
     let centre: Declared = toml::from_str(include_str!("../tariffs/centre.toml")).expect("reference data");
     let tables: Vec<_> = centre.rate_tables.into_iter().map(Arc::new).collect();
     let bands = Tariff::resolve(&tables, &centre.calendars).expect("a sound table");
+    let tiers: RateTable = toml::from_str(include_str!("../tariffs/tiers.toml")).expect("a rate table");
+    let tiers = Tariff::resolve(&[Arc::new(tiers)], &[]).expect("a sound table");
     let entered_at = Moment(1_795_392_420_000_000);
     for (name, tariff, zone, days) in [
+        ("quote three days of tiers", &tiers, "Asia/Shanghai", 3),
         ("quote three days of steps", &steps, "Asia/Shanghai", 3),
         ("quote three days of bands with caps", &bands, "Asia/Shanghai", 3),
         ("quote three days of bands with caps where clocks are set", &bands, "America/Los_Angeles", 3),

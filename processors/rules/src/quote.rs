@@ -10,6 +10,7 @@
 //! 4. A prepayment changes no sum, and no minute is charged twice   (`tests::laws::a_prepayment_changes_no_sum`).
 //! 5. The walk from boundary to boundary finds what minutes find one by one   (`tests::laws::a_price_is_what_its_minutes_say`).
 //! 6. A later version changes no price of before   (`tests::laws::a_later_version_changes_no_price_of_before`).
+//! 7. A tier is the price in all, and a line keeps its least and its most   (`tests::laws::a_tier_is_the_price_in_all`, `a_line_keeps_its_bounds`).
 //!
 //! Not here: which rate table a lot uses (`schema::reference`), when a stay is priced (`pricing`).
 

@@ -1,6 +1,6 @@
 //! Whether a rate table is sound. A message names the line and says what to do.
 
-use super::{CapPer, DAY_MIN, PRICE_MAX, RateLineCollection, RateLineType, RateTable, Restart, Step, Terms};
+use super::{CapPer, Charged, DAY_MIN, PRICE_MAX, RateLine, RateLineCollection, RateLineType, RateTable, Restart, Step, Terms};
 use crate::{Energy, VehicleClass};
 
 const CLASSES: [VehicleClass; 3] = [VehicleClass::Motorcycle, VehicleClass::Small, VehicleClass::Large];
@@ -59,7 +59,7 @@ fn short(table: &RateTable) -> Result<(), String> {
     let mut ends = Ends::new(table.steps.len(), Some(DAY_MIN));
     for (at, Step { to_min, unit_min, price: amount }) in table.steps.iter().enumerate() {
         let step = |what: String| format!("step {}: {what}", at.saturating_add(1));
-        ends.next(*to_min).map_err(step)?;
+        ends.next(None, *to_min).map_err(step)?;
         unit(*unit_min).map_err(step)?;
         price("price", Some(*amount)).map_err(step)?;
     }
@@ -115,18 +115,56 @@ fn collection(collection: &RateLineCollection, longest: Option<i64>) -> Result<(
     let mut ends = Ends::new(collection.lines.len(), longest);
     for (at, line) in collection.lines.iter().enumerate() {
         let named = |what: String| format!("{}: {what}", named("line", at, line.name.as_deref().unwrap_or_default()));
-        ends.next(line.to_min).map_err(named)?;
-        price("price", Some(line.price)).map_err(named)?;
-        match line.kind {
-            RateLineType::IncrementingRate => unit(line.unit_min).map_err(named)?,
-            RateLineType::FlatRate if line.unit_min != 0 => return Err(named("a flat_rate has no unit: leave unit_min out".into())),
-            RateLineType::FlatRate => {}
+        ends.next(line.from_min, line.to_min).map_err(named)?;
+        self::line(line).map_err(named)?;
+        if line.kind == RateLineType::FlatRateTier {
+            let before = at.checked_sub(1).and_then(|before| collection.lines.get(before));
+            tier(line, before).map_err(named)?;
         }
     }
     Ok(())
 }
 
-/// Where consecutive lines end: each after the one before, the last one never, and none where it cannot be reached.
+/// What a line says of itself.
+fn line(line: &RateLine) -> Result<(), String> {
+    price("price", Some(line.price))?;
+    price("min_value", line.min_value)?;
+    price("max_value", line.max_value)?;
+    if let (Some(least), Some(most)) = (line.min_value, line.max_value)
+        && least > most
+    {
+        return Err(format!("min_value {least} is above max_value {most}: a line cannot keep both"));
+    }
+    let has_bounds = line.min_value.is_some() || line.max_value.is_some();
+    match line.kind {
+        RateLineType::IncrementingRate => unit(line.unit_min),
+        RateLineType::FlatRate if line.unit_min != 0 => Err("a flat_rate has no unit: leave unit_min out".into()),
+        RateLineType::FlatRateTier if line.unit_min != 0 => Err("a flat_rate_tier has no unit: leave unit_min out".into()),
+        RateLineType::FlatRateTier if line.charged == Charged::Complete => {
+            Err("a flat_rate_tier has no unit that could be complete: leave charged out".into())
+        }
+        RateLineType::FlatRate | RateLineType::FlatRateTier if has_bounds => {
+            Err("costs its price, neither less nor more: leave min_value and max_value out".into())
+        }
+        RateLineType::FlatRate | RateLineType::FlatRateTier => Ok(()),
+    }
+}
+
+/// What a tier is to the line before it: tiers come first, and a later one is not cheaper.
+fn tier(line: &RateLine, before: Option<&RateLine>) -> Result<(), String> {
+    match before {
+        Some(before) if before.kind != RateLineType::FlatRateTier => {
+            Err("is a flat_rate_tier behind a line that is none: tiers come first, because each is the price in all; move it up".into())
+        }
+        Some(before) if before.price > line.price => {
+            Err(format!("costs {} in all, and the tier before it {}: a longer stay would cost less; raise it", line.price, before.price))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where consecutive lines begin and end: each where the one before ended and after it, the last one never or where durations begin again, and
+/// none where it cannot be reached.
 struct Ends {
     left: usize,
     from: i64,
@@ -138,10 +176,20 @@ impl Ends {
         Self { left: lines, from: 0, longest }
     }
 
-    fn next(&mut self, to: Option<i64>) -> Result<(), String> {
+    fn next(&mut self, begin: Option<i64>, to: Option<i64>) -> Result<(), String> {
         self.left = self.left.saturating_sub(1);
         let from = self.from;
+        match begin {
+            Some(begin) if begin > from => {
+                return Err(format!("begins at {begin}: the minutes {from} to {begin} have no price; let it begin at {from}"));
+            }
+            Some(begin) if begin < from => {
+                return Err(format!("begins at {begin}: the one before it ends at {from}, so that they overlap; let it begin at {from}"));
+            }
+            _ => {}
+        }
         match (to, self.left == 0) {
+            (Some(to), true) if self.longest == Some(to) => Ok(()),
             (Some(to), true) => Err(format!("is the last one and ends at {to}: leave to_min out, or what is longer has no price")),
             (None, false) => Err("has no end, and another follows it: give it a to_min".into()),
             (Some(to), false) if to <= from => Err(format!("ends at {to}: it must end after {from}, where the one before it ends")),

@@ -54,14 +54,34 @@ pub struct Line {
     pub from: i64,
     /// The minute before which it ends; `i64::MAX` for the last.
     pub to: i64,
-    /// Minutes of a unit; 0 where it is flat.
+    /// Its kind.
+    pub kind: RateLineType,
+    /// Minutes of a unit; 0 where it has none.
     pub unit: i64,
-    /// The price of a unit, or of the flat line.
+    /// The price of a unit, of the flat line, or of all up to the end of the tier.
     pub price: i64,
     /// Whether a unit counts only once it is complete.
     pub is_complete: bool,
+    /// What it costs at least and at most, if the table says so; of lines with units alone.
+    pub bounds: Option<Bounds>,
     /// What a driver reads.
     pub name: Arc<str>,
+}
+
+/// What a line costs at least and at most, from when a stay comes to it to when it leaves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The least that it costs which costs anything.
+    pub least: i64,
+    /// The most; not below the least.
+    pub most: i64,
+}
+
+impl Bounds {
+    /// What counts of what units cost together.
+    pub fn of(self, sum: i64) -> i64 {
+        if sum == 0 { 0 } else { sum.clamp(self.least, self.most) }
+    }
 }
 
 impl Tariff {
@@ -194,13 +214,18 @@ fn lines(at: usize, collection: &RateLineCollection) -> Vec<Line> {
             (false, _) => format!("{} {}", collection.name, number.saturating_add(1)).into(),
             (true, _) => format!("{}, {}", named("collection", at, ""), named("line", number, "")).into(),
         };
-        let to = line.to_min.unwrap_or(i64::MAX);
+        // The last one may end where durations begin again; a local day of 25 hours is longer than it says.
+        let is_last = number.saturating_add(1) == collection.lines.len();
+        let to = line.to_min.filter(|_| !is_last).unwrap_or(i64::MAX);
+        let (least, most) = (line.min_value.unwrap_or_default(), line.max_value.unwrap_or(i64::MAX));
         lines.push(Line {
             from,
             to,
-            unit: if line.kind == RateLineType::FlatRate { 0 } else { line.unit_min },
+            kind: line.kind,
+            unit: line.unit_min,
             price: line.price,
             is_complete: line.charged == Charged::Complete,
+            bounds: (line.min_value.is_some() || line.max_value.is_some()).then_some(Bounds { least, most }),
             name: line.name.clone().unwrap_or_else(called),
         });
         from = to;

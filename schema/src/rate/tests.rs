@@ -29,6 +29,8 @@ fn resolve(text: &str) -> Result<Tariff, NotSound> {
 }
 
 const HOUR: &str = r#"{"unit_min":60,"price":500}"#;
+const TIER: &str = r#"{"type":"flat_rate_tier","to_min":60,"price":500}"#;
+const LONGER: &str = r#"{"type":"flat_rate_tier","price":900}"#;
 
 /// Terms of one collection that has these lines.
 fn lines(lines: &str) -> String {
@@ -132,6 +134,70 @@ fn an_unsound_table_names_its_line() {
         let error = resolve(&text).expect_err(&text).to_string();
         assert_eq!(error, format!("rate table t version 1: {expected}"), "{text}");
     }
+}
+
+#[test]
+fn an_unsound_tier_or_bound_names_its_line() {
+    for (text, expected) in [
+        (
+            lines(&format!(r#"{TIER},{{"name":"half","type":"flat_rate_tier","to_min":30,"price":900}},{LONGER}"#)),
+            "line 2 (half): ends at 30: it must end after 60, where the one before it ends",
+        ),
+        (
+            lines(&format!(r#"{TIER},{{"type":"flat_rate_tier","from_min":90,"price":900}}"#)),
+            "line 2: begins at 90: the minutes 60 to 90 have no price; let it begin at 60",
+        ),
+        (
+            lines(&format!(r#"{TIER},{{"type":"flat_rate_tier","from_min":30,"price":900}}"#)),
+            "line 2: begins at 30: the one before it ends at 60, so that they overlap; let it begin at 60",
+        ),
+        (
+            lines(&format!(r#"{TIER},{{"type":"flat_rate_tier","price":400}}"#)),
+            "line 2: costs 400 in all, and the tier before it 500: a longer stay would cost less; raise it",
+        ),
+        (
+            lines(&format!(r#"{TIER},{{"type":"flat_rate_tier","to_min":720,"price":900}}"#)),
+            "line 2: is the last one and ends at 720: leave to_min out, or what is longer has no price",
+        ),
+        (
+            lines(&format!(r#"{{"to_min":30,"unit_min":30,"price":1}},{TIER},{LONGER}"#)),
+            "line 2: is a flat_rate_tier behind a line that is none: tiers come first, because each is the price in all; \
+             move it up",
+        ),
+        (
+            lines(&format!(r#"{{"type":"flat_rate_tier","unit_min":30,"to_min":60,"price":1}},{LONGER}"#)),
+            "line 1: a flat_rate_tier has no unit: leave unit_min out",
+        ),
+        (
+            lines(&format!(r#"{{"type":"flat_rate_tier","charged":"complete","to_min":60,"price":1}},{LONGER}"#)),
+            "line 1: a flat_rate_tier has no unit that could be complete: leave charged out",
+        ),
+        (
+            lines(&format!(r#"{{"type":"flat_rate_tier","to_min":60,"price":1,"max_value":1}},{LONGER}"#)),
+            "line 1: costs its price, neither less nor more: leave min_value and max_value out",
+        ),
+        (lines(r#"{"unit_min":30,"price":1,"min_value":9,"max_value":8}"#), "line 1: min_value 9 is above max_value 8: a line cannot keep both"),
+        (lines(r#"{"unit_min":30,"price":1,"min_value":-9}"#), "line 1: min_value is -9: an amount is not below 0"),
+    ] {
+        let error = resolve(&text).expect_err(&text).to_string();
+        assert_eq!(error, format!("rate table t version 1: terms 1: collection 1 (day): {expected}"), "{text}");
+    }
+}
+
+#[test]
+fn the_last_line_ends_never_or_where_durations_begin_again() {
+    let tiers = |end: &str| lines(&format!(r#"{TIER},{{"type":"flat_rate_tier"{end},"price":900}}"#));
+    for (end, ends_at) in [("", None), (r#","from_min":60,"to_min":1440"#, Some(1_440))] {
+        let tariff = resolve(&tiers(end)).expect(end);
+        let version = &tariff.versions()[0];
+        assert_eq!(version.table.terms[0].collections[0].lines[1].to_min, ends_at);
+        let resolved = &version.terms(VehicleClass::Small, Energy::Fuel).expect("for every vehicle").lines[0];
+        let tiers: Vec<_> = resolved.iter().map(|line| (line.kind, line.from, line.to, line.price)).collect();
+        assert_eq!(tiers, [(RateLineType::FlatRateTier, 0, 60, 500), (RateLineType::FlatRateTier, 60, i64::MAX, 900)], "{end}");
+    }
+    let never = tiers(r#","to_min":1440"#).replace("{\"collections\"", "{\"restart\":\"never\",\"collections\"");
+    let error = resolve(&never).expect_err("a stay of two days would have no price").to_string();
+    assert!(error.ends_with("line 2: is the last one and ends at 1440: leave to_min out, or what is longer has no price"), "{error}");
 }
 
 #[test]

@@ -1,25 +1,28 @@
 //! What the rows tell of a thing that the log tells no more of: how it stands, and not how it came to that.
 //!
 //! Invariants
-//! 1. What was trimmed is told by its rows   (`explain::tests::what_was_trimmed_is_told_by_its_rows`).
+//! 1. What was trimmed is told by its rows   (`explain::tests::what_was_trimmed_is_told_by_its_rows`, `what_began_before_the_log_…`).
 
-use super::{What, words};
+use super::{Told, What, print, words};
 use anyhow::{Result, bail};
 use schema::{
-    Entity, Key, LotId, Moment, Money, Reference, Table, Zone,
+    Entity, Id, Key, LotId, Moment, Money, Reference, Table, Zone,
     entity::{Fate, Order, Payment, Session, Stage},
     id,
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use store::Store;
 
 /// The rows that go by an id, in words; none of a plate, which no row goes by.
 pub async fn kept(store: &dyn Store, reference: &Reference, what: &What) -> Result<Vec<(String, Entity)>> {
     let What::Id(id) = what else { return Ok(Vec::new()) };
-    let mut keys = Vec::new();
-    for id in std::iter::once(*id).chain(id::order_of(id.as_str())) {
-        keys.extend([Table::Sessions, Table::Orders, Table::Payments].into_iter().filter_map(|table| Key::of(table, id)));
-    }
+    before(store, reference, &std::iter::once(*id).chain(id::order_of(id.as_str())).collect()).await
+}
+
+/// The rows that go by ids, in words: of stays, then of orders and what was paid for them.
+pub async fn before(store: &dyn Store, reference: &Reference, ids: &BTreeSet<Id>) -> Result<Vec<(String, Entity)>> {
+    let of = |table: Table| ids.iter().filter_map(move |id| Key::of(table, *id));
+    let keys = [Table::Sessions, Table::Orders, Table::Payments].into_iter().flat_map(of).collect();
     let rows = store.load(keys).await?;
     Ok(rows.into_iter().flatten().filter_map(|row| Some((told(reference, &row.entity)?, row.entity))).collect())
 }
@@ -82,7 +85,7 @@ fn payment(payment: &Payment) -> String {
 
 /// Prints what rows tell for a person; fails where there is none.
 pub fn print_kept(kept: &[(String, Entity)], what: &str, retention: Duration, json: bool) -> Result<()> {
-    let log = format!("the log keeps {} hours", retention.as_secs().div_euclid(3_600));
+    let log = keeps(retention);
     if kept.is_empty() {
         bail!(
             "nothing is about {what}: {log}, and no row of what was before goes by it. Ask by the id of a stay or an order, or see how it is spelt"
@@ -93,9 +96,33 @@ pub fn print_kept(kept: &[(String, Entity)], what: &str, retention: Duration, js
         println!("{}", serde_json::to_string_pretty(&entities)?);
         return Ok(());
     }
+    print_rows(kept, &log);
+    Ok(())
+}
+
+/// Prints a story of which the log has no beginning any more: what rows tell of that, then the rest in its order.
+pub fn print_whole(before: &[(String, Entity)], told: &[Told], what: &str, retention: Duration, json: bool) -> Result<()> {
+    if before.is_empty() {
+        return print(told, what, json);
+    }
+    if json {
+        let rows = before.iter().map(|(_, entity)| serde_json::to_value(entity));
+        let all = rows.chain(told.iter().map(serde_json::to_value)).collect::<Result<Vec<_>, _>>()?;
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    print_rows(before, &keeps(retention));
+    println!("since then:");
+    print(told, what, false)
+}
+
+fn keeps(retention: Duration) -> String {
+    format!("the log keeps {} hours", retention.as_secs().div_euclid(3_600))
+}
+
+fn print_rows(rows: &[(String, Entity)], log: &str) {
     println!("{log}; what was before is in the rows:");
-    for (words, _) in kept {
+    for (words, _) in rows {
         println!("    {words}");
     }
-    Ok(())
 }

@@ -101,6 +101,26 @@ async fn a_driver_can_be_shown_why() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_began_before_the_log_is_told_by_its_rows() {
+    let store = Arc::new(Sqlite::in_memory());
+    let (bus, reference) = day_in(store.clone()).await;
+    let what = What::of("AB00001");
+    let whole = story(&*bus, &reference, &what).await.expect("it is told");
+    assert_eq!(lacking(&whole), BTreeSet::new());
+    let leaves = whole.iter().find(|told| told.recorded.event.kind() == "leaving").expect("it leaves");
+    bus.trim(Journal::Session, Partition::of_lot("small"), leaves.sequence).await.expect("in memory");
+    let rest = story(&*bus, &reference, &what).await.expect("it is told");
+    assert_eq!(rest, whole[1..], "all but the entry, in its order");
+    let before = before(&*store, &reference, &lacking(&rest)).await.expect("the store is there");
+    let said: Vec<&str> = before.iter().map(|(words, _)| words.as_str()).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("blue plate AB00001 came into small by lane in at 2026-11-23 08:20:00.000: its stay is over"), "{said:?}");
+    for json in [false, true] {
+        print_whole(&before, &rest, "AB00001", Duration::from_secs(24 * 3_600), json).expect("there is something to tell");
+    }
+}
+
 #[test]
 fn a_refusal_names_what_it_rests_on() {
     use schema::journal::{Ground, Made, Refusal};

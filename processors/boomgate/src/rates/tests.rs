@@ -81,15 +81,33 @@ fn every_stay_is_counted() {
     assert_eq!(outcome.refused.values().sum::<u64>(), 2);
 }
 
+#[test]
+fn the_ends_of_tiers_are_shown() {
+    let tiers = |to: i64| {
+        let lines = format!("[{{ type = 'flat_rate_tier', to_min = {to}, price = 500 }}, {{ type = 'flat_rate_tier', price = 1200 }}]");
+        tariff(&format!("id = 't'\nversion = 1\ncurrency = 'CNY'\n[[terms]]\n[[terms.collections]]\nlines = {lines}\n"))
+    };
+    let (hour, odd, clock) = (tiers(60), tiers(100), Clock::named("Asia/Shanghai").expect("a zone"));
+    for (tariff, shown) in [(&hour, None), (&odd, Some("100 min"))] {
+        let sheet = &sheets(tariff)[0];
+        let lengths = lengths(tariff, sheet);
+        assert_eq!((lengths.get(&100).map(String::as_str), lengths.len()), (shown, LENGTHS.len() + usize::from(shown.is_some())));
+        let at = clock.moment("2026-11-23T08:00").expect("a moment");
+        let prices: Vec<_> = [15, 60, 100, 101, 1_440].map(|minutes| cell(tariff, sheet, &clock.zone, at, minutes)).into();
+        let hundred = if shown.is_some() { 500 } else { 1_200 };
+        assert_eq!(prices, [Some(500), Some(500), Some(hundred), Some(1_200), Some(1_200)]);
+    }
+}
+
 const CENTRE: &str = include_str!("../../../rules/tariffs/centre.toml");
 
 #[test]
 fn the_centre_shows_every_choice() {
-    // The short form, `steps` and `cap_per_24h`, and a version's end, which is the next one's begin, are not in it.
+    // The short form, `steps` and `cap_per_24h`, and ends that are the next one's begin, of a version or a line, are not in it.
     let table = ["id", "version", "currency", "valid_from", "on_change", "calendar", "lost_ticket", "not_served", "rounding", "validations", "terms"];
     let terms = ["name", "classes", "energies", "free_min", "free", "restart", "boundary", "full_24h", "cap", "cap_per_stay", "min_per_stay"];
     let coupons = ["stacking", "count_max", "amount_max", "per_vehicle_day", "free_time_from"];
-    let lines = ["max_stay_min", "collections", "hours", "days", "lines", "type", "to_min", "unit_min", "price", "charged"];
+    let lines = ["max_stay_min", "collections", "hours", "days", "lines", "type", "to_min", "unit_min", "price", "charged", "min_value", "max_value"];
     let is_shown = |word: &&str| {
         CENTRE.contains(&format!("{word} = ")) || CENTRE.contains(&format!("rate_tables.{word}]")) || CENTRE.contains(&format!("terms.{word}]"))
     };

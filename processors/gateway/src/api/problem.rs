@@ -93,6 +93,7 @@ const fn words(note: Note) -> (&'static str, &'static str) {
         Note::Contradicts => ("contradicts", "it cannot be so: a car that came after it left, or tomorrow"),
         Note::MoreThanPaid => ("more_than_paid", "more would go back than pays the order; look at what does"),
         Note::SamePerson => ("same_person", "who wants a refund cannot be who agrees to it, or declines it; another person must"),
+        Note::SeveralCars => ("several_cars", "cars with this plate in several colours are inside; name the colour of the one that is meant"),
         Note::NotCounted => ("not_counted", "the drawer was not counted since the last cash; count it first"),
     }
 }

@@ -13,6 +13,7 @@ use schema::{
     Credential, DeskEvent, Entity, GateEvent, GateKind, Handle, Id, Key, LaneId, LotId, Moment, Money, Partition, Table, Verdict,
     desk::{Said, Says},
     entity::{Answer, Session, Stage, Waiting},
+    gate::Colour,
     id::{self, Kind, Place, Province},
     journal::{CouponLimit, Departure, Entitled, Marks, Note, SessionEvent, Stay, Terms},
     rate::{Prepaid, Validation},
@@ -305,7 +306,7 @@ impl Crossed<'_> {
     }
 }
 
-fn crossed<'a>(view: &dyn View, event: &'a DeskEvent) -> Result<Crossed<'a>, Note> {
+fn crossed<'a>(view: &'a dyn View, event: &'a DeskEvent) -> Result<Crossed<'a>, Note> {
     match &event.says {
         Says::LetThrough { lane, way, who, at, open } => {
             Ok(Crossed { lane: *lane, way: *way, who: who.as_ref(), at: at.unwrap_or(event.said_at), open: *open })
@@ -325,8 +326,9 @@ fn let_through(view: &dyn View, facts: &Facts, input: &Input, event: &DeskEvent,
 }
 
 /// What a look through the lot finds to differ, if anything does.
-fn stock<'a>(view: &dyn View, event: &DeskEvent, who: &'a Credential, held: bool) -> Result<Crossed<'a>, Note> {
-    let way = match (held, inside(view, event.lot, who)) {
+fn stock<'a>(view: &'a dyn View, event: &DeskEvent, who: &'a Credential, held: bool) -> Result<Crossed<'a>, Note> {
+    let known = found(view, event.lot, who)?;
+    let way = match (held, known) {
         (true, Some(_)) => return Err(Note::AlreadyInside),
         (true, None) => GateKind::Entry,
         // It came after the look.
@@ -334,7 +336,22 @@ fn stock<'a>(view: &dyn View, event: &DeskEvent, who: &'a Credential, held: bool
         (false, Some(_)) => GateKind::Exit,
         (false, None) => return Err(Note::Unknown),
     };
+    // It goes by the name by which it came in.
+    let who = known.map_or(who, |session| &session.stay.credential);
     Ok(Crossed { lane: DeskEvent::no_lane(), way, who: Some(who), at: event.said_at, open: false })
+}
+
+/// The car inside that a look means: of a plate without its colour the only one with this text.
+fn found<'a>(view: &'a dyn View, lot: LotId, who: &Credential) -> Result<Option<&'a Session>, Note> {
+    let known = inside(view, lot, who);
+    if known.is_some() || who.colour.is_some() {
+        return Ok(known);
+    }
+    let mut cars = Colour::ALL.into_iter().filter_map(|colour| inside(view, lot, &Credential { colour: Some(colour), ..who.clone() }));
+    match (cars.next(), cars.next()) {
+        (Some(_), Some(_)) => Err(Note::SeveralCars),
+        (only, _) => Ok(only),
+    }
 }
 
 /// What the command of a barrier that is opened by hand is about.

@@ -142,6 +142,110 @@ fn a_choice_of_the_table_decides_where_tariffs_disagree() {
     }
 }
 
+/// A tariff of one band from ten in the evening on, and what its lines say of a stay of so many minutes.
+#[track_caller]
+fn said(terms: Terms, lines: Vec<RateLine>, minutes: i64) -> (i64, Vec<String>) {
+    let zone = zone("Asia/Shanghai");
+    let entered_at = at(&zone, "2026-11-23T22:00");
+    let quote = quote(&plain(terms, lines), &Stay::new(entered_at, entered_at.plus(minutes * MINUTE), &zone)).expect("a price");
+    let say = |line: &QuoteLine| format!("{}-{} {} {}", line.from_min, line.to_min, line.amount, why(line, Currency::Cny));
+    (quote.total.minor, quote.lines.iter().map(say).collect())
+}
+
+#[test]
+fn a_tier_is_the_price_in_all_and_says_so() {
+    use schema::rate::{Cap, CapPer, RateLineType, Restart};
+    let tier =
+        |name: &str, to_min, price| RateLine { name: Some(name.into()), kind: RateLineType::FlatRateTier, to_min, price, ..RateLine::default() };
+    let tiers = |last| vec![tier("to 1 h", Some(60), 500), tier("to 4 h", Some(240), 1_200), last];
+    let all_day = || tier("to a day", Some(1_440), 2_000);
+    let endless = || tier("longer", None, 2_000);
+    let hourly = || RateLine { name: Some("each hour".into()), ..unit(None, 60, 300) };
+    let begins = Terms::default;
+    let never = || Terms { restart: Restart::Never, ..Terms::default() };
+    let capped = |per, amount| Terms { cap: Some(Cap { per, amounts: vec![amount] }), ..never() };
+    let cut = |per| capped(per, 600);
+    for (terms, last, minutes, fen, lines) in [
+        (begins(), all_day(), 60, 500, &["0-60 500 to 1 h, 5.00 in all"][..]),
+        (begins(), all_day(), 61, 1_200, &["0-61 1200 to 4 h, 12.00 in all"]),
+        (begins(), all_day(), 241, 2_000, &["0-241 2000 to a day, 20.00 in all"]),
+        (begins(), all_day(), 1_441, 2_500, &["0-1440 2000 to a day, 20.00 in all", "1440-1441 500 to 1 h, 5.00 in all"]),
+        (begins(), all_day(), 2_880, 4_000, &["0-2880 4000 to a day: 2 × 20.00"]),
+        (never(), endless(), 2_880, 2_000, &["0-2880 2000 longer, 20.00 in all"]),
+        (never(), hourly(), 301, 1_800, &["0-240 1200 to 4 h, 12.00 in all", "240-301 600 each hour: 2 × 3.00"]),
+        (cut(CapPer::Each24h), endless(), 300, 600, &["0-300 2000 longer, 20.00 in all", "0-300 -1400 a day costs at most 6.00"]),
+        (
+            cut(CapPer::EachDay),
+            endless(),
+            240,
+            600,
+            &["0-120 1200 to 4 h, 12.00 in all", "0-120 -600 a day costs at most 6.00", "120-240 0 to 4 h, charged already"],
+        ),
+        (
+            capped(CapPer::EachDay, 1_000),
+            endless(),
+            300,
+            1_800,
+            &[
+                "0-120 1200 to 4 h, 12.00 in all",
+                "0-120 -200 a day costs at most 10.00",
+                "120-300 800 longer, 20.00 in all, less what was charged already",
+            ],
+        ),
+    ] {
+        let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        assert_eq!(said(terms, tiers(last), minutes), (fen, lines));
+    }
+}
+
+#[test]
+fn a_line_has_a_least_and_a_most_and_says_so() {
+    use schema::rate::{Cap, CapPer, Charged, Restart};
+    let line = |min_value, max_value| RateLine { name: Some("hour".into()), min_value, max_value, ..unit(None, 60, 500) };
+    let never = || Terms { restart: Restart::Never, ..Terms::default() };
+    let daily = || Terms { cap: Some(Cap { per: CapPer::EachDay, amounts: vec![9_000] }), ..never() };
+    let complete = || RateLine { charged: Charged::Complete, ..line(Some(800), None) };
+    let behind = || RateLine { to_min: Some(60), ..line(Some(800), None) };
+    let later = || RateLine { name: Some("later".into()), max_value: Some(500), ..unit(None, 60, 300) };
+    for (terms, lines, minutes, fen, expected) in [
+        (never(), vec![line(Some(800), None)], 60, 800, &["0-60 500 hour: 1 × 5.00", "0-60 300 hour costs at least 8.00"][..]),
+        (never(), vec![line(Some(800), None)], 61, 1_000, &["0-61 1000 hour: 2 × 5.00"]),
+        (never(), vec![line(None, Some(1_800))], 240, 1_800, &["0-240 2000 hour: 4 × 5.00", "0-240 -200 hour costs at most 18.00"]),
+        (never(), vec![complete()], 59, 0, &["0-59 0 hour: 0 × 5.00"]),
+        (never(), vec![complete()], 60, 800, &["0-60 500 hour: 1 × 5.00", "0-60 300 hour costs at least 8.00"]),
+        (
+            never(),
+            vec![behind(), later()],
+            181,
+            1_300,
+            &["0-60 500 hour: 1 × 5.00", "0-60 300 hour costs at least 8.00", "60-181 900 later: 3 × 3.00", "60-181 -400 later costs at most 5.00"],
+        ),
+        // Over midnight the line is the same one: what the least added is used up by what comes later.
+        (
+            daily(),
+            vec![line(Some(1_300), None)],
+            180,
+            1_500,
+            &[
+                "0-120 1000 hour: 2 × 5.00",
+                "0-120 300 hour costs at least 13.00",
+                "120-180 500 hour: 1 × 5.00",
+                "120-180 -300 hour costs at least 13.00",
+            ],
+        ),
+        (
+            Terms::default(),
+            vec![line(None, Some(800))],
+            1_500,
+            1_300,
+            &["0-1440 12000 hour: 24 × 5.00", "0-1440 -11200 hour costs at most 8.00", "1440-1500 500 hour: 1 × 5.00"],
+        ),
+    ] {
+        let expected: Vec<String> = expected.iter().map(|line| (*line).to_owned()).collect();
+        assert_eq!(said(terms, lines, minutes), (fen, expected));
+    }
+}
+
 #[test]
 fn a_band_caps_each_of_its_nights() {
     let tariff = tariff("centre");

@@ -8,7 +8,7 @@ use super::{
 };
 use schema::{
     journal::{LineKind, QuoteLine},
-    rate::{Boundary, CapPer, DAY_MIN, Date, Line, Resolved, Restart, Version},
+    rate::{Boundary, CapPer, DAY_MIN, Date, Line, RateLineType, Resolved, Restart, Version},
 };
 
 /// What is charged up to a cap.
@@ -42,6 +42,35 @@ impl Capped {
     fn line(&self, what: LineKind, until: i64) -> Option<QuoteLine> {
         let over = self.over.saturating_neg();
         (over < 0).then(|| QuoteLine::new(what, (self.from, self.to.min(until)), 0, self.cap.unwrap_or_default(), over))
+    }
+}
+
+/// The line that a stay came to last, of those that must know what they cost before: flat ones, tiers, and lines with bounds.
+struct Known {
+    /// When its band began, from when durations count, and its place; all tiers of a collection have that of the first.
+    line: Option<(i64, i64, usize)>,
+    /// What it cost so far, before its bounds.
+    cost: i64,
+}
+
+impl Known {
+    /// What a line cost before; nothing is known of it where the stay comes to it anew.
+    fn before(&mut self, line: (i64, i64, usize)) -> Option<i64> {
+        if self.line.replace(line) == Some(line) {
+            return Some(self.cost);
+        }
+        self.cost = 0;
+        None
+    }
+
+    /// What an amount of a line is raised by or cut by, so that the line keeps its bounds.
+    fn bound(&mut self, place: (i64, i64, usize), line: &Line, minutes: (i64, i64), amount: i64) -> Option<QuoteLine> {
+        let bounds = line.bounds?;
+        let before = self.before(place).unwrap_or_default();
+        self.cost = before.saturating_add(amount);
+        let more = bounds.of(self.cost).saturating_sub(bounds.of(before)).saturating_sub(amount);
+        let (what, height) = if self.cost > bounds.most { (LineKind::LineCap, bounds.most) } else { (LineKind::LineMinimum, bounds.least) };
+        (more != 0).then(|| QuoteLine { rate_line: Some(line.name.clone()), ..QuoteLine::new(what, minutes, 0, height, more) })
     }
 }
 
@@ -103,8 +132,7 @@ impl<'a> Walk<'a> {
         let mut at = stretch.from;
         let nothing = Capped::new(at, at, None);
         let (mut band, mut held, mut window, mut origin) = (nothing, 0, nothing, (at, at));
-        // Of a flat line that was charged: its band, its restart, its place.
-        let mut flat = None;
+        let mut known = Known { line: None, cost: 0 };
         while at < to {
             self.span = self.clock.reach(self.span, at);
             if at >= band.to {
@@ -123,19 +151,31 @@ impl<'a> Walk<'a> {
             let Some((place, line)) = lines.iter().enumerate().find(|(_, line)| since < line.to) else { break };
             let hard = to.min(origin.1).min(origin.0.saturating_add(line.to));
             let soft = hard.min(band.to).min(window.to);
-            let (units, next) = if line.unit == 0 {
-                let this = Some((band.from, origin.0, place));
-                let is_new = std::mem::replace(&mut flat, this) != this;
-                (i64::from(is_new), soft)
-            } else {
-                units(line, at, soft, if runs_over { hard } else { soft })
+            let key = (band.from, origin.0, place);
+            let (what, line, units, amount, next) = match line.kind {
+                RateLineType::IncrementingRate => {
+                    let (units, next) = units(line, at, soft, if runs_over { hard } else { soft });
+                    (LineKind::Step, line, units, units.saturating_mul(line.price), next)
+                }
+                RateLineType::FlatRate => {
+                    let units = i64::from(known.before(key).is_none());
+                    (LineKind::Flat, line, units, units.saturating_mul(line.price), soft)
+                }
+                RateLineType::FlatRateTier => {
+                    let (line, next) = tier(lines, origin.0, to.min(origin.1).min(band.to).min(window.to)).unwrap_or((line, soft));
+                    let before = known.before((band.from, origin.0, 0));
+                    known.cost = line.price;
+                    (LineKind::Tier, line, i64::from(before.is_none()), line.price.saturating_sub(before.unwrap_or_default()), next)
+                }
             };
-            let amount = units.saturating_mul(line.price);
-            let counts = window.take(band.take(amount));
+            let bound = known.bound(key, line, (at, next), amount);
+            let counts = window.take(band.take(bound.as_ref().map_or(amount, |bound| amount.saturating_add(bound.amount))));
             self.stay.take(counts);
-            let what = if line.unit == 0 { LineKind::Flat } else { LineKind::Step };
             let rate_line = Some(line.name.clone());
             self.lines.push(QuoteLine { rate_line, ..QuoteLine::new(what, (at, next), units, line.price, amount) });
+            if let Some(bound) = bound {
+                self.lines.push(bound);
+            }
             at = next;
         }
         self.end_band(&band, stretch, held, to);
@@ -211,6 +251,14 @@ impl<'a> Walk<'a> {
 fn each_24h(from: i64, at: i64) -> (i64, i64) {
     let day = at.saturating_sub(from).div_euclid(DAY_MIN);
     (day, from.saturating_add(day.saturating_add(1).saturating_mul(DAY_MIN)))
+}
+
+/// The last tier that a stay comes to before `end`, if it counts from `origin`, and the minute before which it comes to no later one.
+fn tier(lines: &[Line], origin: i64, end: i64) -> Option<(&Line, i64)> {
+    let last = lines.iter().rfind(|line| line.kind == RateLineType::FlatRateTier)?;
+    let end = end.min(origin.saturating_add(last.to));
+    let stayed = end.saturating_sub(origin);
+    Some((lines.iter().find(|line| stayed <= line.to)?, end))
 }
 
 /// The units of a line that begin from `at` to before `soft`, and the minute after the last of them, which is not after `hard`.

@@ -116,6 +116,33 @@ fn what_is_done_by_hand_has_its_outcome() {
 }
 
 #[test]
+fn a_look_that_notes_no_colour_means_the_one_car_with_this_plate() {
+    let (blue, yellow) = (Some(Colour::Blue), Some(Colour::Yellow));
+    for (inside, held, told) in [
+        (vec![], true, "let_through+opened"),
+        (vec![], false, "Unknown"),
+        (vec![None], true, "AlreadyInside"),
+        (vec![yellow], true, "AlreadyInside"),
+        (vec![yellow], false, "let_through+leaving+gone"),
+        (vec![blue, yellow], true, "SeveralCars"),
+        (vec![blue, yellow], false, "SeveralCars"),
+    ] {
+        let mut trial = Trial::new(&RULES);
+        let mut look = |minute: i64, colour, held| {
+            let (id, lot) = (format!("d{minute}").parse().expect("a name"), "small".parse().expect("a name"));
+            let says = Says::Stock { who: Credential { colour, ..car("A") }, held };
+            let author = "lin".parse().expect("a name");
+            let events = trial.desk(DeskEvent { id, lot, said_at: at(minute), author, reason: "because".into(), says });
+            events.iter().map(word).collect::<Vec<_>>().join("+")
+        };
+        for (minute, colour) in (0..).zip(&inside) {
+            assert_eq!(look(minute, *colour, true), "let_through+opened", "{inside:?}");
+        }
+        assert_eq!(look(9, None, held), told, "{inside:?} {held}");
+    }
+}
+
+#[test]
 fn a_barrier_opens_for_who_is_let_through_and_for_nobody_who_passed() {
     let opened = |script: &str| {
         let by_hand = |effect: &Effect| matches!(effect, Effect::Lane(command) if command.verdict == Verdict::Open && &*command.reason == "by_hand");

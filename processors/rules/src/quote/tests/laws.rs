@@ -9,17 +9,36 @@ const ZONES: [&str; 5] = ["Asia/Shanghai", "America/Los_Angeles", "Australia/Lor
 
 fn any_line() -> impl Strategy<Value = RateLine> {
     let kind = prop_oneof![4 => Just(RateLineType::IncrementingRate), 1 => Just(RateLineType::FlatRate)];
-    (kind, 1..240_i64, 0..2_000_i64, any::<bool>()).prop_map(|(kind, unit_min, price, is_complete)| {
+    let bounds = (prop::option::weighted(0.2, 0..3_000_i64), prop::option::weighted(0.2, 0..6_000_i64));
+    (kind, 1..240_i64, 0..2_000_i64, any::<bool>(), bounds).prop_map(|(kind, unit_min, price, is_complete, (min_value, most))| {
         let charged = if is_complete { Charged::Complete } else { Charged::Started };
-        let unit_min = if kind == RateLineType::FlatRate { 0 } else { unit_min };
-        RateLine { kind, unit_min, price, charged, ..RateLine::default() }
+        if kind == RateLineType::FlatRate {
+            return RateLine { kind, price, charged, ..RateLine::default() };
+        }
+        let max_value = most.map(|most| most.max(min_value.unwrap_or(0)));
+        RateLine { kind, unit_min, price, charged, min_value, max_value, ..RateLine::default() }
     })
 }
 
+/// Lines of which so many at first are tiers, each dearer than the one before.
+fn with_tiers(lines: Vec<RateLine>, tiers: usize) -> Vec<RateLine> {
+    let mut in_all = 0;
+    let tier = |(at, line): (usize, RateLine)| {
+        in_all += line.price;
+        let kind = RateLineType::FlatRateTier;
+        if at < tiers { RateLine { kind, to_min: line.to_min, price: in_all, ..RateLine::default() } } else { line }
+    };
+    lines.into_iter().enumerate().map(tier).collect()
+}
+
 prop_compose! {
-    fn any_lines()(ends in prop::collection::btree_set(1..1_440_i64, 0..3), lines in prop::collection::vec(any_line(), 4)) -> Vec<RateLine> {
+    fn any_lines()(
+        ends in prop::collection::btree_set(1..1_440_i64, 0..3),
+        lines in prop::collection::vec(any_line(), 4),
+        tiers in prop_oneof![2 => Just(0_usize), 1 => 1..4_usize],
+    ) -> Vec<RateLine> {
         let ends = ends.into_iter().map(Some).chain([None]);
-        ends.zip(lines).map(|(to_min, line)| RateLine { to_min, ..line }).collect()
+        with_tiers(ends.zip(lines).map(|(to_min, line)| RateLine { to_min, ..line }).collect(), tiers)
     }
 }
 
@@ -143,7 +162,7 @@ proptest! {
         let quote = quote(&tariff, &stay).expect("a price");
         prop_assert_eq!(quote.lines.iter().map(|line| line.amount).sum::<i64>(), quote.total.minor);
         prop_assert!(quote.total.minor >= 0);
-        let covers = |line: &&QuoteLine| matches!(line.what, LineKind::Free | LineKind::Step | LineKind::Flat | LineKind::FullDay | LineKind::Right | LineKind::Grace);
+        let covers = |line: &&QuoteLine| matches!(line.what, LineKind::Free | LineKind::Step | LineKind::Flat | LineKind::Tier | LineKind::FullDay | LineKind::Right | LineKind::Grace);
         let mut covered: Vec<_> = quote.lines.iter().filter(covers).map(|line| (line.from_min, line.to_min)).collect();
         covered.dedup();
         prop_assert_eq!(covered.first().map(|line| line.0), Some(0));
@@ -172,6 +191,24 @@ proptest! {
             let most = (0..days).map(|day| cap.amounts.get(day).or(cap.amounts.last()).expect("an amount")).sum();
             prop_assert!(cost <= least(most));
         }
+    }
+
+    #[test]
+    fn a_tier_is_the_price_in_all(lines in any_lines(), entered_at in any_entry(), minutes in 1..6_000_i64) {
+        let tiers = with_tiers(lines, 4);
+        let expected = tiers.iter().find(|line| line.to_min.is_none_or(|to| minutes <= to)).expect("the last one has no end").price;
+        let tariff = plain(Terms { restart: Restart::Never, ..Terms::default() }, tiers);
+        let zone = zone("America/Havana");
+        prop_assert_eq!(price(&tariff, Stay::new(entered_at, entered_at.plus(minutes * MINUTE), &zone)), expected);
+    }
+
+    #[test]
+    fn a_line_keeps_its_bounds(line in any_line(), entered_at in any_entry(), minutes in 0..6_000_i64) {
+        let (least, most) = (line.min_value.unwrap_or(0), line.max_value.unwrap_or(i64::MAX));
+        let tariff = plain(Terms { restart: Restart::Never, ..Terms::default() }, vec![line]);
+        let zone = zone("America/Havana");
+        let cost = price(&tariff, Stay::new(entered_at, entered_at.plus(minutes * MINUTE), &zone));
+        prop_assert!(cost == 0 || (least..=most).contains(&cost), "{} is not from {} to {}", cost, least, most);
     }
 
     #[test]

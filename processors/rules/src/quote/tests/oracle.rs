@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 /// A unit that a minute began.
 struct Unit {
     band: i64,
+    /// Since when durations counted, and which line of the collection it is.
+    line: (i64, usize),
     collection: usize,
     window: i64,
     price: i64,
@@ -37,6 +39,8 @@ pub(super) fn slow_price(terms: &Terms, calendar: &Calendar, zone: &Zone, entere
     let (mut first_day, mut day) = (None, i64::MIN);
     let (mut window, mut restart, mut origin) = (0, None, start);
     let mut flat = None;
+    // Of the tiers of a band: since when they count, and what they cost so far.
+    let mut tier: Option<((i64, i64), i64)> = None;
     for minute in start..length {
         let LocalTime(local) = LocalTime::at(entered_at.plus(minute * MINUTE), zone);
         day = day.max(local.div_euclid(DAY_MIN));
@@ -95,13 +99,28 @@ pub(super) fn slow_price(terms: &Terms, calendar: &Calendar, zone: &Zone, entere
         let needs_all = line.charged == Charged::Complete && is_running;
         let line_end = line.to_min.unwrap_or(i64::MAX);
         let length = if is_running { line.unit_min } else { 1 };
-        if is_running || flat != Some((band, origin, place)) {
-            units.push(Unit { band, collection, window, price: line.price, length, served: 1, needs_all, line_end });
-        }
-        if !is_running {
-            flat = Some((band, origin, place));
+        let price = match line.kind {
+            RateLineType::IncrementingRate => Some(line.price),
+            RateLineType::FlatRate => (flat.replace((band, origin, place)) != Some((band, origin, place))).then_some(line.price),
+            RateLineType::FlatRateTier => {
+                let before = tier.filter(|(at, _)| *at == (band, origin)).map_or(0, |(_, cost)| cost);
+                tier = Some(((band, origin), line.price));
+                (line.price > before).then_some(line.price - before)
+            }
+        };
+        if let Some(price) = price {
+            units.push(Unit { band, line: (origin, place), collection, window, price, length, served: 1, needs_all, line_end });
         }
     }
+    total += sum(terms, &units);
+    let total = terms.cap_per_stay.map_or(total, |cap| total.min(cap));
+    if total > 0 { total.max(terms.min_per_stay) } else { 0 }
+}
+
+/// What units count together: each raised and cut by its line, then cut by its band, then by its day.
+fn sum(terms: &Terms, units: &[Unit]) -> i64 {
+    let mut total = 0;
+    let mut lines: BTreeMap<(i64, (i64, usize)), i64> = BTreeMap::new();
     let (mut bands, mut windows): (BTreeMap<i64, i64>, BTreeMap<i64, i64>) = Default::default();
     for unit in units.iter().filter(|unit| !unit.needs_all || unit.served == unit.length) {
         let up_to = |sum: &mut i64, amount: i64, cap: Option<i64>| {
@@ -109,13 +128,21 @@ pub(super) fn slow_price(terms: &Terms, calendar: &Calendar, zone: &Zone, entere
             *sum += counts;
             counts
         };
-        let counts = up_to(bands.entry(unit.band).or_default(), unit.price, terms.collections[unit.collection].cap);
+        let declared = &terms.collections[unit.collection].lines[unit.line.1];
+        let bounded = |sum: i64| match (sum, declared.min_value, declared.max_value) {
+            (0, _, _) => 0,
+            (_, least, most) => sum.max(least.unwrap_or(0)).min(most.unwrap_or(i64::MAX)),
+        };
+        let of_line = lines.entry((unit.band, unit.line)).or_default();
+        let before = bounded(*of_line);
+        *of_line += unit.price;
+        let price = bounded(*of_line) - before;
+        let counts = up_to(bands.entry(unit.band).or_default(), price, terms.collections[unit.collection].cap);
         let cap = terms.cap.as_ref().map(|cap| {
             let day = usize::try_from(unit.window).expect("days count from 0");
             *cap.amounts.get(day).or(cap.amounts.last()).expect("at least one amount")
         });
         total += up_to(windows.entry(unit.window).or_default(), counts, cap);
     }
-    let total = terms.cap_per_stay.map_or(total, |cap| total.min(cap));
-    if total > 0 { total.max(terms.min_per_stay) } else { 0 }
+    total
 }
