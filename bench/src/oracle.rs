@@ -474,7 +474,7 @@ fn readers(event: &Event) -> &'static [Journal] {
         Event::Payment(PaymentEvent::Applied { part: None | Some(Part { last: true, .. }), .. } | PaymentEvent::Reversed { applied: true, .. }) => {
             &[Journal::Order, Journal::Ledger]
         }
-        Event::Recon(ReconEvent::Matched { fees: Some(_), .. })
+        Event::Recon(ReconEvent::Matched { fees: Some(_), .. } | ReconEvent::PaidOut { .. })
         | Event::Order(OrderEvent::Cleared { .. })
         | Event::Payment(
             PaymentEvent::Applied { .. }

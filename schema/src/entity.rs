@@ -10,6 +10,7 @@ use crate::{
     journal::{AttemptState, Deduction, Departure, Journal, Question, Quote, RefundReason, RefundState, RightUsed, Source, Stay, Terms},
     ledger::{DayFees, Discounts, Entry, Movement, Span, Statement, Tally},
     money::Currency,
+    payout::Payout,
     rate::{Prepaid, Validation},
     time::{DAY, Day, MINUTE},
 };
@@ -48,6 +49,8 @@ pub enum Table {
     Pieces,
     /// What does not match.
     Exceptions,
+    /// What channels have paid out to the bank.
+    Payouts,
     /// Answers of `entry`.
     SessionAnswers,
     /// Answers of `pricing`.
@@ -62,7 +65,7 @@ pub enum Table {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Lots,
         Self::Sessions,
         Self::Waiting,
@@ -77,6 +80,7 @@ impl Table {
         Self::Fees,
         Self::Pieces,
         Self::Exceptions,
+        Self::Payouts,
         Self::SessionAnswers,
         Self::OrderAnswers,
         Self::PaymentAnswers,
@@ -101,6 +105,7 @@ impl Table {
             Self::Fees => "fees",
             Self::Pieces => "pieces",
             Self::Exceptions => "exceptions",
+            Self::Payouts => "payouts",
             Self::SessionAnswers => "session_answers",
             Self::OrderAnswers => "order_answers",
             Self::PaymentAnswers => "payment_answers",
@@ -116,7 +121,7 @@ impl Table {
             Self::Orders | Self::OrderAnswers => Journal::Order,
             Self::Payments | Self::Shifts | Self::PaymentAnswers => Journal::Payment,
             Self::Ledger | Self::Windows | Self::Statements | Self::Discounts | Self::Fees | Self::LedgerAnswers => Journal::Ledger,
-            Self::Pieces | Self::Exceptions | Self::ReconAnswers => Journal::Recon,
+            Self::Pieces | Self::Exceptions | Self::Payouts | Self::ReconAnswers => Journal::Recon,
         }
     }
 
@@ -231,6 +236,8 @@ pub enum Entity {
     Piece(Box<Piece>),
     /// Something that does not match.
     Exception(Box<Exception>),
+    /// What a channel has paid out.
+    Payout(Box<Payout>),
     /// An answer.
     Answer(Answer),
 }
@@ -255,6 +262,7 @@ impl Entity {
             | Self::Discounted(_)
             | Self::Fees(_)
             | Self::Piece(_)
+            | Self::Payout(_)
             | Self::Answer(_) => false,
         }
     }

@@ -10,13 +10,14 @@
 //! 3. Every partition has a desk at which its exceptions are spoken of   (`tests::every_partition_has_a_desk`).
 //! 4. Of many stays all are counted and a few are told   (`tests::of_many_stays_all_are_counted_and_a_few_are_told`).
 //!
-//! Not here: what differs (`rules::reconcile`), what becomes of it (`rules::exceptions`).
+//! Not here: what differs (`rules::reconcile`), what becomes of it (`rules::exceptions`), what channels pay out (`payout`).
 
 use crate::{
     Effect, EventId, Id, Key, LotId, Moment, Money, Partition, Table, Token,
     desk::{AuthorId, Said},
     id::{self, Kind, Place, Province},
     money::Currency,
+    payout::PaidOut,
     statement::{Age, BookedPayment, Difference, Standing, StatementLine},
     time::{DAY, Day, SECOND},
 };
@@ -125,6 +126,11 @@ pub enum StatementFact {
         exception: Id,
         /// By which comparison.
         term: Term,
+    },
+    /// The channel has paid out to the bank: told by a person and by no comparison. The piece is the payout's home.
+    PaidOut {
+        /// What came.
+        paid: Box<PaidOut>,
     },
 }
 
@@ -256,6 +262,7 @@ impl StatementEvent {
             StatementFact::Matched { .. } => "matched",
             StatementFact::Differs { .. } => "differs",
             StatementFact::Explained { .. } => "explained",
+            StatementFact::PaidOut { .. } => "paid_out",
         }
     }
 
@@ -277,6 +284,7 @@ impl StatementEvent {
             }
             StatementFact::Differs { .. } => keyed(&["differs", self.exception().as_ref().map_or("", |id| id.as_str())]),
             StatementFact::Explained { exception, .. } => keyed(&["explained", exception.as_str()]),
+            StatementFact::PaidOut { paid } => paid.key(&self.piece),
         }
     }
 
@@ -288,7 +296,7 @@ impl StatementEvent {
     /// The exception that it opens or explains.
     pub fn exception(&self) -> Option<Id> {
         match &self.fact {
-            StatementFact::Matched { .. } => None,
+            StatementFact::Matched { .. } | StatementFact::PaidOut { .. } => None,
             StatementFact::Differs { difference, line, payment, nth } => {
                 Some(self.piece.exception(*difference, line.as_deref(), payment.as_deref(), *nth))
             }
@@ -328,6 +336,7 @@ impl StatementEvent {
             StatementFact::Explained { exception, .. } if id::place(exception.as_str()) != Some(self.piece.place()) => {
                 Err(format!("exception {exception} is of another piece"))
             }
+            StatementFact::PaidOut { paid } => paid.check(&self.piece),
             StatementFact::Matched { .. } | StatementFact::Explained { .. } => Ok(()),
         }
     }
@@ -531,7 +540,7 @@ impl Act {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Closing {
-    /// A comparison of this or the next day finds it no more.
+    /// A comparison of this or the next day finds it no more, whether it was written off before or not.
     Explained,
     /// What we lacked was sent through the ordinary inbox.
     Repaired,
@@ -665,6 +674,31 @@ pub enum ReconEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         gap: Option<Box<Gap>>,
     },
+    /// It was written off, and a comparison finds it no more: the money has come, or was booked. What was given up is taken back.
+    WriteOffUndone {
+        /// The exception.
+        exception: Id,
+        /// By which comparison.
+        term: Term,
+        /// What of it the books know.
+        gap: Box<Gap>,
+    },
+    /// A channel has paid out to the bank.
+    PaidOut {
+        /// By which channel and for which of our numbers there, and the payout's home.
+        piece: PieceAt,
+        /// What came.
+        paid: Box<PaidOut>,
+    },
+    /// A payout was told under a reference that is another one's: nothing of it is booked, and a person must look at it.
+    PayoutDiffers {
+        /// By which channel and for which of our numbers there.
+        piece: PieceAt,
+        /// What was told.
+        paid: Box<PaidOut>,
+        /// What is booked under that reference.
+        booked: Money,
+    },
     /// Nothing was to be done.
     Noted {
         /// Why.
@@ -687,6 +721,9 @@ impl ReconEvent {
             Self::ExceptionActed { .. } => "exception_acted",
             Self::ExceptionAged { .. } => "exception_aged",
             Self::ExceptionClosed { .. } => "exception_closed",
+            Self::WriteOffUndone { .. } => "write_off_undone",
+            Self::PaidOut { .. } => "paid_out",
+            Self::PayoutDiffers { .. } => "payout_differs",
             Self::Noted { .. } => "noted",
         }
     }
@@ -698,9 +735,14 @@ impl ReconEvent {
                 Some(Gap { channel: piece.channel.clone(), money: between(line.as_deref(), payment.as_deref()) })
             }
             Self::ExceptionClosed { gap, .. } => gap.as_deref().cloned(),
-            Self::Matched { .. } | Self::ExceptionAssigned { .. } | Self::ExceptionActed { .. } | Self::ExceptionAged { .. } | Self::Noted { .. } => {
-                None
-            }
+            Self::WriteOffUndone { gap, .. } => Some((**gap).clone()),
+            Self::Matched { .. }
+            | Self::ExceptionAssigned { .. }
+            | Self::ExceptionActed { .. }
+            | Self::ExceptionAged { .. }
+            | Self::PaidOut { .. }
+            | Self::PayoutDiffers { .. }
+            | Self::Noted { .. } => None,
         };
         gap.filter(|gap| !gap.money.is_zero())
     }
@@ -708,12 +750,13 @@ impl ReconEvent {
     /// The exception that it is about.
     pub const fn exception(&self) -> Option<Id> {
         match self {
-            Self::Matched { .. } => None,
+            Self::Matched { .. } | Self::PaidOut { .. } | Self::PayoutDiffers { .. } => None,
             Self::ExceptionOpened { exception, .. }
             | Self::ExceptionAssigned { exception, .. }
             | Self::ExceptionActed { exception, .. }
             | Self::ExceptionAged { exception, .. }
-            | Self::ExceptionClosed { exception, .. } => Some(*exception),
+            | Self::ExceptionClosed { exception, .. }
+            | Self::WriteOffUndone { exception, .. } => Some(*exception),
             Self::Noted { exception, .. } => *exception,
         }
     }
@@ -721,7 +764,9 @@ impl ReconEvent {
     /// The province under which it travels.
     pub fn province(&self) -> Province {
         match self {
-            Self::Matched { piece, .. } | Self::ExceptionOpened { piece, .. } => piece.province,
+            Self::Matched { piece, .. } | Self::ExceptionOpened { piece, .. } | Self::PaidOut { piece, .. } | Self::PayoutDiffers { piece, .. } => {
+                piece.province
+            }
             Self::Noted { province, .. } => *province,
             event => event.exception().and_then(|id| id::place(id.as_str())).map(|place| place.province).unwrap_or_default(),
         }

@@ -59,6 +59,8 @@ pub enum Account {
     Suspense,
     /// What was given up as a loss for good, or as a gain that nobody claims (an expense; a gain where it is a credit).
     WriteOff,
+    /// What channels have paid out to the operators' bank (an asset).
+    Bank,
 }
 
 impl Account {
@@ -80,6 +82,7 @@ impl Account {
             Self::ArrearsUnearned => "arrears_unearned",
             Self::Suspense => "suspense",
             Self::WriteOff => "write_off",
+            Self::Bank => "bank",
         }
     }
 }
@@ -146,6 +149,10 @@ pub enum Movement {
     WrittenOff,
     /// A channel's statement says that it keeps more for itself than we booked, or less.
     FeesAdjusted,
+    /// It was given up, and is known after all: the write-off is taken back, and so is what differed.
+    WriteOffUndone,
+    /// A channel has paid out to the bank.
+    PaidOut,
 }
 
 impl Movement {
@@ -168,6 +175,8 @@ impl Movement {
             Self::Resolved => "resolved",
             Self::WrittenOff => "written_off",
             Self::FeesAdjusted => "fees_adjusted",
+            Self::WriteOffUndone => "write_off_undone",
+            Self::PaidOut => "paid_out",
         }
     }
 
@@ -278,7 +287,7 @@ pub struct Figures {
     /// What the channel's statements have more than we booked, explained or not: negative where they have less.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub found: i64,
-    /// What the channel, or the drawers, have to bring us for it.
+    /// What the channel, or the drawers, have to bring us for it, or have brought to the bank: a payout changes nothing of it.
     pub net: i64,
 }
 

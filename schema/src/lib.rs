@@ -20,6 +20,7 @@ pub mod id;
 pub mod journal;
 pub mod ledger;
 pub mod money;
+pub mod payout;
 pub mod plate;
 pub mod rate;
 pub mod reference;

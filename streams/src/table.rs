@@ -206,7 +206,7 @@ pub const PROCESSORS: [Processor; 5] = [
                 kinds: &["held", "applied", "settled", "passed_over", "reversed", "refund_requested", "refunded", "shift_closed"],
             },
             Source { stream: "ORDER", kinds: &["waived", "owed", "cleared"] },
-            Source { stream: "RECON", kinds: &["matched", "exception_opened", "exception_closed"] },
+            Source { stream: "RECON", kinds: &["matched", "exception_opened", "exception_closed", "write_off_undone", "paid_out"] },
         ],
     },
     Processor {

@@ -3,6 +3,8 @@
 //! Invariants
 //! 1. A finding has one right answer, told from what was said before it alone   (`tests::each_wrong_answer_is_found`).
 //! 2. What a person does is of an open exception, and the second of two persons is another one   (`tests::each_wrong_answer_is_found`).
+//! 3. What was written off is taken back where it is found no more   (`tests::a_write_off_is_taken_back`).
+//! 4. Of a channel, a merchant and a reference of the bank the first payout counts   (`tests::the_first_payout_of_a_reference_counts`).
 //!
 //! Not here: whether a finding is right (`rules::reconcile`, and whoever planted what it finds).
 
@@ -11,6 +13,7 @@ use schema::{
     desk::{ExceptionStep, Says},
     exception::{Act, Closing, Gap, ReconEvent, ReconNote, Stays, Term, days_after},
     id,
+    payout::PaidOut,
     statement::{Age, BookedPayment, LineKind, Standing, StatementLine},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -25,6 +28,8 @@ struct Case {
     is_closed: bool,
     /// Whether a comparison closed it, and no person.
     is_explained: bool,
+    /// Whether it was given up.
+    is_written_off: bool,
     gap: Gap,
 }
 
@@ -52,6 +57,8 @@ type PieceKey = (Arc<str>, Arc<str>, u32, u8, Term);
 pub struct Cases {
     cases: BTreeMap<Id, Case>,
     pieces: BTreeMap<PieceKey, Came>,
+    /// What came into the bank, by channel, merchant and reference.
+    payouts: BTreeMap<[Arc<str>; 3], PaidOut>,
 }
 
 fn noted(exception: Id, note: ReconNote) -> ReconEvent {
@@ -86,8 +93,8 @@ impl Cases {
                         let age = Age::of_days(days_after(piece.day, stored_at));
                         let (day, line, payment) = (piece.day, line.clone(), payment.clone());
                         let gap = Gap { channel: piece.channel.clone(), money: more(line.as_deref(), payment.as_deref()) };
-                        let (wanted, wanted_by, is_closed, is_explained) = (None, None, false, false);
-                        let case = Case { age, day, line: line.clone(), wanted, wanted_by, is_closed, is_explained, gap };
+                        let (wanted, wanted_by, is_closed, is_explained, is_written_off) = (None, None, false, false, false);
+                        let case = Case { age, day, line: line.clone(), wanted, wanted_by, is_closed, is_explained, is_written_off, gap };
                         self.cases.insert(exception, case);
                         ReconEvent::ExceptionOpened { exception, piece: piece.clone(), difference: *difference, line, payment, age, again }
                     }
@@ -95,6 +102,10 @@ impl Cases {
             }
             StatementFact::Explained { exception, term } => match self.cases.get_mut(exception) {
                 None => noted(*exception, ReconNote::Unknown),
+                Some(case) if case.is_written_off => {
+                    (case.is_written_off, case.is_explained) = (false, true);
+                    ReconEvent::WriteOffUndone { exception: *exception, term: *term, gap: Box::new(case.gap.clone()) }
+                }
                 Some(case) if case.is_closed => noted(*exception, ReconNote::AlreadyClosed),
                 Some(case) => {
                     (case.is_closed, case.is_explained) = (true, true);
@@ -102,6 +113,20 @@ impl Cases {
                     ReconEvent::ExceptionClosed { exception: *exception, why, term, by: None, approved: None, gap }
                 }
             },
+            StatementFact::PaidOut { paid } => {
+                let name = [piece.channel.clone(), piece.merchant.clone(), paid.reference.clone()];
+                let told = |paid: &PaidOut| (paid.days.clone(), paid.amount, paid.operator);
+                match self.payouts.get(&name) {
+                    Some(first) if told(first) == told(paid) => {
+                        ReconEvent::Noted { note: ReconNote::AlreadyKnown, province: piece.province, exception: None }
+                    }
+                    Some(first) => ReconEvent::PayoutDiffers { piece: piece.clone(), paid: paid.clone(), booked: first.amount },
+                    None => {
+                        self.payouts.insert(name, (**paid).clone());
+                        ReconEvent::PaidOut { piece: piece.clone(), paid: paid.clone() }
+                    }
+                }
+            }
         }]
     }
 
@@ -134,11 +159,11 @@ impl Cases {
                 *id == event.id && *by == said
             }
             (ExceptionStep::WriteOff, [ReconEvent::ExceptionClosed { why: Closing::WrittenOff, by: Some(by), approved: None, .. }]) => {
-                case.is_closed = true;
+                (case.is_closed, case.is_written_off) = (true, true);
                 *by == said
             }
             (ExceptionStep::Approve(of), [ReconEvent::ExceptionClosed { why: Closing::WrittenOff, by: Some(by), approved: Some(other), .. }]) => {
-                case.is_closed = true;
+                (case.is_closed, case.is_written_off) = (true, true);
                 case.wanted == Some(*of) && case.wanted_by == Some(by.author) && by.author != other.author && *other == said
             }
             (ExceptionStep::Approve(of), [ReconEvent::Noted { note: ReconNote::SamePerson, .. }]) => {

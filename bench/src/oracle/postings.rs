@@ -10,9 +10,11 @@ use crate::logs::Line;
 use schema::{
     Currency, Event, Id, Moment, Money, Partition,
     exception::{Closing, PieceAt, ReconEvent, begins},
+    fact::OperatorId,
     id::{self, Province},
     journal::{OrderEvent, PaymentEvent, Quote},
     ledger::{Account, Discounts, Entry, FeesAt, LedgerEvent, Movement, Span},
+    payout::PaidOut,
     time::{Day, Zone},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +51,8 @@ struct Moved<'a> {
     at: Moment,
     sides: Vec<Side>,
     taken: Option<Discounts>,
+    /// Whose money it is, where it has no lot and that is told.
+    operator: Option<OperatorId>,
 }
 
 /// What a quote takes off, as its lines say.
@@ -103,7 +107,7 @@ impl<'a> Ledger<'a> {
                 _ => vec![Debit(Cash, -short), Credit(CashDifference, -short)],
             };
             let (what, order, lot, province, channel) = (Movement::Counted, None, Some(shift.lot), shift.province, "cash");
-            return Some(Moved { what, order, lot, province, channel, currency: counted.currency, at, sides, taken: None });
+            return Some(Moved { what, order, lot, province, channel, currency: counted.currency, at, sides, taken: None, operator: None });
         }
         let bill = event.bill()?;
         let both = |source: &'e schema::journal::Source, amount: &Money| (&*source.channel, *amount);
@@ -159,7 +163,7 @@ impl<'a> Ledger<'a> {
         };
         let at = paid_at.map_or(at, |paid_at| paid_at.min(at));
         let province = id::place(bill.order.as_str())?.province;
-        Some(Moved { what, order: Some(bill.order), lot: bill.lot, province, channel, currency: amount.currency, at, sides, taken })
+        Some(Moved { what, order: Some(bill.order), lot: bill.lot, province, channel, currency: amount.currency, at, sides, taken, operator: None })
     }
 
     fn bill(event: &OrderEvent, at: Moment) -> Option<Moved<'static>> {
@@ -178,7 +182,18 @@ impl<'a> Ledger<'a> {
             _ => return None,
         };
         let province = id::place(order.as_str())?.province;
-        Some(Moved { what, order: Some(*order), lot: Some(lot), province, channel: "none", currency: amount.currency, at, sides, taken })
+        Some(Moved {
+            what,
+            order: Some(*order),
+            lot: Some(lot),
+            province,
+            channel: "none",
+            currency: amount.currency,
+            at,
+            sides,
+            taken,
+            operator: None,
+        })
     }
 
     /// What differs from a statement is booked while nobody knows why, and goes back, or away for good, once it is closed.
@@ -189,22 +204,37 @@ impl<'a> Ledger<'a> {
                 self.gaps.insert(*exception, more(line.as_deref(), payment.as_deref()));
                 (exception, &piece.channel)
             }
-            ReconEvent::ExceptionClosed { exception, gap: Some(gap), .. } => (exception, &gap.channel),
+            ReconEvent::ExceptionClosed { exception, gap: Some(gap), .. } | ReconEvent::WriteOffUndone { exception, gap, .. } => {
+                (exception, &gap.channel)
+            }
             _ => return None,
         };
         let Money { minor, currency } = *self.gaps.get(exception)?;
-        let (what, [up, down]) = match event {
-            ReconEvent::ExceptionOpened { .. } => (Movement::Differs, [asset(channel), Suspense]),
-            ReconEvent::ExceptionClosed { why: Closing::WrittenOff, .. } => (Movement::WrittenOff, [Suspense, WriteOff]),
-            _ => (Movement::Resolved, [Suspense, asset(channel)]),
+        let (what, steps) = match event {
+            ReconEvent::ExceptionOpened { .. } => (Movement::Differs, vec![[asset(channel), Suspense]]),
+            ReconEvent::ExceptionClosed { why: Closing::WrittenOff, .. } => (Movement::WrittenOff, vec![[Suspense, WriteOff]]),
+            // What was given up is not, and then it is explained like any other.
+            ReconEvent::WriteOffUndone { .. } => (Movement::WriteOffUndone, vec![[WriteOff, Suspense], [Suspense, asset(channel)]]),
+            _ => (Movement::Resolved, vec![[Suspense, asset(channel)]]),
         };
-        let sides = match minor {
-            0 => return None,
-            1.. => vec![Debit(up, minor), Credit(down, minor)],
-            _ => vec![Debit(down, -minor), Credit(up, -minor)],
-        };
+        let mut sides = Vec::new();
+        for [up, down] in steps {
+            match minor {
+                0 => return None,
+                1.. => sides.extend([Debit(up, minor), Credit(down, minor)]),
+                _ => sides.extend([Debit(down, -minor), Credit(up, -minor)]),
+            }
+        }
         let province = id::place(exception.as_str())?.province;
-        Some(Moved { what, order: None, lot: None, province, channel, currency, at, sides, taken: None })
+        Some(Moved { what, order: None, lot: None, province, channel, currency, at, sides, taken: None, operator: None })
+    }
+
+    /// What a channel owes less, the bank has.
+    fn payout<'e>(piece: &'e PieceAt, paid: &PaidOut, recorded_at: Moment) -> Moved<'e> {
+        let Money { minor, currency } = paid.amount;
+        let sides = vec![Debit(Account::Bank, minor), Credit(asset(&piece.channel), minor)];
+        let (what, at, operator) = (Movement::PaidOut, Moment(paid.booked_at.0.min(recorded_at.0)), paid.operator);
+        Moved { what, order: None, lot: None, province: piece.province, channel: &piece.channel, currency, at, sides, taken: None, operator }
     }
 
     /// What an event of PAYMENT, ORDER or RECON becomes, that was recorded at a moment. `actual` lends the posting's id, which is a name and no decision.
@@ -213,13 +243,14 @@ impl<'a> Ledger<'a> {
             Event::Payment(event) => self.money(event, recorded_at),
             Event::Order(event) => Self::bill(event, recorded_at),
             Event::Recon(ReconEvent::Matched { piece, fees: Some(fees), .. }) => Some(Self::told(piece, *fees, recorded_at)),
+            Event::Recon(ReconEvent::PaidOut { piece, paid }) => Some(Self::payout(piece, paid, recorded_at)),
             Event::Recon(event) => self.gap(event, recorded_at),
             _ => None,
         };
         let told = if let Event::Recon(ReconEvent::Matched { piece, fees: Some(fees), .. }) = event { Some((piece, fees.minor)) } else { None };
-        let Some(Moved { what, order, lot, province, channel, currency, at, sides, taken }) = moved else { return Vec::new() };
+        let Some(Moved { what, order, lot, province, channel, currency, at, sides, taken, operator: owner }) = moved else { return Vec::new() };
         let known = lot.as_ref().and_then(|lot| self.world.lot(lot));
-        let operator = known.map(|lot| lot.declared.operator);
+        let operator = known.map(|lot| lot.declared.operator).or(owner);
         let mut entries: Vec<Entry> = sides
             .iter()
             .map(|side| match side {
@@ -272,7 +303,7 @@ impl<'a> Ledger<'a> {
         let midnight = begins(piece.day).expect("a statement has a day");
         let at = Moment((midnight.0 + 86_400_000_000 - 1).min(recorded_at.0).max(midnight.0));
         let (what, province, channel) = (Movement::FeesAdjusted, piece.province, &*piece.channel);
-        Moved { what, order: None, lot: None, province, channel, currency: fees.currency, at, sides: Vec::new(), taken: None }
+        Moved { what, order: None, lot: None, province, channel, currency: fees.currency, at, sides: Vec::new(), taken: None, operator: None }
     }
 
     /// Once a day's fees are told, what is booked under it is what is told.

@@ -80,7 +80,8 @@ impl<'a> Windows<'a> {
         }
         let expected = Statement {
             statement: statement.statement,
-            operator: *operator,
+            // Money without a lot may be of several.
+            operator: operator.filter(|_| lot.is_some()),
             lot: *lot,
             province: *province,
             channel: channel.clone(),
@@ -147,7 +148,7 @@ fn figures(rows: &[LedgerEvent]) -> Figures {
     discounts.retain(|_, minor| *minor != 0);
     let off: i64 = discounts.values().sum();
     let (points, fees, short) = (net(&[Account::PointsIssuer]), net(&[Account::ChannelFees]), net(&[Account::CashDifference]));
-    let (refunded, money) = (tally(rows).refunded, net(&[Account::ChannelReceivable, Account::Cash]));
+    let (refunded, money) = (tally(rows).refunded, net(&[Account::ChannelReceivable, Account::Cash, Account::Bank]));
     let found = -net(&[Account::Suspense, Account::WriteOff]);
     Figures { gross: money - found + fees + refunded + off + points + short, discounts, points, refunded, fees, short, found, net: money }
 }

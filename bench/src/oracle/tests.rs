@@ -8,6 +8,7 @@ use schema::{
     id::{self, Kind, Place, Province},
     journal::{AppliedReason, Bill, Departure, Note, Quote, RefundReason, RefundState, Refusal, Source, Stay},
     ledger::{Account, Entry, Figures, Movement, Span, Statement, Tally},
+    payout::{DayPaid, PaidOut},
     reference::{LotDeclared, RateTable, Step},
     time::{DAY, MINUTE, SECOND},
     wire::{self, Format},
@@ -74,7 +75,8 @@ impl Scribe {
         let own = match journal {
             Journal::Session => Inbox::Session,
             Journal::Order => Inbox::Order,
-            Journal::Payment | Journal::Ledger | Journal::Recon => Inbox::Payment,
+            Journal::Recon => Inbox::Recon,
+            Journal::Payment | Journal::Ledger => Inbox::Payment,
         };
         let lines = self.logs.journals.entry(journal).or_default();
         let mut cited = Vec::new();
@@ -402,6 +404,65 @@ fn second_stay(scribe: &mut Scribe, home: Partition, end: Moment) {
     let closed =
         SessionEvent::Closed { stay, departure: departure_of(&exit), order, paid: total, expires_at: end, gone: false, same_read_until: None };
     scribe.journal(Journal::Session, home, cited, vec![Event::Session(closed)]);
+}
+
+/// A payout to the bank that was told, recorded and booked.
+fn paid_out() -> Logs {
+    let owner: schema::Token<32> = "city".parse().expect("a token");
+    let (day, at) = (schema::Day(261_123), TEN.plus(DAY));
+    let (days, amount) = (vec![DayPaid { day, minor: 1_500 }], Money::new(1_500, Currency::Cny));
+    let paid = PaidOut { reference: "B-77".into(), operator: Some(owner), days, amount, booked_at: at, author: "lin".parse().expect("a token") };
+    let told = paid.clone().said("wechat".into(), "m".into(), Province(44));
+    let (home, key) = (told.piece.partition, told.key());
+    let mut scribe = Scribe::default();
+    let payload = wire::encode(Format::Json, &told).into();
+    scribe.logs.statement.push(Stored { subject: told.subject(), sequence: 1, time: at, payload, headers: BTreeMap::new() });
+    let recorded = Event::Recon(ReconEvent::PaidOut { piece: told.piece, paid: Box::new(paid) });
+    let cited = scribe.journal(Journal::Recon, home, (Inbox::Statement, 1, key), vec![recorded]).remove(0);
+    let zone = schema::Zone::named("UTC").expect("a zone");
+    let ((from, until), day) = (zone.day_span(at), zone.day(at));
+    let posted = LedgerEvent::Posted {
+        posting: id::derive(Kind::Posting, Place { province: Province(44), day, partition: home }, &["payout"]),
+        order: None,
+        lot: None,
+        day,
+        province: Province(44),
+        channel: "wechat".into(),
+        currency: Currency::Cny,
+        entries: vec![Entry::debit(Account::Bank, 1_500), Entry::credit(Account::ChannelReceivable, 1_500)],
+        operator: Some(owner),
+        at: Some(at),
+        movement: Some(Movement::PaidOut),
+        span: Some(Span { from, until, closes_at: until.plus(CLOSES) }),
+        discounts: None,
+    };
+    scribe.journal(Journal::Ledger, home, cited, vec![Event::Ledger(posted)]);
+    scribe.logs
+}
+
+#[test]
+fn what_is_paid_out_is_booked_as_it_was_told() {
+    type Harm = Box<dyn Fn(&mut Logs)>;
+    assert_eq!(verdict(&paid_out(), true).differences, Vec::<String>::new());
+    let posting = |logs: &mut Logs, change: fn(&mut Vec<Entry>)| {
+        if let Event::Ledger(LedgerEvent::Posted { entries, .. }) = &mut at(logs, Journal::Ledger, "posted").recorded.event {
+            change(entries);
+        }
+    };
+    let harms: [Harm; 5] = [
+        Box::new(|logs| drop_line(logs, Journal::Ledger, "posted")),
+        Box::new(|logs| drop_line(logs, Journal::Recon, "paid_out")),
+        Box::new(|logs| repeat(logs, Journal::Ledger, "posted", 9)),
+        Box::new(move |logs| {
+            posting(logs, |entries| entries.iter_mut().for_each(|entry| (entry.debit, entry.credit) = (entry.debit / 2, entry.credit / 2)))
+        }),
+        Box::new(move |logs| posting(logs, |entries| entries[1].account = Account::ParkingRevenue)),
+    ];
+    for (number, harm) in harms.iter().enumerate() {
+        let mut logs = paid_out();
+        harm(&mut logs);
+        assert!(!verdict(&logs, true).is_equal(), "harm {number} is not found");
+    }
 }
 
 fn verdict(logs: &Logs, at_rest: bool) -> Verdict {

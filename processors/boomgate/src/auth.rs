@@ -166,7 +166,7 @@ impl User {
     /// What it may ask of the streams' account, by the names that it has there, where each processor has so many groups of partitions.
     fn asks(self, groups: u8) -> BTreeSet<String> {
         let inboxes = |without: &'static str| {
-            // What is found in statements is said by whoever compares them, and again by an operator.
+            // What is found in statements is said by whoever compares them, and again by an operator, as is what came into the bank.
             let is_open = move |stream: &&table::Stream| stream.role == Role::Inbox && ![without, STATEMENTS].contains(&stream.name);
             table::STREAMS.iter().filter(is_open).map(|stream| stream.listens.to_owned())
         };
@@ -179,7 +179,7 @@ impl User {
                 works(processor, groups).chain(follows).chain(repairs).collect()
             }
             Self::Operator => {
-                // A dead letter of any of them goes in again, beside what is asked for.
+                // A dead letter of any of them goes in again, beside what is asked for; payouts go in where findings do.
                 let again = [STATEMENTS, WORK].into_iter().filter_map(listens);
                 [format!("{API}.>")].into_iter().chain(keeps(REFERENCE)).chain(inboxes("")).chain(again).collect()
             }

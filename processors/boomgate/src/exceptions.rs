@@ -3,6 +3,7 @@
 //! Invariants
 //! 1. The oldest and the largest come first   (`tests::the_oldest_and_largest_come_first`).
 //! 2. What is done is told once it is decided, and a refund goes on to its ordinary rule   (`tests::what_is_done_is_told_once_it_is_decided`).
+//! 3. A refund whose second half was not said goes on when it is asked for again   (`tests::a_refund_that_was_begun_goes_on`).
 //!
 //! Not here: what may be done, and what becomes of it (`rules::exceptions`).
 
@@ -13,9 +14,9 @@ use gateway::{Desks, Journals, Outcome, View};
 use schema::{
     DeskEvent, Entity, Event, Id, Journal, Moment, Partition, Recorded, Table,
     desk::{AuthorId, ExceptionStep, Says},
-    exception::{Exception, ReconEvent, desk_of},
+    exception::{Closing, Exception, ReconEvent, desk_of},
     id::{self, order_of},
-    journal::{Note, PaymentEvent},
+    journal::{Note, PaymentEvent, Source},
     time::Day,
 };
 use std::{sync::Arc, time::Duration};
@@ -54,7 +55,7 @@ pub enum What {
     Requery(Said),
     /// What we lack goes in as if the channel had said it, so that everything promised of payments holds for it.
     Repair(Said),
-    /// What the channel has too much is booked, and goes back by the ordinary rule of refunds.
+    /// What the channel has too much is booked, and goes back by the ordinary rule of refunds. Where that was begun and broken off, it goes on.
     Refund(Said),
     /// It is let be. Above `limits.refund_alone_max` another person must agree, with `approve`.
     WriteOff(Said),
@@ -157,11 +158,27 @@ async fn act(desks: &Desks, view: &View, said: &Said, step: ExceptionStep) -> Re
     let Some(decided) = decide(desks, &event).await? else { return Ok(false) };
     println!("{}", decided.iter().map(told).collect::<Vec<_>>().join("; "));
     let is_refused = decided.iter().any(|recorded| matches!(recorded.event, Event::Recon(ReconEvent::Noted { .. })));
-    if is_refused || step != ExceptionStep::Refund {
+    if step != ExceptionStep::Refund {
         return Ok(!is_refused);
     }
     let exception = view.exception(said.exception).await?.with_context(|| format!("there is no exception {}", said.exception))?;
+    // Whoever asked for it before may have died once it was decided here and before it was said to `payment`: saying that again gives nothing back twice.
+    if is_refused && exception.closed != Some(Closing::Refunded) {
+        return Ok(false);
+    }
+    if is_wanted(view, &exception).await? {
+        println!("its refund waits for another person to agree");
+        return Ok(true);
+    }
     refund(desks, said, &exception).await
+}
+
+/// Whether somebody wants its money back already, and another person must agree.
+async fn is_wanted(view: &View, exception: &Exception) -> Result<bool> {
+    let (Some(order), Some(line)) = (order_of(exception.number()), &exception.line) else { return Ok(false) };
+    let Some(payment) = view.payment(order).await? else { return Ok(false) };
+    let is_its = |source: &Source| (&source.channel, &source.transaction) == (&exception.piece.channel, &line.transaction);
+    Ok(payment.wanted.values().any(|wish| is_its(&wish.source) && wish.amount == line.amount))
 }
 
 /// Money that was a surplus is booked by now, or will be in a moment, and goes back by the ordinary rule.

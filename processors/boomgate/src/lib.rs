@@ -29,6 +29,7 @@ pub mod inlet;
 pub mod input;
 pub mod live;
 pub mod metrics;
+pub mod payouts;
 pub mod rates;
 pub mod reconcile;
 pub mod reconciler;

@@ -6,7 +6,7 @@ use boomgate::{
     background, caller, candidates,
     config::Config,
     connect::{self, Parts},
-    deadletter, demo, desk, exceptions, explain, gateway, http, import, rates, reconcile, reconciler, reference, replay,
+    deadletter, demo, desk, exceptions, explain, gateway, http, import, payouts, rates, reconcile, reconciler, reference, replay,
     replica::Readiness,
     run, settle, stock, verify,
 };
@@ -218,6 +218,15 @@ enum Command {
         #[arg(long, default_value = "boomgate.toml")]
         config: PathBuf,
     },
+    /// What channels have paid out to the bank.
+    Payouts {
+        /// What to do.
+        #[command(subcommand)]
+        what: Payouts,
+        /// The configuration.
+        #[arg(long, default_value = "boomgate.toml", global = true)]
+        config: PathBuf,
+    },
     /// Settlement statements with their adjustments, and the running totals of windows that are open.
     Settle {
         /// What to do.
@@ -359,6 +368,22 @@ enum Payments {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+}
+
+#[derive(Subcommand)]
+enum Payouts {
+    /// Brings them in by the inbox of statements, each to be booked once; again changes nothing, and another amount under the same reference is refused. The
+    /// provinces of their merchants are in `[reconcile]`.
+    Import {
+        /// A CSV with the columns channel, merchant, day (the channel's, as 2026-11-23), amount (yuan), reference (the bank's), booked_at (by the bank, in China or
+        /// with an offset) and, if wanted, operator; a row for each day of a payout. `-` for standard input.
+        file: PathBuf,
+        /// Who says so.
+        #[arg(long)]
+        author: schema::desk::AuthorId,
+    },
+    /// Prints what each day's statement says, what has come into the bank of it, and what is still to come.
+    Show(payouts::Asked),
 }
 
 #[derive(Subcommand)]
@@ -515,6 +540,7 @@ async fn execute(command: Command) -> anyhow::Result<bool> {
             differences.and(said)
         }
         Command::Explain { what, json, config } => explained(&what, json, &Config::read(&config)?).await.map(|()| true),
+        Command::Payouts { what, config } => paid_out(what, &config).await,
         Command::Settle { what, config } => settled(what, &config).await.map(|()| true),
         Command::Cache { what: Caches::Rebuild, config } => {
             let parts = connect::connect(&Config::read(&config)?, User::Operator, "boomgate cache").await?;
@@ -562,6 +588,26 @@ async fn explained(what: &str, json: bool, config: &Config) -> anyhow::Result<()
             // What the log tells needs no store.
             eprintln!("its beginning is not in the log any more, and its rows cannot be read: {error:#}");
             explain::print(&told, what, json)
+        }
+    }
+}
+
+async fn paid_out(what: Payouts, path: &Path) -> anyhow::Result<bool> {
+    let config = Config::read(path)?;
+    match what {
+        Payouts::Show(asked) => {
+            let location: store::Location = config.store.location.parse()?;
+            let found = payouts::find(&*store::open(&location).await?, &asked).await?;
+            payouts::write(&found, asked.format.unwrap_or(settle::Format::Table), &mut std::io::stdout().lock())?;
+            Ok(true)
+        }
+        Payouts::Import { file, author } => {
+            let province = |merchant: &str| Some(config.province(merchant)).filter(|province| province.0 > 0);
+            let told = payouts::read(&desk::text(&file)?, author, province).with_context(|| format!("cannot bring {} in", file.display()))?;
+            let parts = connect::connect(&config, User::Operator, "boomgate payouts").await?;
+            let came = payouts::import(&*parts.bus, &*parts.store, &told).await;
+            parts.stop().await;
+            Ok(payouts::print(&told, &came?))
         }
     }
 }

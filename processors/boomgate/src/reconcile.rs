@@ -132,7 +132,7 @@ fn reconcile(wanted: &Wanted, means: Means) -> Result<Report> {
     })?);
     found.shorten();
 
-    let Verified { rows, merchant, fee_milli } = statement.verified;
+    let Verified { rows, merchant, fee_milli, .. } = statement.verified;
     let head = report::Head {
         channel,
         day: wanted.day,

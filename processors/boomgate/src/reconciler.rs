@@ -32,7 +32,7 @@ mod stays;
 
 use crate::{background, clock, config::Config, connect::Parts};
 use anyhow::{Context, Result};
-use compare::compare;
+use compare::{CLEARED_LATER, compare};
 pub use fetch::Sources;
 use futures_util::FutureExt;
 use schema::{
@@ -201,7 +201,7 @@ pub fn message(work: &Work) -> Message {
 }
 
 /// The message of a finding. The same again within minutes costs nothing; later it is found by its key.
-fn finding(event: &StatementEvent) -> Message {
+pub(crate) fn finding(event: &StatementEvent) -> Message {
     let headers =
         BTreeMap::from([(wire::CONTENT_TYPE.to_owned(), Format::Json.content_type().to_owned()), (streams::MESSAGE_ID.to_owned(), event.key())]);
     Message { subject: event.subject(), payload: wire::encode(Format::Json, event).into(), headers }
@@ -526,7 +526,8 @@ impl Reconciler {
         // What T+2 has found meanwhile is not for T+1 to close.
         let is_late = term == Term::Next && self.saved(&[at.key(Term::After)]).await? > 0;
         let open = if is_late { Vec::new() } else { self.open(work).await? };
-        let mut compared = background::run(move || compare(&at, term, &lines, &payments, &open)).await?;
+        let tells_fees = &*work.of.channel != CLEARED_LATER || spool::tells_fees(&self.settings.spool, work.run.as_str());
+        let mut compared = background::run(move || compare(&at, term, &lines, &payments, &open, tells_fees)).await?;
         if let Some(StatementEvent { fact: StatementFact::Matched { stays: told, .. }, .. }) = compared.last_mut() {
             *told = stays;
         }
@@ -654,7 +655,7 @@ impl Reconciler {
         Ok(found)
     }
 
-    /// The exceptions of a piece that are open, as far as they are saved.
+    /// The exceptions of a piece, as far as they are saved.
     async fn open(&self, work: &PieceWork) -> Result<Vec<Exception>> {
         let part = Part { table: Table::Exceptions, province: work.province, day: work.of.day, bucket: work.partition };
         let rows = self.store.scan(part).await?;

@@ -188,7 +188,8 @@ pub fn open(window: Settling) -> Option<Line> {
     })
 }
 
-fn day(date: jiff::civil::Date) -> Result<Day> {
+/// A date as a day.
+pub(crate) fn day(date: jiff::civil::Date) -> Result<Day> {
     date.strftime("%y%m%d").to_string().parse().map(Day).context("a date of this century")
 }
 

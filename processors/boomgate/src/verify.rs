@@ -408,6 +408,8 @@ fn exceptions(log: &Log, report: &mut Report) {
             ReconEvent::ExceptionOpened { again: false, .. } => open.insert(id, true).is_none(),
             ReconEvent::ExceptionOpened { .. } => open.insert(id, true).map_or(log.trimmed, |was_open| !was_open),
             ReconEvent::ExceptionClosed { .. } => open.insert(id, false).unwrap_or(log.trimmed),
+            // It was closed, and stays so.
+            ReconEvent::WriteOffUndone { .. } => open.insert(id, false).map_or(log.trimmed, |was_open| !was_open),
             _ => open.get(&id).copied().unwrap_or(log.trimmed),
         };
         if !is_right {

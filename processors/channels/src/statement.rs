@@ -134,6 +134,8 @@ pub struct Verified {
     pub merchant: Option<String>,
     /// All fees, in thousandths of a fen.
     pub fee_milli: i128,
+    /// Whether its lines say what the channel keeps; a clearing file need not, and a day without a file does not.
+    pub tells_fees: bool,
 }
 
 /// The lines of one file, whose head has been read.

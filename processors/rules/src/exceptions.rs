@@ -1,12 +1,15 @@
-//! What becomes of a comparison with a channel's statement: pieces that match, and exceptions, each open until it is closed for a reason.
+//! What becomes of a comparison with a channel's statement: pieces that match, and exceptions, each open until it is closed for a reason. And of what channels
+//! pay out: each reference of the bank is one payout, for ever.
 //!
 //! Invariants
 //! 1. What is found again changes nothing, whoever found it   (`tests::a_piece_that_is_compared_again_changes_nothing`).
 //! 2. In any order, and with any of it twice, the same exceptions are open in the end   (`tests::any_order_ends_the_same`).
 //! 3. An exception is closed for a reason, and once unless it is found again   (`tests::laws`).
 //! 4. It grows older with the days until it is closed   (`tests::an_exception_grows_older_until_it_is_closed`).
-//! 5. What was explained and is found again is open again; what a person closed stays closed   (`tests::what_was_explained_can_come_back`).
+//! 5. What was explained and is found again is open again; what a person closed is not found anew   (`tests::what_was_explained_can_come_back`).
 //! 6. Of stays without their money what was told last holds   (`tests::other_stays_without_their_money_are_told`).
+//! 7. What was written off and is found no more is taken back, once   (`tests::a_write_off_is_undone_when_the_money_comes`, `tests::laws`).
+//! 8. A payout is recorded once, and another one under its reference is refused   (`tests::a_reference_is_paid_out_once`).
 //!
 //! Not here: what differs (`reconcile`), what a person may do about it (`act`), which money counts (`payment`).
 
@@ -16,8 +19,9 @@ use crate::{Body, Facts, Input, Rules, Touch, View, no_window, nothing};
 use schema::{
     DeskEvent, Effect, Entity, Event, Id, Journal, Key, Recorded, Table,
     desk::{Said, Says},
-    exception::{Act, Closing, Exception, Happened, Piece, ReconEvent, ReconNote, StatementEvent, StatementFact, days_after},
+    exception::{Act, Closing, Exception, Happened, Piece, PieceAt, ReconEvent, ReconNote, StatementEvent, StatementFact, days_after},
     id,
+    payout::{PaidOut, Payout},
     statement::Age,
 };
 
@@ -35,12 +39,11 @@ fn concerns(body: &Body) -> bool {
 
 fn needs(_: &dyn View, _: &Facts, input: &Input) -> Vec<Key> {
     let exception = match &input.body {
-        Body::Statement(event) => {
-            if let StatementFact::Matched { term, .. } = &event.fact {
-                return vec![event.piece.key(*term)];
-            }
-            event.exception()
-        }
+        Body::Statement(event) => match &event.fact {
+            StatementFact::Matched { term, .. } => return vec![event.piece.key(*term)],
+            StatementFact::PaidOut { paid } => return vec![paid.row(&event.piece)],
+            StatementFact::Differs { .. } | StatementFact::Explained { .. } => event.exception(),
+        },
         Body::Desk(event) => spoken_of(event),
         Body::Tick(key) => return vec![*key],
         Body::Gate(_) | Body::Channel(_) | Body::Journal(_) => None,
@@ -105,12 +108,27 @@ fn found<'a>(view: &dyn View, known: impl Fn(Id) -> Option<&'a Exception>, input
         }
         StatementFact::Explained { exception, term } => vec![match known(*exception) {
             None => noted(*exception, ReconNote::Unknown),
+            // The money has come, or is booked, after all.
+            Some(known) if known.closed == Some(Closing::WrittenOff) => {
+                ReconEvent::WriteOffUndone { exception: *exception, term: *term, gap: Box::new(known.booked()) }
+            }
             Some(Exception { closed: Some(_), .. }) => noted(*exception, ReconNote::AlreadyClosed),
             Some(known) => {
                 let (why, term, gap) = (Closing::Explained, Some(*term), Some(Box::new(known.booked())));
                 ReconEvent::ExceptionClosed { exception: *exception, why, term, by: None, approved: None, gap }
             }
         }],
+        StatementFact::PaidOut { paid } => vec![paid_out(view, piece, paid)],
+    }
+}
+
+/// A payout was told of. Of its reference it is the first, or the same again; else a person must look at it.
+fn paid_out(view: &dyn View, piece: PieceAt, paid: &PaidOut) -> ReconEvent {
+    let known = view.get(&paid.row(&piece)).and_then(|entity| if let Entity::Payout(payout) = entity { Some(&payout.paid) } else { None });
+    match known {
+        None => ReconEvent::PaidOut { piece, paid: Box::new(paid.clone()) },
+        Some(known) if known.is_same(paid) => ReconEvent::Noted { note: ReconNote::AlreadyKnown, province: piece.province, exception: None },
+        Some(known) => ReconEvent::PayoutDiffers { piece, paid: Box::new(paid.clone()), booked: known.amount },
     }
 }
 
@@ -130,7 +148,10 @@ fn touches(event: &Event) -> Vec<Touch> {
         ReconEvent::ExceptionAssigned { exception, .. }
         | ReconEvent::ExceptionActed { exception, .. }
         | ReconEvent::ExceptionAged { exception, .. }
-        | ReconEvent::ExceptionClosed { exception, .. } => row(*exception).map(|key| Touch { key, born: false }),
+        | ReconEvent::ExceptionClosed { exception, .. }
+        | ReconEvent::WriteOffUndone { exception, .. } => row(*exception).map(|key| Touch { key, born: false }),
+        ReconEvent::PaidOut { piece, paid } => Some(Touch { key: paid.row(piece), born: true }),
+        ReconEvent::PayoutDiffers { piece, paid, .. } => Some(Touch { key: paid.row(piece), born: false }),
         ReconEvent::Noted { .. } => None,
     };
     touch.into_iter().collect()
@@ -150,11 +171,21 @@ fn evolve(_: &Key, entity: Option<Entity>, recorded: &Recorded) -> Entity {
             happened(&mut opened, recorded, event.kind(), None);
             Entity::Exception(Box::new(opened))
         }
+        (ReconEvent::PaidOut { piece, paid }, _) => {
+            Entity::Payout(Box::new(Payout { at: piece.clone(), paid: (**paid).clone(), refused: Vec::new() }))
+        }
+        (ReconEvent::PayoutDiffers { paid, .. }, Some(Entity::Payout(mut payout))) => {
+            if payout.refused.len() >= Payout::REFUSED_MAX {
+                payout.refused.remove(0);
+            }
+            payout.refused.push((**paid).clone());
+            Entity::Payout(payout)
+        }
         (event, Some(Entity::Exception(mut exception))) => {
             fold(&mut exception, recorded, event);
             Entity::Exception(exception)
         }
-        _ => unreachable!("{} {} does not concern an exception that was not opened", recorded.at.0, event.kind()),
+        _ => unreachable!("{} {} does not concern an exception or a payout that is not there", recorded.at.0, event.kind()),
     }
 }
 
@@ -181,6 +212,10 @@ fn fold(exception: &mut Exception, recorded: &Recorded, event: &ReconEvent) {
             exception.wanted = None;
             happened(exception, recorded, why.as_str(), approved.as_ref().or(by.as_ref()));
         }
+        ReconEvent::WriteOffUndone { .. } => {
+            exception.closed = Some(Closing::Explained);
+            happened(exception, recorded, event.kind(), None);
+        }
         // It is what it was, as old as it is now.
         ReconEvent::ExceptionOpened { line, payment, age, .. } => {
             (exception.line, exception.payment) = (line.clone(), payment.clone());
@@ -188,7 +223,7 @@ fn fold(exception: &mut Exception, recorded: &Recorded, event: &ReconEvent) {
             happened(exception, recorded, event.kind(), None);
         }
         // What concerns none is nothing to it.
-        ReconEvent::Matched { .. } | ReconEvent::Noted { .. } => {}
+        ReconEvent::Matched { .. } | ReconEvent::PaidOut { .. } | ReconEvent::PayoutDiffers { .. } | ReconEvent::Noted { .. } => {}
     }
 }
 

@@ -6,6 +6,8 @@
 //! 3. A window closes once; what comes into it later is in adjustments, and all of them add up to all of its rows
 //!    (`tests::laws::statement_and_adjustments_are_all_rows`).
 //! 4. A window whose rows are not what was posted into it does not close   (`tests::a_window_whose_rows_differ_stops`).
+//! 5. Of what was given up and came after all nothing is left in the books   (`tests::a_write_off_that_is_undone_leaves_nothing`).
+//! 6. A payout changes where money is, and nothing else   (`tests::a_payout_moves_money_from_the_channel_to_the_bank`).
 //!
 //! Not here: which money moves (`payment`), which accounts a movement touches (`movement`), what a channel charges (`fee`), what of a discount is in the books
 //! already (`discount`), what of a day's fees a statement has told (`kept`), what rows add up to (`tally`).
@@ -123,8 +125,8 @@ fn decide(view: &dyn View, facts: &Facts, input: &Input) -> Vec<Event> {
 fn post(view: &dyn View, facts: &Facts, input: &Input, posted: Posted<'_>, told: Option<&LedgerEvent>) -> Option<LedgerEvent> {
     let Posted { movement, window, span } = posted;
     let fees = kept::at(&movement, told);
-    let Movement { what, order, lot, currency, at, mut entries, discounts, province, .. } = movement;
-    let operator = lot.as_ref().and_then(|lot| facts.reference.lot(lot)).map(|lot| lot.declared.operator);
+    let Movement { what, order, lot, operator: told_of, currency, at, mut entries, discounts, province, .. } = movement;
+    let operator = lot.as_ref().and_then(|lot| facts.reference.lot(lot)).map(|lot| lot.declared.operator).or(told_of);
     let booked = discounts.as_deref().and_then(discounts_key).and_then(|key| view.get(&key));
     let booked = if let Some(Entity::Discounted(booked)) = booked { Some(&**booked) } else { None };
     let discounts = discounts.filter(|taken| booked.is_none_or(|booked| booked.asked_at <= taken.asked_at));
@@ -258,7 +260,8 @@ fn settling(known: Option<Box<Settling>>, recorded_at: Moment, event: &LedgerEve
         (LedgerEvent::Posted { lot, day, province, channel, currency, operator, span: Some(span), .. }, known) => {
             let mut window = known.unwrap_or_else(|| {
                 Box::new(Settling {
-                    operator: *operator,
+                    // What has no lot may be of several operators: its rows tell.
+                    operator: lot.and(*operator),
                     lot: *lot,
                     province: *province,
                     channel: channel.clone(),

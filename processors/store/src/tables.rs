@@ -16,6 +16,7 @@ use schema::{
     entity::{Receipt, Stage},
     exception::Closing,
     ledger::{Figures, Statement},
+    payout::Payout,
     statement::Difference,
 };
 
@@ -118,6 +119,17 @@ pub(crate) const fn columns(table: Table) -> &'static [Column] {
             ("owner", Text),
             ("closed", Text),
         ],
+        Table::Payouts => &[
+            ("channel", Text),
+            ("merchant", Text),
+            ("reference", Text),
+            ("operator", Text),
+            ("amount_minor", Number),
+            ("currency", Text),
+            ("booked_at", Number),
+            ("days", Number),
+            ("refused", Number),
+        ],
         Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers | Table::ReconAnswers => {
             &[("input_at", Number), ("events", Number)]
         }
@@ -143,6 +155,7 @@ pub(crate) const fn opens(table: Table) -> bool {
         | Table::Discounts
         | Table::Fees
         | Table::Pieces
+        | Table::Payouts
         | Table::SessionAnswers
         | Table::OrderAnswers
         | Table::PaymentAnswers
@@ -166,6 +179,7 @@ pub(crate) const fn forgets(table: Table) -> bool {
         | Table::Windows
         | Table::Pieces
         | Table::Exceptions
+        | Table::Payouts
         | Table::Statements
         | Table::Discounts
         | Table::Fees => false,
@@ -226,6 +240,22 @@ const fn currency_code(currency: schema::Currency) -> &'static str {
         schema::Currency::Usd => "USD",
         schema::Currency::Eur => "EUR",
     }
+}
+
+fn of_payout(payout: &Payout) -> Vec<Value> {
+    let Payout { at, paid, refused } = payout;
+    let length = |many: usize| count(u64::try_from(many).unwrap_or(u64::MAX));
+    vec![
+        text(&at.channel),
+        text(&at.merchant),
+        text(&paid.reference),
+        id(paid.operator),
+        Value::Number(paid.amount.minor),
+        text(currency_code(paid.amount.currency)),
+        Value::Number(paid.booked_at.0),
+        length(paid.days.len()),
+        length(refused.len()),
+    ]
 }
 
 fn of_statement(statement: &Statement) -> Vec<Value> {
@@ -355,6 +385,7 @@ fn values(table: Table, entity: &Entity) -> Vec<Value> {
             text(exception.owner.as_ref().map_or("", |owner| owner.as_str())),
             text(exception.closed.map_or("", Closing::as_str)),
         ],
+        (Table::Payouts, Entity::Payout(payout)) => of_payout(payout),
         (
             Table::SessionAnswers | Table::OrderAnswers | Table::PaymentAnswers | Table::LedgerAnswers | Table::ReconAnswers,
             Entity::Answer(answer),

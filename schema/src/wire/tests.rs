@@ -14,6 +14,7 @@ use crate::{
         Quote, QuoteLine, RefundReason, RefundState, Refusal, RightUsed, SessionEvent, ShiftAt, Source, Stay, Terms,
     },
     ledger::{Account, Discounts, Entry, FeesAt, Figures, LedgerEvent, Movement, Span, Statement, Tally, WindowAt},
+    payout::{DayPaid, PaidOut},
     rate::{Prepaid, Validation, ValidationKind},
     statement::{self, Age, BookedPayment, Difference, Standing, StatementLine},
 };
@@ -444,6 +445,13 @@ fn sums() -> Vec<DifferenceSum> {
     vec![DifferenceSum { difference: Difference::Matched, count: 2, ours: 2_000, theirs: 2_000 }]
 }
 
+/// A payout that is at home where [`piece`] is.
+fn payout(operator: Option<&str>) -> Box<PaidOut> {
+    let days = [(261_123, 1_200), (261_124, -200)].map(|(day, minor)| DayPaid { day: Day(day), minor }).to_vec();
+    let (operator, amount) = (operator.map(name), Money::new(1_000, Currency::Cny));
+    Box::new(PaidOut { reference: "B-67".into(), operator, days, amount, booked_at: AT, author: name("lin") })
+}
+
 fn recon_events() -> Vec<ReconEvent> {
     let exception = id(Kind::Exception, "x");
     let fact = ChannelFact::Succeeded { attempt: id::attempt(id(Kind::Order, "o"), 1), transaction: "4200001".into(), amount: FEE };
@@ -463,8 +471,50 @@ fn recon_events() -> Vec<ReconEvent> {
         ReconEvent::ExceptionActed { exception, act: exception::Act::Repaired, said: name("d1"), by: said(), sends: Some(Box::new(sends)) },
         ReconEvent::ExceptionAged { exception, age: Age::T3 },
         ReconEvent::ExceptionClosed { exception, why: Closing::WrittenOff, term: None, by: Some(said()), approved: Some(said()), gap: None },
+        ReconEvent::WriteOffUndone {
+            exception,
+            term: Term::After,
+            gap: Box::new(Gap { channel: "wechat".into(), money: Money::new(-500, Currency::Cny) }),
+        },
+        ReconEvent::PaidOut { piece: piece(), paid: payout(Some("city")) },
+        ReconEvent::PayoutDiffers { piece: piece(), paid: payout(Some("city")), booked: Money::new(900, Currency::Cny) },
         ReconEvent::Noted { note: ReconNote::AlreadyKnown, province: Province(44), exception: Some(exception) },
     ]
+}
+
+#[test]
+fn what_moves_to_the_bank_and_back_from_losses_reads_and_writes_its_golden_bytes() {
+    let paid_out = vec![Entry::debit(Account::Bank, 1_000), Entry::credit(Account::ChannelReceivable, 1_000)];
+    let back = vec![
+        Entry::debit(Account::WriteOff, 500),
+        Entry::credit(Account::Suspense, 500),
+        Entry::debit(Account::Suspense, 500),
+        Entry::credit(Account::ChannelReceivable, 500),
+    ];
+    for (file, entries, movement, operator) in [
+        ("ledger.posted.of_a_payout", paid_out, Movement::PaidOut, Some(name("city"))),
+        ("ledger.posted.of_a_write_off_undone", back, Movement::WriteOffUndone, None),
+    ] {
+        let window = window();
+        let posted = LedgerEvent::Posted {
+            posting: window.posting(&["RECON"]),
+            order: None,
+            lot: None,
+            day: window.day,
+            province: window.province,
+            channel: window.channel,
+            currency: window.currency,
+            entries,
+            operator,
+            at: Some(AT),
+            movement: Some(movement),
+            span: Some(Span { from: AT, until: AT.plus(1), closes_at: AT.plus(2) }),
+            discounts: None,
+        };
+        let cause = Cause { inbox: Inbox::Recon, sequence: 9, event: "k".into(), time: AT, index: 0 };
+        let posted = Recorded { at: AT.plus(1), cause, event: Event::Ledger(posted) };
+        check(file, &posted, |content_type, bytes| decode_recorded(Journal::Ledger, Some(content_type), bytes));
+    }
 }
 
 #[test]
@@ -544,6 +594,7 @@ fn what_workers_find_reads_and_writes_its_golden_bytes() {
         StatementFact::Matched { term: Term::After, sums: sums(), fees: None, stays: None, hash: "0f".repeat(32).into() },
         differs,
         StatementFact::Explained { exception: id(Kind::Exception, "x"), term: Term::After },
+        StatementFact::PaidOut { paid: payout(None) },
     ] {
         let event = StatementEvent { piece: piece(), run: None, fact };
         check(&format!("statement.{}", event.kind()), &event, |content_type, bytes| decode(Some(content_type), bytes));

@@ -4,6 +4,7 @@ use schema::{
     desk::Said,
     exception::{Listed, PieceAt, begins, desk_of},
     id::{Kind, Province},
+    payout::DayPaid,
     statement::{Difference, LineKind, Standing},
     time::DAY,
 };
@@ -92,6 +93,41 @@ fn what_was_explained_comes_back() {
         .collect();
     let closed = ("exception_closed", false);
     assert_eq!(kinds, [("exception_opened", false), closed, ("exception_opened", true), ("noted", false), closed]);
+}
+
+#[test]
+fn a_write_off_is_taken_back() {
+    let next = begins(Day(261_123)).expect("a day").plus(DAY);
+    let exception = differs().exception().expect("it differs");
+    let explained = StatementEvent { piece: piece(), run: None, fact: StatementFact::Explained { exception, term: Term::After } };
+    let wish = said("lin", ExceptionStep::WriteOff);
+    let mut cases = Cases::default();
+    cases.found(&differs(), next);
+    assert_eq!(cases.said(&wish, &[&closed(Closing::WrittenOff, Some(wish.said()), None)]), Vec::<String>::new());
+    let gap = Box::new(Gap { channel: "wechat".into(), money: Money::new(500, Currency::Cny) });
+    assert_eq!(cases.found(&explained, next), [ReconEvent::WriteOffUndone { exception, term: Term::After, gap }]);
+    assert_eq!(cases.found(&explained, next), [noted(exception, ReconNote::AlreadyClosed)], "once");
+    assert!(matches!(cases.found(&differs(), next)[..], [ReconEvent::ExceptionOpened { again: true, .. }]));
+    assert!(matches!(cases.found(&explained, next)[..], [ReconEvent::ExceptionClosed { why: Closing::Explained, .. }]), "nobody gave it up again");
+}
+
+#[test]
+fn the_first_payout_of_a_reference_counts() {
+    let paid = |minor: i64, author: &str| {
+        let days = vec![DayPaid { day: Day(261_123), minor }];
+        let (amount, author) = (Money::new(minor, Currency::Cny), author.parse().expect("a name"));
+        PaidOut { reference: "B-77".into(), operator: None, days, amount, booked_at: Moment(9), author }
+    };
+    let mut cases = Cases::default();
+    let mut told = |paid: PaidOut, channel: &str| -> Vec<&'static str> {
+        let event = paid.said(channel.into(), "m".into(), Province(44));
+        cases.found(&event, Moment(0)).iter().map(ReconEvent::kind).collect()
+    };
+    assert_eq!(told(paid(500, "lin"), "wechat"), ["paid_out"]);
+    assert_eq!(told(paid(500, "zhou"), "wechat"), ["noted"]);
+    assert_eq!(told(paid(501, "lin"), "wechat"), ["payout_differs"]);
+    assert_eq!(told(paid(500, "lin"), "wechat"), ["noted"], "what is refused changes nothing");
+    assert_eq!(told(paid(501, "lin"), "alipay"), ["paid_out"]);
 }
 
 #[test]

@@ -138,3 +138,30 @@ async fn what_is_done_is_told_once_it_is_decided() {
     assert_eq!(stored.iter().map(|stored| &*stored.subject).collect::<Vec<_>>(), ["CHANNEL.7.wechat.succeeded"]);
     office.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refund_that_was_begun_goes_on() {
+    let office = Office::open();
+    let surplus = office.finds("a", 500, None).await;
+    assert!(office.does(What::Refund(said(surplus, "lin"))).await.expect("it is decided"));
+    let begun = office.finds("b", 500, None).await;
+    // Whoever asks for it dies once it is decided here.
+    let desks = Desks::new(Journals::new(office.bus.clone(), 1), STORE_WAIT, DECIDED_WAIT);
+    let says = Says::Exception { exception: begun, step: ExceptionStep::Refund };
+    let now = desks.now().await.expect("the bus is in memory");
+    let event = spoken(&said(begun, "lin"), desk_of(PLACE.partition), says, now).expect("it is sound");
+    decide(&desks, &event).await.expect("the bus takes it").expect("it is decided");
+    assert_eq!(office.exception(begun).await.closed, Some(Closing::Refunded));
+    let asked =
+        async || office.bus.scan("DESK", 1, 100).await.expect("the bus is in memory").iter().filter(|one| one.subject.ends_with(".refund")).count();
+    let before = asked().await;
+    // At the same moment it would be the same saying.
+    crate::clock::wait(Duration::from_secs(1)).await;
+    assert!(office.does(What::Refund(said(begun, "lin"))).await.expect("it is decided"), "it goes on");
+    assert!(asked().await > before, "and is said to whom it concerns");
+    // What was closed otherwise does not.
+    let given_up = office.finds("c", 500, None).await;
+    assert!(office.does(What::WriteOff(said(given_up, "lin"))).await.expect("it is decided"));
+    assert!(!office.does(What::Refund(said(given_up, "lin"))).await.expect("it is decided"));
+    office.close().await;
+}

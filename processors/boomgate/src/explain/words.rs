@@ -10,6 +10,7 @@ use schema::{
         AppliedReason, CouponLimit, Ground, Known, Made, Marks, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, SessionEvent, Source, Terms,
     },
     ledger::{Entry, Figures, LedgerEvent, NO_CHANNEL},
+    payout::PaidOut,
     time::MINUTE,
 };
 
@@ -155,6 +156,21 @@ fn recon(event: &ReconEvent) -> String {
             };
             let persons = said.iter().chain(approved).map(by).collect::<Vec<_>>().join("; ");
             format!("Exception {exception} is closed: {why}{}{persons}", if persons.is_empty() { "" } else { "; " })
+        }
+        ReconEvent::WriteOffUndone { exception, term, gap } => {
+            let more = gap.money;
+            format!("The comparison at {} finds exception {exception} no more: its write-off of {more} is taken back", term.name())
+        }
+        ReconEvent::PaidOut { piece, paid } => {
+            let days = paid.days.iter().map(|part| part.day.to_string()).collect::<Vec<_>>().join(", ");
+            let (channel, merchant, PaidOut { reference, amount, author, .. }) = (&piece.channel, &piece.merchant, &**paid);
+            format!("{channel} has paid {amount} of {merchant}'s {days} out to the bank, reference {reference}; {author} said so")
+        }
+        ReconEvent::PayoutDiffers { piece, paid, booked } => {
+            let (channel, PaidOut { reference, amount, author, .. }) = (&piece.channel, &**paid);
+            format!(
+                "{channel} is said to have paid {amount} out under reference {reference}, under which {booked} is booked: refused; {author} said so"
+            )
         }
         ReconEvent::Noted { note, exception, .. } => {
             let of = exception.map(|exception| format!(" of exception {exception}")).unwrap_or_default();

@@ -14,7 +14,7 @@ use rules::reconcile::{Decided, Finding, Key, Record, by_name, by_number};
 use schema::{
     Currency, Day, Id, Moment, Money, StatementEvent, StatementFact,
     entity::{Fate, Payment, Receipt},
-    exception::{DifferenceSum, Exception, PieceAt, Term, begins},
+    exception::{Closing, DifferenceSum, Exception, PieceAt, Term, begins},
     journal::{AttemptState, RefundState},
     statement::{BookedPayment, Difference, LineKind, Standing, StatementLine},
     time::{DAY, MINUTE},
@@ -27,7 +27,7 @@ use std::{
 };
 
 /// The channel whose statements tell of a payment days after it was made: none is lacking on a certain day.
-const CLEARED_LATER: &str = "etc";
+pub const CLEARED_LATER: &str = "etc";
 /// For how long after midnight the statement of the day before may tell of what we booked: clocks differ, and some of our times are of when we heard.
 const CROSSING: i64 = 10_i64.saturating_mul(MINUTE);
 
@@ -132,9 +132,9 @@ fn booked(payment: &Payment, channel: &str, day: Day, term: Term) -> Vec<Booked>
     all
 }
 
-/// Compares a piece and gives what to say of it, the result last: whoever hears that has heard all. `open` are its exceptions as far as they are saved, and what this term
-/// can judge.
-pub fn compare(piece: &PieceAt, term: Term, spooled: &[Spooled], payments: &[Payment], open: &[Exception]) -> Vec<StatementEvent> {
+/// Compares a piece and gives what to say of it, the result last: whoever hears that has heard all. `open` are its exceptions, those that are closed too, as far as they
+/// are saved, and what this term can judge. `tells_fees`: whether its statement says what the channel keeps.
+pub fn compare(piece: &PieceAt, term: Term, spooled: &[Spooled], payments: &[Payment], open: &[Exception], tells_fees: bool) -> Vec<StatementEvent> {
     let mut keys = Names::default();
     let mut ours: Vec<Booked> = payments.iter().flat_map(|payment| booked(payment, &piece.channel, piece.day, term)).collect();
     ours.sort_by(|one, other| order_of(&one.payment).cmp(&order_of(&other.payment)));
@@ -176,7 +176,7 @@ pub fn compare(piece: &PieceAt, term: Term, spooled: &[Spooled], payments: &[Pay
     let mut rest = Vec::new();
     let mut decided = by_name(&named, &theirs, &mut rest);
     decided.add(by_number(&nameless, &rest));
-    let fees = (&*piece.channel != CLEARED_LATER).then(|| kept(&lines));
+    let fees = tells_fees.then(|| kept(&lines));
     conclude(piece, term, (&lines, &ours), &decided, fees, open)
 }
 
@@ -232,7 +232,8 @@ fn conclude(
     let gone: BTreeSet<Id> = open
         .iter()
         .filter(is_of_it)
-        .filter(|exception| exception.closed.is_none() && !found.contains_key(&exception.exception))
+        // What was written off may be explained yet: then that is taken back.
+        .filter(|exception| exception.closed.is_none_or(|why| why == Closing::WrittenOff) && !found.contains_key(&exception.exception))
         .map(|exception| exception.exception)
         .collect();
     let explained = gone.into_iter().map(|exception| StatementFact::Explained { exception, term });

@@ -14,7 +14,7 @@ use super::{
     spool::{Spool, Spooled},
 };
 use anyhow::{Context, Result};
-use channels::statement::{self, Cutter, Form, Line, Refusal, archive};
+use channels::statement::{self, Cutter, Form, Line, Refusal, Verified, archive};
 use jiff::civil::Date;
 use schema::{
     Partition, StatementEvent, Token,
@@ -152,8 +152,8 @@ pub fn verified(form: &Form, wanted: &statement::Wanted, path: &Path, hash: Opti
     read(form, wanted, path, hash, |_| {}).map(|(_, hash)| hash)
 }
 
-/// Reads a file and verifies it, with its hash if one was told; gives how many lines it has, and its hash. What `each` sees counts only then.
-fn read(form: &Form, wanted: &statement::Wanted, path: &Path, hash: Option<&str>, each: impl FnMut(&Line<'_>)) -> Result<(u64, String), Why> {
+/// Reads a file and verifies it, with its hash if one was told; gives what it says as a whole, and its hash. What `each` sees counts only then.
+fn read(form: &Form, wanted: &statement::Wanted, path: &Path, hash: Option<&str>, each: impl FnMut(&Line<'_>)) -> Result<(Verified, String), Why> {
     let file = match File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Why::Missing(format!("{} is not there", path.display()))),
         opened => opened.with_context(|| format!("cannot read {}", path.display()))?,
@@ -162,7 +162,7 @@ fn read(form: &Form, wanted: &statement::Wanted, path: &Path, hash: Option<&str>
     let unpacked = archive::open(form, file).map_err(refused)?;
     let mut cutter = Cutter::new(unpacked.content).hashed(hash);
     let verified = statement::read(form, wanted, &mut cutter, each).map_err(refused)?;
-    Ok((verified.rows, cutter.sha1().unwrap_or_default()))
+    Ok((verified, cutter.sha1().unwrap_or_default()))
 }
 
 /// A line of which everything can be told: a number that is too long is its head and a digest of all of it, so that it is told from all others still.
@@ -193,7 +193,7 @@ pub fn split(work: &DayWork, folder: &Path, spool: &Path, province: Province, wr
         let path = given.map_or_else(|| choose(&form, &wanted, &folder.join(name)), Ok)?;
         let mut failed = None;
         let told = told_hash(&path)?;
-        let (rows, hash) = read(&form, &wanted, &path, told.as_deref(), |line| {
+        let (verified, hash) = read(&form, &wanted, &path, told.as_deref(), |line| {
             let line = fitting(line.in_full());
             let at = home_of_line(&line, province);
             if failed.is_none() {
@@ -203,7 +203,12 @@ pub fn split(work: &DayWork, folder: &Path, spool: &Path, province: Province, wr
         if let Some(error) = failed {
             return Err(Why::Failed(error));
         }
-        lines = if after { lines } else { rows };
+        if !after {
+            lines = verified.rows;
+            if verified.tells_fees {
+                laid.with_fees()?;
+            }
+        }
         hashes.push(hash);
     }
     let of = [&*work.channel, &*work.merchant, &work.day.to_string(), work.term.as_str()];

@@ -8,6 +8,7 @@
 //! 2. What is not finished has no name that anybody looks for   (`tests::what_is_not_finished_is_not_there`).
 //! 3. What is old is swept, unless somebody needs it   (`tests::what_is_old_and_needed_by_nobody_is_swept`).
 //! 4. A folder that goes while it is read is no empty one   (`tests::a_folder_that_is_gone_is_no_empty_one`).
+//! 5. Whether the statement tells of fees is known where its lines are   (`tests::whether_it_tells_of_fees_is_kept_with_its_lines`).
 //!
 //! Not here: whether a statement may be believed (`channels::statement`).
 
@@ -22,6 +23,8 @@ use std::{
     time::Duration,
 };
 
+/// What lies in a folder whose day's own statement says what the channel keeps.
+const FEES: &str = "fees";
 /// How names begin of folders that are being removed.
 const SWEPT: &str = "swept-";
 /// How many bytes wait in memory before they are written.
@@ -87,6 +90,13 @@ impl Spool {
         Ok(())
     }
 
+    /// Says that the day's own statement tells what the channel keeps.
+    pub fn with_fees(&self) -> Result<()> {
+        let path = self.folder.join(FEES);
+        fs::write(&path, b"").with_context(|| format!("cannot write {}", path.display()))?;
+        synced(&path)
+    }
+
     /// Has all of it on the disk, so that a name which outlives a loss of power is a whole folder's.
     fn sync(&self) -> Result<()> {
         for (province, partition) in self.pieces.keys() {
@@ -134,6 +144,11 @@ pub fn synced(path: &Path) -> Result<()> {
 /// Whether a run's folder is there.
 pub fn is_there(root: &Path, run: &str) -> bool {
     root.join(run).is_dir()
+}
+
+/// Whether the statement that a run was made of tells what the channel keeps.
+pub fn tells_fees(root: &Path, run: &str) -> bool {
+    root.join(run).join(FEES).is_file()
 }
 
 /// The lines of a piece.
@@ -214,6 +229,22 @@ mod tests {
         let again = Spool::begin(folder.path(), "two").expect("it can be made");
         again.finish("run").expect("it is there already");
         assert_eq!(read(folder.path(), "run", Province(44), Partition(0)).expect("it is there").len(), 10, "the first one stays");
+    }
+
+    #[test]
+    fn whether_it_tells_of_fees_is_kept_with_its_lines() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (run, tells) in [("one", true), ("two", false)] {
+            let mut spool = Spool::begin(folder.path(), run).expect("it can be made");
+            spool.put((Province(44), Partition(1)), &line(1)).expect("it can be written");
+            if tells {
+                spool.with_fees().expect("it can be written");
+            }
+            assert!(!tells_fees(folder.path(), run), "it is not finished");
+            spool.finish(run).expect("it can be named");
+            assert_eq!(tells_fees(folder.path(), run), tells);
+            assert_eq!(read(folder.path(), run, Province(44), Partition(1)).expect("it is there"), [line(1)]);
+        }
     }
 
     #[test]

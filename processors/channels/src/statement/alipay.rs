@@ -218,7 +218,7 @@ impl Rows for Details {
             // Some footers print what went back without its sign.
             agree("退款合计", line, refunds.map(i128::abs), of(REFUNDS).map(i128::abs))?;
         }
-        Ok(Verified { rows: sums.rows, merchant: self.merchant.clone(), fee_milli: -sums.of[FEE] * i128::from(MILLI) })
+        Ok(Verified { rows: sums.rows, merchant: self.merchant.clone(), fee_milli: -sums.of[FEE] * i128::from(MILLI), tells_fees: true })
     }
 }
 

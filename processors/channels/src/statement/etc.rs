@@ -149,6 +149,7 @@ impl Rows for Clearing {
                 return Err(Refusal::at(line, name, Reason::Sum { said: cell::text(value), found: cell::sum(found, 2) }));
             }
         }
-        Ok(Verified { rows: sums.rows, merchant: self.merchant.clone(), fee_milli: sums.of[FEE] * i128::from(MILLI) })
+        let (fee_milli, tells_fees) = (sums.of[FEE] * i128::from(MILLI), self.fee.is_some());
+        Ok(Verified { rows: sums.rows, merchant: self.merchant.clone(), fee_milli, tells_fees })
     }
 }

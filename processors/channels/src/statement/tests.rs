@@ -45,7 +45,7 @@ fn short(lines: &[StatementLine]) -> Vec<(&str, &str, &str, &str, &str, i64, i64
 fn genuine_files_are_read() {
     let merchant = Some("1601959334".to_owned());
     let (verified, all) = lines(&wechat::FORM, &wanted("2021-01-28"), &bill(ALL), Some(SHA1), cut::CHUNK).expect("it is genuine");
-    assert_eq!(verified, Verified { rows: 3, merchant: merchant.clone(), fee_milli: 0 });
+    assert_eq!(verified, Verified { rows: 3, merchant: merchant.clone(), fee_milli: 0, tells_fees: true });
     assert_eq!(short(&all)[0], ("trade", "done", "4200000925202101284997714292", "S20210128170702357723", "", 1, 0));
     assert_eq!((all[0].line, all[2].line, all[0].happened_at.to_string().as_str()), (2, 4, "2021-01-28T09:07:11Z"));
     for day in ["2021-02-01", "2021-01-24"] {
@@ -157,7 +157,7 @@ fn a_bill_of_before_2018_is_read() {
         "\u{feff}{head}\r\n{row}\r\n{back}\r\n总交易单数,总交易额,总退款金额,总代金券或立减优惠退款金额,手续费总金额\r\n`2,`1.00,`0.40,`0.0,`0.00360\r\n"
     );
     let (verified, read) = lines(&wechat::FORM, &wanted("2015-06-01"), file.as_bytes(), None, cut::CHUNK).expect("it is a bill");
-    assert_eq!(verified, Verified { rows: 2, merchant: Some("10000100".into()), fee_milli: 360 });
+    assert_eq!(verified, Verified { rows: 2, merchant: Some("10000100".into()), fee_milli: 360, tells_fees: true });
     assert_eq!(short(&read), [("trade", "done", "1001", "n1", "", 100, 600), ("refund", "done", "1001", "n1", "r1", 40, -240)]);
 }
 
@@ -195,7 +195,7 @@ fn details_of_either_footer_and_sign_are_read() {
     for (refund, footer) in [("0.02", ALL_ROWS), ("-0.02", "#交易合计：3笔，商家实收共9.89元，商家优惠共0.00元"), ("-0.02", APART), ("0.02", APART)]
     {
         let (verified, read) = lines(&alipay::FORM, &day, &details(refund, footer), None, cut::CHUNK).expect("it is a statement");
-        assert_eq!(verified, Verified { rows: 3, merchant: Some("2088722682748354".into()), fee_milli: 6_000 });
+        assert_eq!(verified, Verified { rows: 3, merchant: Some("2088722682748354".into()), fee_milli: 6_000, tells_fees: true });
         let expected = [
             ("trade", "done", "2026001", "n1", "", 1, 0),
             ("trade", "done", "2026002", "n2", "", 990, 6_000),
@@ -270,9 +270,13 @@ time,kind,transaction,number,amount,disposition,fee,plate
 #[test]
 fn a_clearing_file_is_read_and_checked() {
     let (verified, read) = lines(&etc::FORM, &wanted("2026-11-23"), CLEARING.as_bytes(), None, cut::CHUNK).expect("it is a clearing file");
-    assert_eq!(verified, Verified { rows: 9, merchant: Some("M1".into()), fee_milli: 4_000 });
+    assert_eq!(verified, Verified { rows: 9, merchant: Some("M1".into()), fee_milli: 4_000, tells_fees: true });
     assert_eq!(short(&read)[0], ("trade", "done", "T1", "N1", "", 1_230, 5_000));
     assert!(read[1..8].iter().all(|line| line.standing == Standing::Failed));
+    // The column of fees may lack.
+    let without = CLEARING.replace(",fee", ",remark");
+    let (verified, _) = lines(&etc::FORM, &wanted("2026-11-23"), without.as_bytes(), None, cut::CHUNK).expect("it is a clearing file");
+    assert_eq!((verified.fee_milli, verified.tells_fees), (0, false));
     assert_eq!(short(&read)[8], ("refund", "done", "T1", "", "R1", 200, -1_000));
     let day = |found: &str| Reason::Day { found: found.into(), wanted: "2026-11-23".into() };
     for (from, to, line, column, reason) in [

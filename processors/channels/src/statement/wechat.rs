@@ -238,7 +238,7 @@ impl Rows for Trades {
             return Err(Refusal::at(2, self.head.name(self.time), Reason::Day { found, wanted }));
         }
         let merchant = self.merchant.as_deref().map(cell::text);
-        Ok(Verified { rows: sums.rows, merchant, fee_milli: sums.of[FEE] })
+        Ok(Verified { rows: sums.rows, merchant, fee_milli: sums.of[FEE], tells_fees: true })
     }
 }
 

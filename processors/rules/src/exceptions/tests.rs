@@ -6,6 +6,7 @@ use schema::{
     desk::ExceptionStep,
     exception::{DifferenceSum, Listed, PieceAt, Stays, Term, begins, desk_of},
     id::{Kind, Place, Province},
+    payout::DayPaid,
     statement::{BookedPayment, Difference, LineKind, Standing, StatementLine},
     time::DAY,
 };
@@ -203,6 +204,67 @@ fn what_was_explained_can_come_back() {
     assert_eq!(kinds(&desk.says(id, "lin", ExceptionStep::WriteOff)), ["exception_closed"]);
     assert_eq!(kinds(&desk.finds(&by("7", &surplus))), ["noted"]);
     assert_eq!(desk.exception(id).closed, Some(Closing::WrittenOff));
+}
+
+#[test]
+fn a_write_off_is_undone_when_the_money_comes() {
+    let surplus = differs(Difference::Surplus, Some(line("a", 10_001)), None);
+    let id = surplus.exception().expect("it differs");
+    let mut desk = Desk::new();
+    desk.finds(&by("1", &surplus));
+    desk.says(id, "lin", ExceptionStep::WriteOff);
+    assert_eq!(kinds(&desk.says(id, "zhou", ExceptionStep::Approve("d1".parse().expect("a name")))), ["exception_closed"]);
+    let undone = desk.finds(&by("2", &explained(&surplus)));
+    let [Event::Recon(ReconEvent::WriteOffUndone { exception, term: Term::After, gap })] = &undone[..] else { panic!("{undone:?}") };
+    assert_eq!((*exception, &*gap.channel, gap.money), (id, "wechat", Money::new(10_001, Currency::Cny)));
+    assert_eq!(kinds(&desk.finds(&by("3", &explained(&surplus)))), ["noted"], "it is taken back once");
+    assert_eq!(kinds(&desk.says(id, "lin", ExceptionStep::WriteOff)), ["noted"], "it is closed");
+    // A statement that has it again opens it again, and it can be given up again.
+    assert_eq!(kinds(&desk.finds(&by("4", &surplus))), ["exception_opened"]);
+    let history: Vec<_> = desk.exception(id).history.iter().map(|happened| happened.what.to_string()).collect();
+    assert_eq!(history, ["exception_opened", "write_off_wanted", "written_off", "write_off_undone", "exception_opened"]);
+    // What a person repaired, or gave back, is settled whatever a comparison finds.
+    let repaired = differs(Difference::Surplus, Some(line("b", 500)), None);
+    desk.finds(&repaired);
+    desk.says(repaired.exception().expect("it differs"), "lin", ExceptionStep::Repair);
+    assert_eq!(kinds(&desk.finds(&by("5", &explained(&repaired)))), ["noted"]);
+}
+
+fn payout_of(days: &[(u32, i64)]) -> PaidOut {
+    let days: Vec<DayPaid> = days.iter().map(|(day, minor)| DayPaid { day: Day(*day), minor: *minor }).collect();
+    let amount = Money::new(days.iter().map(|part| part.minor).sum(), Currency::Cny);
+    PaidOut { reference: "B-77".into(), operator: None, days, amount, booked_at: next_day(), author: "lin".parse().expect("a name") }
+}
+
+#[test]
+fn a_reference_is_paid_out_once() {
+    let said = |paid: PaidOut, channel: &str| paid.said(channel.into(), "m".into(), Province(44));
+    let first = || payout_of(&[(261_121, 300), (261_122, 200)]);
+    let mut desk = Desk::new();
+    for forgets in [false, true] {
+        for (event, expected) in [
+            (said(first(), "wechat"), ["paid_out", "noted"]),
+            (said(PaidOut { author: "zhou".parse().expect("a name"), ..first() }, "wechat"), ["", "noted"]),
+            (said(payout_of(&[(261_122, 501)]), "wechat"), ["payout_differs"; 2]),
+            // The same sum of other days is something else, too.
+            (said(payout_of(&[(261_121, 200), (261_122, 300)]), "wechat"), ["payout_differs"; 2]),
+            (said(first(), "alipay"), ["paid_out", "noted"]),
+            (said(PaidOut { reference: "B-78".into(), ..first() }, "wechat"), ["paid_out", "noted"]),
+        ] {
+            if forgets {
+                desk.answered.clear();
+            }
+            assert_eq!(kinds(&desk.finds(&event)).join(" "), expected[usize::from(forgets)], "{event:?}");
+        }
+    }
+    let known = said(first(), "wechat");
+    let Some(Entity::Payout(payout)) = desk.trial.entities.get(&first().row(&known.piece)) else { panic!("it is booked") };
+    assert_eq!((&payout.paid, &payout.at, payout.refused.len()), (&first(), &known.piece, 4));
+    for n in 0..20 {
+        desk.finds(&said(payout_of(&[(261_122, 600 + n)]), "wechat"));
+    }
+    let Some(Entity::Payout(payout)) = desk.trial.entities.get(&first().row(&known.piece)) else { panic!("it is booked") };
+    assert_eq!((payout.refused.len(), payout.refused.last().map(|last| last.amount.minor)), (Payout::REFUSED_MAX, Some(619)));
 }
 
 #[test]
@@ -417,6 +479,7 @@ proptest! {
                     prop_assert!(closed.insert(id, *why).is_none(), "{} is closed twice", id);
                     prop_assert_eq!(by.is_none(), *why == Closing::Explained);
                 }
+                ReconEvent::WriteOffUndone { .. } => prop_assert_eq!(closed.insert(id, Closing::Explained), Some(Closing::WrittenOff)),
                 ReconEvent::Noted { .. } | ReconEvent::Matched { .. } => {}
                 _ => prop_assert!(opened.contains_key(&id) && !closed.contains_key(&id), "{} goes on after its end", id),
             }

@@ -10,9 +10,11 @@ use super::{Fees, fee};
 use schema::{
     Currency, Event, Id, LotId, Moment, Money, Partition, Recorded,
     exception::{self, Closing, PieceAt, ReconEvent},
+    fact::OperatorId,
     id::{self, Province},
     journal::{OrderEvent, PaymentEvent},
     ledger::{Account, Discounts, Entry, Movement as What, NO_CHANNEL},
+    payout::PaidOut,
     time::DAY,
 };
 use std::borrow::Cow;
@@ -30,6 +32,8 @@ pub struct Movement<'a> {
     pub order: Option<Id>,
     /// The lot, where it is known.
     pub lot: Option<LotId>,
+    /// Whose money it is, where that is told of money without a lot.
+    pub operator: Option<OperatorId>,
     /// Its province.
     pub province: Province,
     /// Its partition.
@@ -52,6 +56,7 @@ pub fn what(event: &Event) -> Option<What> {
         Event::Payment(event) => of_payment(event),
         Event::Order(event) => of_order(event),
         Event::Recon(ReconEvent::Matched { fees: Some(_), .. }) => Some(What::FeesAdjusted),
+        Event::Recon(ReconEvent::PaidOut { .. }) => Some(What::PaidOut),
         Event::Recon(event) => of_exception(event),
         Event::Session(_) | Event::Ledger(_) => None,
     }
@@ -62,6 +67,7 @@ fn of_exception(event: &ReconEvent) -> Option<What> {
     Some(match event {
         ReconEvent::ExceptionClosed { why: Closing::WrittenOff, .. } => What::WrittenOff,
         ReconEvent::ExceptionClosed { .. } => What::Resolved,
+        ReconEvent::WriteOffUndone { .. } => What::WriteOffUndone,
         _ => What::Differs,
     })
 }
@@ -125,6 +131,7 @@ pub fn of<'a>(recorded: &'a Recorded, fees: &Fees) -> Option<Movement<'a>> {
         Event::Payment(event) => of_money(what, event, recorded.at, fees),
         Event::Order(event) => of_bill(what, event, recorded.at),
         Event::Recon(ReconEvent::Matched { piece, fees: Some(fees), .. }) => Some(of_fees(what, piece, *fees, recorded.at)),
+        Event::Recon(ReconEvent::PaidOut { piece, paid }) => Some(of_payout(what, piece, paid, recorded.at)),
         Event::Recon(event) => of_gap(what, event, recorded.at),
         Event::Session(_) | Event::Ledger(_) => None,
     }
@@ -136,31 +143,44 @@ fn of_fees(what: What, piece: &PieceAt, fees: Money, recorded_at: Moment) -> Mov
     let begun = exception::begins(piece.day).unwrap_or(recorded_at);
     let at = begun.plus(DAY).plus(-1).min(recorded_at).max(begun);
     let (entries, currency) = (Vec::new(), fees.currency);
-    Movement { what, order: None, lot: None, province, partition, channel: &piece.channel, currency, at, entries, discounts: None }
+    let (order, lot, operator, channel, discounts) = (None, None, None, &*piece.channel, None);
+    Movement { what, order, lot, operator, province, partition, channel, currency, at, entries, discounts }
+}
+
+/// What a channel owed has come into the bank, when the bank says so.
+fn of_payout<'a>(what: What, piece: &'a PieceAt, paid: &PaidOut, recorded_at: Moment) -> Movement<'a> {
+    let PieceAt { province, partition, .. } = *piece;
+    let (channel, currency, at) = (&*piece.channel, paid.amount.currency, paid.booked_at.min(recorded_at));
+    let entries = pair(Account::Bank, asset(channel), paid.amount.minor);
+    let (order, lot, operator, discounts) = (None, None, paid.operator, None);
+    Movement { what, order, lot, operator, province, partition, channel, currency, at, entries, discounts }
 }
 
 /// What a channel's statement has more than the books is taken into them, beside what stays and payments say: a debit of suspense says that something is
-/// lacking. Once it is known why, what was lacking is booked by itself, and this is taken back.
+/// lacking. Once it is known why, what was lacking is booked by itself, and this is taken back. Where it was given up meanwhile, that is taken back first.
 fn of_gap(what: What, event: &ReconEvent, recorded_at: Moment) -> Option<Movement<'_>> {
     let gap = event.gap()?;
     let channel = match event {
         ReconEvent::ExceptionOpened { piece, .. } => &piece.channel,
-        ReconEvent::ExceptionClosed { gap: Some(gap), .. } => &gap.channel,
+        ReconEvent::ExceptionClosed { gap: Some(gap), .. } | ReconEvent::WriteOffUndone { gap, .. } => &gap.channel,
         _ => return None,
     };
     let place = id::place(event.exception()?.as_str())?;
     let (asset, minor) = (asset(channel), gap.money.minor);
-    let (more, less) = match what {
-        What::Differs => (asset, Account::Suspense),
-        What::Resolved => (Account::Suspense, asset),
-        _ => (Account::Suspense, Account::WriteOff),
+    let steps = match what {
+        What::Differs => vec![(asset, Account::Suspense)],
+        What::Resolved => vec![(Account::Suspense, asset)],
+        What::WriteOffUndone => vec![(Account::WriteOff, Account::Suspense), (Account::Suspense, asset)],
+        _ => vec![(Account::Suspense, Account::WriteOff)],
     };
-    let entries = if minor > 0 { pair(more, less, minor) } else { pair(less, more, minor.saturating_neg()) };
+    let sides = |(more, less)| if minor > 0 { pair(more, less, minor) } else { pair(less, more, minor.saturating_neg()) };
+    let entries = steps.into_iter().flat_map(sides).collect();
     Some(Movement {
         what,
         // It is no money of the order yet, whatever its number says.
         order: None,
         lot: None,
+        operator: None,
         province: place.province,
         partition: place.partition,
         channel,
@@ -181,6 +201,7 @@ fn of_money<'a>(what: What, event: &'a PaymentEvent, recorded_at: Moment, fees: 
             what,
             order: None,
             lot: Some(shift.lot),
+            operator: None,
             province: shift.province,
             partition: Partition::of_lot(shift.lot.as_str()),
             channel: CASH,
@@ -211,6 +232,7 @@ fn of_money<'a>(what: What, event: &'a PaymentEvent, recorded_at: Moment, fees: 
         what,
         order: Some(bill.order),
         lot: bill.lot,
+        operator: None,
         province: place.province,
         partition: place.partition,
         channel: &source.channel,
@@ -244,6 +266,7 @@ fn of_bill(what: What, event: &OrderEvent, recorded_at: Moment) -> Option<Moveme
         what,
         order: Some(*order),
         lot: Some(lot),
+        operator: None,
         province,
         partition,
         channel: NO_CHANNEL,
@@ -299,9 +322,16 @@ fn sides(what: What, channel: &str, amount: Money, gone: Option<(Money, bool)>, 
                 vec![Entry::debit(RefundLiability, minor), given, Entry::credit(ChannelFees, back)]
             }
         },
-        What::Discounted | What::Owed | What::Cleared | What::Counted | What::Differs | What::Resolved | What::WrittenOff | What::FeesAdjusted => {
-            Vec::new()
-        }
+        What::Discounted
+        | What::Owed
+        | What::Cleared
+        | What::Counted
+        | What::Differs
+        | What::Resolved
+        | What::WrittenOff
+        | What::FeesAdjusted
+        | What::WriteOffUndone
+        | What::PaidOut => Vec::new(),
     };
     entries.retain(|entry| entry.debit != 0 || entry.credit != 0);
     entries

@@ -11,7 +11,7 @@
 use schema::{
     Key, Moment,
     entity::{Posting, Settling},
-    ledger::{Account, Figures, Movement, Tally, WindowAt},
+    ledger::{Account, Figures, Movement, Tally, WindowAt, rows_of},
 };
 use std::collections::BTreeMap;
 
@@ -55,7 +55,8 @@ pub fn figures(tally: &Tally) -> Figures {
     }
     discounts.retain(|_, minor| *minor != 0);
     let (points, fees, short) = (net(Account::PointsIssuer), net(Account::ChannelFees), net(Account::CashDifference));
-    let money = net(Account::ChannelReceivable).saturating_add(net(Account::Cash));
+    // A payout moves money from the channel to the bank, and is none that was captured.
+    let money = [Account::ChannelReceivable, Account::Cash, Account::Bank].map(net).into_iter().fold(0_i64, i64::saturating_add);
     let off = discounts.values().fold(0_i64, |sum, minor| sum.saturating_add(*minor));
     let found = 0_i64.saturating_sub(net(Account::Suspense)).saturating_sub(net(Account::WriteOff));
     let gross = [off, points, tally.refunded, fees, short].into_iter().fold(money.saturating_sub(found), i64::saturating_add);
@@ -70,8 +71,12 @@ pub fn window_at(window: &Settling, key: &Key) -> WindowAt {
 
 /// In what a window differs from its rows; nothing where it is their fold.
 pub fn differs(window: &Settling, at: &WindowAt, rows: &[(Moment, Posting)]) -> Option<String> {
+    let begin = rows_of(&at.key());
     let is_here = |row: &Posting| {
-        row.span.is_some_and(|span| span.from == at.from) && (row.lot, row.currency) == (at.lot, at.currency) && row.channel == at.channel
+        row.posting.as_str().starts_with(&begin)
+            && row.span.is_some_and(|span| span.from == at.from)
+            && (row.lot, row.currency) == (at.lot, at.currency)
+            && row.channel == at.channel
     };
     let mut own: Vec<&(Moment, Posting)> = rows.iter().filter(|(_, row)| is_here(row)).collect();
     own.sort_by_key(|(recorded_at, _)| *recorded_at);

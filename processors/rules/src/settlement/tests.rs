@@ -7,6 +7,7 @@ use schema::{
     id::{Kind, Place, Province},
     journal::{Bill, Departure, LineKind, OrderEvent, PaymentEvent, Quote, QuoteLine, RefundReason, ShiftAt, Source, Stay},
     ledger::{Account, Figures},
+    payout::{DayPaid, PaidOut},
     statement::{self, Age, BookedPayment, Difference, Standing, StatementLine},
     time::MINUTE,
 };
@@ -149,6 +150,21 @@ fn settled(channel: &str, more: i64, why: Closing) -> ReconEvent {
     ReconEvent::ExceptionClosed { exception, why, term: None, by: None, approved: None, gap: Some(Box::new(gap)) }
 }
 
+fn undone(channel: &str, more: i64) -> ReconEvent {
+    let ReconEvent::ExceptionClosed { exception, gap: Some(gap), .. } = settled(channel, more, Closing::WrittenOff) else { panic!("it closes one") };
+    ReconEvent::WriteOffUndone { exception, term: Term::After, gap }
+}
+
+/// What a channel has paid out to the bank, of two of its days.
+fn paid_out(channel: &str, minor: i64, booked_at: Moment) -> ReconEvent {
+    let days = vec![DayPaid { day: Day(261_122), minor: minor + 1 }, DayPaid { day: Day(261_123), minor: -1 }];
+    let (operator, author) = ("city".parse().ok(), "lin".parse().expect("a name"));
+    let paid = PaidOut { reference: "B-77".into(), operator, days, amount: Money::new(minor, Currency::Cny), booked_at, author };
+    let event = paid.said(channel.into(), "m".into(), Province(44));
+    let schema::StatementFact::PaidOut { paid } = event.fact else { panic!("it is one") };
+    ReconEvent::PaidOut { piece: event.piece, paid }
+}
+
 #[test]
 fn what_is_found_again_is_booked_again() {
     let mut back = opened("wechat", 500);
@@ -165,6 +181,56 @@ fn what_is_found_again_is_booked_again() {
         suspense += entries.iter().filter(|entry| entry.account == Account::Suspense).map(|entry| entry.debit - entry.credit).sum::<i64>();
     }
     assert_eq!((suspense, trial.journal.len()), (-500, 3));
+}
+
+#[test]
+fn a_write_off_that_is_undone_leaves_nothing() {
+    for (more, told) in [
+        (500, ["differs channel_receivable 500 suspense -500", "written_off suspense 500 write_off -500"]),
+        (-500, ["differs suspense 500 channel_receivable -500", "written_off write_off 500 suspense -500"]),
+    ] {
+        let mut trial = Trial::new(&RULES);
+        let events = [opened("wechat", more), settled("wechat", more, Closing::WrittenOff), undone("wechat", more)];
+        let said: Vec<String> =
+            (1..).zip(events).map(|(minute, event)| words(&trial.journal(Inbox::Recon, &recorded(Event::Recon(event), minute)))).collect();
+        let last = if more > 0 {
+            "write_off_undone write_off 500 suspense -500 suspense 500 channel_receivable -500"
+        } else {
+            "write_off_undone suspense 500 write_off -500 channel_receivable 500 suspense -500"
+        };
+        assert_eq!(said, [told[0], told[1], last], "each by a posting of its own: {more}");
+        assert!(sums(&trial).values().all(|net| *net == 0), "{:?}", sums(&trial));
+    }
+    assert_eq!(words(&Trial::new(&RULES).journal(Inbox::Recon, &recorded(Event::Recon(undone("wechat", 0)), 1))), "", "nothing was booked of it");
+}
+
+#[test]
+fn a_payout_moves_money_from_the_channel_to_the_bank() {
+    for (channel, asset) in [("wechat", "channel_receivable"), ("cash", "cash"), ("points", "points_issuer")] {
+        let mut trial = trial();
+        pay(&mut trial, applied(channel, false, false), 1);
+        let before = sums(&trial);
+        // The bank has booked it the day before, and a clock that is ahead books nothing under a day that has not come.
+        for (booked_at, moved) in [(at(-20 * 60), at(-20 * 60)), (at(9_000), at(2_000))] {
+            let events = trial.journal(Inbox::Recon, &recorded(Event::Recon(paid_out(channel, 300, booked_at)), 2_000));
+            assert_eq!(words(&events), format!("paid_out bank 300 {asset} -300"));
+            let [Event::Ledger(LedgerEvent::Posted { posting, lot: None, order: None, operator: Some(operator), at: Some(at), .. })] = &events[..]
+            else {
+                panic!("{events:?}")
+            };
+            assert_eq!((operator.as_str(), *at), ("city", moved));
+            assert_eq!(id::place(posting.as_str()).map(|place| (place.province, place.partition)), Some((Province(44), Partition::of_lot("B-77"))));
+        }
+        let after = sums(&trial);
+        assert_eq!((after["bank"], after[asset]), (600, before[asset] - 600));
+        for entity in trial.entities.values() {
+            let Entity::Settling(window) = entity else { continue };
+            let Figures { gross, net, .. } = figures(&window.tally);
+            if window.lot.is_none() && channel != "points" {
+                assert_eq!((gross, net, window.operator), (0, 0, None), "nothing was captured by it");
+            }
+        }
+    }
 }
 
 #[test]
@@ -246,6 +312,24 @@ fn fees_are_what_the_statement_tells() {
     // Today's are booked by the contract.
     pay(&mut trial, applied("wechat", false, false), 2_003);
     assert_eq!(fees_by_day(&trial), BTreeMap::from([(Day(261_123), 5), (Day(261_124), 6)]));
+}
+
+#[test]
+fn a_clearing_file_tells_of_fees_like_any_other() {
+    let mut trial = trial();
+    trial.limits.fees.insert("etc".into(), 5_000);
+    pay(&mut trial, applied("etc", false, true), 10);
+    assert_eq!(fees_by_day(&trial), BTreeMap::new(), "what may still fail costs nothing");
+    pay(&mut trial, PaymentEvent::Settled { bill: bill(), source: by("etc"), amount: AMOUNT }, 20);
+    assert_eq!(fees_by_day(&trial), BTreeMap::from([(Day(261_123), 5)]));
+    let mut told = tells(261_123, "M1", 4);
+    if let ReconEvent::Matched { piece, .. } = &mut told {
+        piece.channel = "etc".into();
+    }
+    let events = trial.journal(Inbox::Recon, &recorded(Event::Recon(told), 2_000));
+    let [Event::Ledger(LedgerEvent::FeesTold { minor: 4, .. }), posted] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(words(std::slice::from_ref(posted)), "fees_adjusted channel_receivable 1 channel_fees -1", "5 were booked");
+    assert_eq!(fees_by_day(&trial), BTreeMap::from([(Day(261_123), 4)]));
 }
 
 proptest! {

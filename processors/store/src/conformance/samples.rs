@@ -12,6 +12,7 @@ use schema::{
     id::{self, Kind, Place, Province},
     journal::{AttemptState, Deduction, Departure, LineKind, Quote, QuoteLine, RefundReason, RefundState, Source, Stay},
     ledger::{Account, DayFees, Discounts, Entry, FeesAt, Figures, Movement, Span, Statement, Tally, WindowAt},
+    payout::{DayPaid, PaidOut, Payout},
     statement::{Age, BookedPayment, Difference, Standing, StatementLine},
 };
 use std::collections::BTreeMap;
@@ -230,6 +231,16 @@ fn exception(name: &str, closed: Option<Closing>, (province, partition): (Provin
     (Table::Exceptions, name.to_owned(), Entity::Exception(Box::new(exception)))
 }
 
+/// One that is of an operator has a day more, and something else was told of its reference.
+fn payout(name: &str, operator: bool, (province, partition): (Province, Partition)) -> (Table, String, Entity) {
+    let days = [(Day(261_122), 1_000), (DAY, 205)].map(|(day, minor)| DayPaid { day, minor });
+    let days: Vec<DayPaid> = if operator { days.to_vec() } else { vec![DayPaid { day: DAY, minor: FEN.minor }] };
+    let (operator, author) = (operator.then(|| token("city")), token("lin"));
+    let paid = PaidOut { reference: "B-77".into(), operator, days, amount: FEN, booked_at: Moment(9), author };
+    let refused = operator.map(|_| PaidOut { amount: Money::new(7, Currency::Cny), ..paid.clone() }).into_iter().collect();
+    (Table::Payouts, name.to_owned(), Entity::Payout(Box::new(Payout { at: piece_at(province, partition), paid, refused })))
+}
+
 fn repaired(order: Id) -> ChannelEvent {
     let fact = ChannelFact::Succeeded { attempt: id::attempt(order, 1), transaction: "4200001".into(), amount: FEN };
     ChannelEvent { channel: "wechat".into(), happened_at: Moment(1), fact }
@@ -341,6 +352,8 @@ pub(crate) fn at_place(province: Province, partition: Partition, at: i64) -> Vec
         (Table::Pieces, "piece-1".to_owned(), Entity::Piece(Box::new(piece(province, partition)))),
         exception("exception-1", None, (province, partition)),
         exception("exception-2", Some(Closing::WrittenOff), (province, partition)),
+        payout("payout-1", false, (province, partition)),
+        payout("payout-2", true, (province, partition)),
     ];
     let rows = entities.into_iter().chain(answers).map(|(table, name, entity)| {
         let key = Key { table, province, day: DAY, bucket: partition, id: token(&name) };

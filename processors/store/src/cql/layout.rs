@@ -9,7 +9,7 @@ use crate::{Error, Kind};
 use scylla::client::session::Session;
 
 /// What makes the tables, in order; only added to.
-pub(crate) const FILES: [&str; 9] = [
+pub(crate) const FILES: [&str; 10] = [
     include_str!("../../../../schema/cql/0001_rows.cql"),
     include_str!("../../../../schema/cql/0002_marks.cql"),
     include_str!("../../../../schema/cql/0003_open_rows.cql"),
@@ -19,10 +19,11 @@ pub(crate) const FILES: [&str; 9] = [
     include_str!("../../../../schema/cql/0007_statements.cql"),
     include_str!("../../../../schema/cql/0008_exceptions.cql"),
     include_str!("../../../../schema/cql/0009_fees.cql"),
+    include_str!("../../../../schema/cql/0010_payouts.cql"),
 ];
 
 /// The layout of the tables. A release uses its own alone.
-const LAYOUT: i32 = 6;
+const LAYOUT: i32 = 7;
 
 /// A keyspace's name: it is written into statements, where nothing can be bound.
 #[derive(Clone, Debug, PartialEq, Eq)]

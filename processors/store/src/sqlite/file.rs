@@ -13,7 +13,7 @@ use std::{fs::File, io::Read, path::Path, time::Duration};
 /// In the header of every store: `BoGa`.
 const APPLICATION_ID: i32 = 0x426F_4761;
 /// The layout of the tables. A release reads its own and migrates older ones.
-pub(super) const LAYOUT: i32 = 6;
+pub(super) const LAYOUT: i32 = 7;
 /// How long a statement waits for another process before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Statements kept prepared: a save, a load, an open and a scan for each table.

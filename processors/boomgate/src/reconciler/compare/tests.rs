@@ -85,10 +85,10 @@ fn after(spooled: Spooled) -> Spooled {
 }
 
 fn found(term: Term, lines: &[Spooled], payments: &[Payment]) -> Vec<String> {
-    let compared = compare(&piece(), term, lines, payments, &[]);
+    let compared = compare(&piece(), term, lines, payments, &[], true);
     let words = compared.iter().filter_map(|event| match &event.fact {
         StatementFact::Differs { difference, .. } => Some(difference.as_str().to_owned()),
-        StatementFact::Matched { .. } | StatementFact::Explained { .. } => None,
+        StatementFact::Matched { .. } | StatementFact::Explained { .. } | StatementFact::PaidOut { .. } => None,
     });
     let mut words: Vec<String> = words.collect();
     words.sort();
@@ -136,7 +136,7 @@ fn what_is_booked_and_what_is_told_compare_so() {
 #[test]
 fn the_fees_of_the_days_own_lines_are_told() {
     let fees = |lines: &[Spooled]| {
-        let compared = compare(&piece(), Term::After, lines, &[paid("b", 500, 23)], &[]);
+        let compared = compare(&piece(), Term::After, lines, &[paid("b", 500, 23)], &[], true);
         let Some(StatementFact::Matched { fees, hash, .. }) = compared.last().map(|event| event.fact.clone()) else { panic!("{compared:?}") };
         (fees.map(|fees| fees.minor), hash)
     };
@@ -155,8 +155,12 @@ fn the_fees_of_the_days_own_lines_are_told() {
     }
     assert_ne!(fees(&[charged(line("a", 500), 3_000)]).1, fees(&[charged(line("a", 500), 4_000)]).1, "a statement that tells other fees is another");
     let clearing = PieceAt { channel: "etc".into(), ..piece() };
-    let compared = compare(&clearing, Term::Next, &[], &[], &[]);
+    let compared = compare(&clearing, Term::Next, &[], &[], &[], false);
     assert!(matches!(compared[..], [StatementEvent { fact: StatementFact::Matched { fees: None, .. }, .. }]), "{compared:?}");
+    // A clearing file that has the column tells, as others do.
+    let told = compare(&clearing, Term::Next, &[charged(line("a", 500), 3_000)], &[paid("a", 500, 8)], &[], true);
+    let fees = told.iter().find_map(|event| if let StatementFact::Matched { fees, .. } = &event.fact { *fees } else { None });
+    assert_eq!(fees, Some(Money::new(3, Currency::Cny)), "{told:?}");
 }
 
 #[test]
@@ -175,7 +179,7 @@ fn what_crosses_midnight_is_explained_the_day_after() {
     // What is cleared later is not lacking on its day.
     let etc = [with(paid("a", 500, 8), |receipt| receipt.source.channel = "etc".into())];
     let piece = PieceAt { channel: "etc".into(), ..piece() };
-    assert_eq!(compare(&piece, Term::Next, &[], &etc, &[]).len(), 1);
+    assert_eq!(compare(&piece, Term::Next, &[], &etc, &[], true).len(), 1);
 }
 
 #[test]
@@ -213,7 +217,7 @@ fn either_side_of_midnight_tells_of_what_moved_there() {
 fn the_same_line_again_and_again_is_as_many_exceptions() {
     let again = |number: u32| Spooled { after: false, line: StatementLine { line: number, ..line("a", 500).line } };
     let ids = |lines: &[Spooled]| {
-        let compared = compare(&piece(), Term::Next, lines, &[paid("a", 500, 8)], &[]);
+        let compared = compare(&piece(), Term::Next, lines, &[paid("a", 500, 8)], &[], true);
         compared.iter().filter_map(StatementEvent::exception).collect::<BTreeSet<_>>()
     };
     let lines: Vec<Spooled> = (2..5).map(again).collect();
@@ -226,7 +230,7 @@ fn the_same_line_again_and_again_is_as_many_exceptions() {
 
 #[test]
 fn what_is_found_no_more_is_explained() {
-    let first = compare(&piece(), Term::Next, &[line("a", 500), line("b", 600)], &[], &[]);
+    let first = compare(&piece(), Term::Next, &[line("a", 500), line("b", 600)], &[], &[], true);
     let opened: Vec<Exception> = first
         .iter()
         .filter_map(|event| {
@@ -238,7 +242,7 @@ fn what_is_found_no_more_is_explained() {
         .collect();
     assert_eq!(opened.len(), 2);
     let explained = |open: &[Exception], payments: &[Payment]| {
-        let compared = compare(&piece(), Term::After, &[line("a", 500), line("b", 600)], payments, open);
+        let compared = compare(&piece(), Term::After, &[line("a", 500), line("b", 600)], payments, open, true);
         compared.iter().filter(|event| matches!(event.fact, StatementFact::Explained { .. })).count()
     };
     assert_eq!(explained(&opened, &[]), 0);
@@ -251,6 +255,8 @@ fn what_is_found_no_more_is_explained() {
         .chain(opened.iter().cloned().map(|one| Exception { closed: Some(schema::exception::Closing::Repaired), ..one }))
         .collect();
     assert_eq!(explained(&others, &[paid("a", 500, 8), paid("b", 600, 8)]), 0, "another channel's, and closed ones");
+    let given_up: Vec<_> = opened.iter().cloned().map(|one| Exception { closed: Some(schema::exception::Closing::WrittenOff), ..one }).collect();
+    assert_eq!(explained(&given_up, &[paid("a", 500, 8)]), 1, "what was written off is taken back once it is explained");
 }
 
 proptest! {
@@ -259,10 +265,10 @@ proptest! {
         let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
         let lines: Vec<Spooled> = (0..12).map(|at: usize| line(names[at % 7], 500 + i64::try_from(at).expect("small"))).collect();
         let payments: Vec<Payment> = names.iter().map(|name| paid(name, 503, 8)).collect();
-        let straight = compare(&piece(), Term::Next, &lines, &payments, &[]);
+        let straight = compare(&piece(), Term::Next, &lines, &payments, &[], true);
         let lines: Vec<_> = order.iter().map(|at| lines[*at].clone()).collect();
         let payments: Vec<_> = other.iter().map(|at| payments[*at].clone()).collect();
-        let shuffled = compare(&piece(), Term::Next, &lines, &payments, &[]);
+        let shuffled = compare(&piece(), Term::Next, &lines, &payments, &[], true);
         prop_assert_eq!(serde_json::to_vec(&straight).expect("JSON"), serde_json::to_vec(&shuffled).expect("JSON"));
     }
 }

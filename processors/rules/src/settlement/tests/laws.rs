@@ -13,7 +13,7 @@ struct Happens {
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
-    (0..16_u8, 0..4_u8, 1..5_000_i64, 0..4_000_i64, 0..3_000_i64).prop_map(|(what, channel, minor, minute, before)| Happens {
+    (0..18_u8, 0..4_u8, 1..5_000_i64, 0..4_000_i64, 0..3_000_i64).prop_map(|(what, channel, minor, minute, before)| Happens {
         what,
         channel,
         minor,
@@ -39,6 +39,8 @@ fn event(Happens { what, channel, minor, minute, before }: &Happens) -> Event {
         11 => return Event::Order(owed(true)),
         13 => return Event::Recon(opened("wechat", minor - 2_500)),
         14 => return Event::Recon(settled("wechat", minor - 2_500, if before % 2 == 0 { Closing::WrittenOff } else { Closing::Explained })),
+        16 => return Event::Recon(paid_out(channel, *minor, at(minute - before))),
+        17 => return Event::Recon(undone("wechat", minor - 2_500)),
         12 => return Event::Order(OrderEvent::Cleared { order: order("x"), lot: small(), province: Province(44), amount: AMOUNT }),
         _ => return Event::Order(waived(*minute, &[("cinema", *minor), ("operator", *before)])),
     };
