@@ -7,6 +7,7 @@
 //!
 //! Not here: sending it (`world`).
 
+pub mod booths;
 mod fate;
 mod fleet;
 mod lots;
@@ -126,9 +127,24 @@ impl City {
         &self.declared
     }
 
-    /// What is said at its desks before the first car comes: the passes and bans of its fleet.
+    /// What is said at its desks before the first car comes: the passes and bans of its fleet, and, where somebody pays at booths, that their shifts
+    /// begin.
     pub fn said(&self) -> Vec<DeskEvent> {
-        fleet::said(self)
+        let mut said = fleet::said(self);
+        if self.has_booths() {
+            said.extend(self.shifts());
+        }
+        said
+    }
+
+    /// Whether somebody pays at a booth.
+    pub fn has_booths(&self) -> bool {
+        self.shape.mix.has_booths()
+    }
+
+    /// What cashiers say when their shifts begin, one at each lot.
+    pub fn shifts(&self) -> Vec<DeskEvent> {
+        booths::opened(self)
     }
 
     /// A holder of a pass, by its number in the fleet.
@@ -198,12 +214,30 @@ mod tests {
     }
 
     #[test]
+    fn who_settles_a_debt_comes_twice_to_a_lot_that_minds() {
+        let city = City::new(Shape { visits_max: 3_000, ..Shape::demo(3, FROM) });
+        let minds = |action: &Action| city.declared().lots.iter().any(|lot| lot.lot == action.event.lot && lot.policies.arrears != Allow);
+        let with = |letter: &str| -> Vec<Action> { city.plan().filter(|action| action.event.id.as_str().contains(letter)).collect() };
+        let (owing, again) = (with("-o-"), with("-c-"));
+        let visits = |actions: &[Action]| actions.iter().map(|action| action.visit).collect::<BTreeSet<u64>>();
+        assert!(owing.len() > 10 && visits(&owing) == visits(&again), "{} and {}", owing.len(), again.len());
+        assert!(owing.iter().chain(&again).all(|action| action.is_live() && minds(action) && Payer::from(action) == Payer::SettlesDebt));
+        assert!(again.iter().all(|action| action.step == Step::Returns), "only who was turned away comes once more");
+        let leaves = [with("-w-"), with("-z-")].concat();
+        assert!(leaves.len() == 2 * owing.len() && leaves.iter().all(|action| action.step == Step::Exit));
+    }
+
+    #[test]
     fn a_share_is_set_by_its_word() {
         let mut shape = Shape { mix: Mix::smooth(), fleet: Fleet::default(), visits_max: 2_000, ..Shape::demo(3, FROM) };
         for (text, wrong) in [
             ("prepays=400", ""),
             ("prepays=500", ""),
             ("twice=100", ""),
+            ("cash=40", ""),
+            ("settles_debt=860", ""),
+            ("split=1", "more than a thousand"),
+            ("split=0", ""),
             ("holders=7", ""),
             ("coupon=501", "more than a thousand"),
             ("coupon=500", ""),

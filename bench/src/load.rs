@@ -51,6 +51,8 @@ const SEARCH_HALVINGS: u8 = 2;
 const P99_MAX_US: u64 = 1_000_000;
 /// How long the last answers are waited for.
 const SETTLE: Duration = Duration::from_secs(180);
+/// How long whose debit has failed takes at most to pay what he owes.
+const SETTLES_MOST: Duration = Duration::from_secs(20);
 /// How long the first decision may take.
 const FIRST: Duration = Duration::from_secs(60);
 
@@ -192,13 +194,19 @@ pub async fn entry(wanted: Wanted) -> Result<Report> {
     let begun = std::time::Instant::now();
     system.start(&["all"])?;
     let bus: Arc<dyn Bus> = Arc::new(JetStream::connect(&system.server.url(), Options { name: "bench".into(), ..Options::default() }).await?);
-    let world = Arc::new(World::open(bus, Pace { speed: 1.0, traced: true, reader: "bench".into(), ..Pace::default() }).await?);
+    let booths = wanted.shares.has_booths();
+    let pace = Pace { speed: 1.0, settles_most: SETTLES_MOST, booths, traced: true, reader: "bench".into(), ..Pace::default() };
+    let world = Arc::new(World::open(bus, pace).await?);
     let mut run = Run { system, world, declared, wanted, visits: 0, planned: BTreeMap::new() };
     let start_ms = run.first_decision(begun).await?;
     eprintln!("first decision {start_ms} ms after the start");
-    let said = plan::city(run.wanted.seed, run.world.started().0).said();
+    let city = plan::city(run.wanted.seed, run.world.started().0);
+    let said = city.said();
     eprintln!("{} passes and bans are stated; of a thousand visits: {}", said.len(), run.wanted.shares);
     run.world.say(said).await?;
+    if booths {
+        run.world.say(city.shifts()).await?;
+    }
 
     let seconds = run.wanted.seconds;
     let rate = run.wanted.rate;
@@ -364,7 +372,7 @@ impl Run {
     /// Waits for the last answer and asks the oracle.
     async fn judge(&mut self) -> Result<Report> {
         eprintln!("waiting for the last answers …");
-        let (logs, left) = match self.world.settle(SETTLE).await {
+        let (logs, left) = match self.world.end(SETTLE).await {
             Ok(logs) => (logs, None),
             Err(unsettled) => {
                 let said = unsettled.to_string();
@@ -375,6 +383,7 @@ impl Run {
         let mut verdict = judge(&self.declared, &system::terms(), &logs, true)?;
         // Seven hundred lots' takings say nothing about speed.
         verdict.counts.takings.clear();
+        verdict.counts.shifts.clear();
         for difference in verdict.differences.iter().take(5) {
             eprintln!("the oracle: {difference}");
         }

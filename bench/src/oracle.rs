@@ -21,7 +21,7 @@ mod price;
 mod settling;
 mod stays;
 
-pub use counts::{Counts, Taking};
+pub use counts::{Counts, Drawer, Taking};
 pub use identity::Sums;
 pub use money::{Purses, Told};
 pub use price::{can_price, slow_price};

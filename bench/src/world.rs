@@ -8,6 +8,7 @@
 //!
 //! Not here: what to send (`city`), whether the answers are right (`oracle`).
 
+mod booths;
 mod channels;
 mod lanes;
 mod sender;
@@ -20,17 +21,18 @@ pub use settle::{Unsettled, settle};
 pub use stats::{Count, Latency, Sample, Stats, histogram, micros};
 
 use crate::{
-    city::{Action, Fate, Plan, Step},
+    city::{Action, Fate, Payer, Plan, Step},
     simulators::Simulators,
 };
+use booths::{Booths, Deed};
 use schema::{
-    ChannelCall, DeskEvent, EntryNotice, Event, GateKind, Journal, Moment, RefundCall,
+    ChannelCall, DeskEvent, EntryNotice, Event, EventId, GateKind, Id, Journal, Moment, Recorded, RefundCall,
     journal::{OrderEvent, PaymentEvent},
-    time::SECOND,
+    time::{MINUTE, SECOND},
     wire::{self, Format},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -45,6 +47,8 @@ use tokio::{
 const OWES_FOR: i64 = 200 * SECOND;
 /// How long that may take: an order that is read is paid before it is read again.
 const OWES_MOST: Duration = Duration::from_secs(25);
+/// How long who settles a debt owes it, in event time: it is turned away meanwhile, and comes once more after that.
+const SETTLES_AFTER: i64 = 25 * MINUTE;
 /// How long after it was read an order is read again, unless it was paid.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(30);
 const _: () = assert!(OWES_MOST.as_secs() < READ_AGAIN_AFTER.as_secs());
@@ -60,6 +64,10 @@ pub struct Pace {
     pub pay_after: Duration,
     /// How many messages may be under way before the next one waits.
     pub under_way_max: usize,
+    /// How long at most who settles a debt takes to do so.
+    pub settles_most: Duration,
+    /// Whether drivers pay at booths, too, because shifts have begun there (`City::shifts`); if not, they pay by phone.
+    pub booths: bool,
     /// Whether every answered event is kept, for a plot.
     pub traced: bool,
     /// The durable name under which orders are read.
@@ -68,7 +76,8 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { speed: 600.0, pays: true, pay_after: Duration::from_millis(50), under_way_max: 2_000, traced: false, reader: "world".into() }
+        let (pay_after, settles_most) = (Duration::from_millis(50), Duration::from_secs(240));
+        Self { speed: 600.0, pays: true, pay_after, under_way_max: 2_000, settles_most, booths: false, traced: false, reader: "world".into() }
     }
 }
 
@@ -79,8 +88,11 @@ impl Pace {
         Duration::from_micros((event_us.max(0) as f64 / self.speed) as u64)
     }
 
-    /// How long it takes until somebody pays because of an event.
-    fn pays_after(&self, event: &Event) -> Duration {
+    /// How long it takes until somebody pays because of an event; a debt that is settled late is paid as late as it takes to be turned away for it.
+    fn pays_after(&self, event: &Event, is_late: bool) -> Duration {
+        if is_late {
+            return self.lasts(SETTLES_AFTER).min(self.settles_most);
+        }
         let has_left = matches!(event, Event::Order(OrderEvent::Priced { departure, .. }) if departure.local);
         if has_left { self.pay_after.max(self.lasts(OWES_FOR).min(OWES_MOST)) } else { self.pay_after }
     }
@@ -104,6 +116,10 @@ struct Shared {
     started_at: Moment,
     /// Entries that are under way: their exits wait for them.
     entries: Mutex<BTreeMap<u64, Arc<Notify>>>,
+    /// What is paid at booths.
+    booths: Booths,
+    /// Orders whose drivers settle them late, should they become debts.
+    late: Mutex<BTreeSet<Id>>,
 }
 
 impl Shared {
@@ -111,6 +127,44 @@ impl Shared {
     fn now(&self) -> Moment {
         self.started_at.plus(i64::try_from(micros(self.start.elapsed())).unwrap_or(i64::MAX))
     }
+
+    /// Whether an event tells of a debt whose driver settles it late. Of an order it is remembered when its price is told.
+    fn is_late(&self, event: &Event) -> bool {
+        let mut late = self.late.lock().expect("nobody panics while holding it");
+        match event {
+            Event::Order(OrderEvent::Priced { order, departure, inside: None, .. }) if channels::payer(departure) == Payer::SettlesDebt => {
+                late.insert(*order);
+                false
+            }
+            Event::Order(OrderEvent::Reopened { order, .. }) => late.contains(order),
+            _ => false,
+        }
+    }
+
+    /// Somebody at a booth says something, or a driver pays there by phone.
+    async fn carry_out(&self, deed: Deed) {
+        match deed {
+            Deed::Says(event) => {
+                send(&self.bus, &self.stats, at_a_desk(&event)).await;
+            }
+            Deed::Pays { channel, attempt, amount, at } => {
+                let at = at.unwrap_or_else(|| self.now());
+                if let Some(simulators) = &self.simulators {
+                    let is_new = simulators.pay(channel, attempt.as_str(), amount.minor, at).is_ok();
+                    self.stats.payments.add(u64::from(is_new));
+                } else {
+                    self.stats.payments.add(1);
+                    send(&self.bus, &self.stats, channels::paid(channel, attempt, amount, at)).await;
+                }
+            }
+        }
+    }
+}
+
+/// What is said at a desk, as its message.
+fn at_a_desk(event: &DeskEvent) -> Message {
+    let headers = BTreeMap::from([(wire::CONTENT_TYPE.into(), Format::MessagePack.content_type().into())]);
+    Message { subject: event.subject(), payload: wire::encode(Format::MessagePack, event).into(), headers }
 }
 
 impl World {
@@ -126,7 +180,8 @@ impl World {
         let stats = Arc::new(Stats::default());
         let lanes = Lanes::new(stats.clone(), start, started_at, pace.traced);
         let has_servers = simulators.is_some();
-        let shared = Arc::new(Shared { bus, stats, lanes, simulators, start, started_at, entries: Mutex::default() });
+        let (entries, booths, late) = (Mutex::default(), Booths::default(), Mutex::default());
+        let shared = Arc::new(Shared { bus, stats, lanes, simulators, start, started_at, entries, booths, late });
         let mut background = JoinSet::new();
         // What is told before anybody listens is lost, so the first listening starts here and not in the task.
         let mut commands = shared.bus.listen("lane.>").await?;
@@ -179,7 +234,8 @@ impl World {
         }
         if pace.pays {
             background.spawn(pay_orders(shared.clone(), pace.clone(), Journal::Order, &["priced", "reopened"]));
-            background.spawn(pay_orders(shared.clone(), pace.clone(), Journal::Payment, &["reversed"]));
+            let told: &[&str] = if pace.booths { &["reversed", "expected", "attempt_stood", "refund_stood"] } else { &["reversed"] };
+            background.spawn(pay_orders(shared.clone(), pace.clone(), Journal::Payment, told));
         }
         Ok(Self { shared, pace, background })
     }
@@ -207,9 +263,7 @@ impl World {
     /// Says things at desks, each stored before the next is said.
     pub async fn say(&self, events: Vec<DeskEvent>) -> Result<(), Error> {
         for event in events {
-            let headers = BTreeMap::from([(wire::CONTENT_TYPE.into(), Format::MessagePack.content_type().into())]);
-            let message = Message { subject: event.subject(), payload: wire::encode(Format::MessagePack, &event).into(), headers };
-            self.shared.bus.publish(message).await?;
+            self.shared.bus.publish(at_a_desk(&event)).await?;
         }
         Ok(())
     }
@@ -241,7 +295,8 @@ impl World {
         while sends.join_next().await.is_some() {}
     }
 
-    /// Sends one action, which was meant to be sent at `intended`. An exit waits for its entry, and is none if that was refused.
+    /// Sends one action, which was meant to be sent at `intended`. An exit waits for its entry, and is none if that was refused; only who was turned
+    /// away comes once more.
     pub fn fire(&self, action: Action, intended: Instant) -> impl Future<Output = ()> + Send + use<> {
         let shared = self.shared.clone();
         let entered = (action.step == Step::Entry && action.copy == 0).then(|| {
@@ -251,13 +306,13 @@ impl World {
         });
         async move {
             let late_entry = action.fate() == Fate::LateEntry;
-            if matches!(action.step, Step::Exit | Step::ReadAgain) && !late_entry {
+            if matches!(action.step, Step::Exit | Step::ReadAgain | Step::Returns) && !late_entry {
                 let before = shared.entries.lock().expect("nobody panics while holding it").get(&action.visit).cloned();
                 if let Some(before) = before {
                     before.notified().await;
                     before.notify_one();
                 }
-                if refused(&shared, &action) {
+                if refused(&shared, &action) || !returns(&shared, &action) {
                     return;
                 }
             }
@@ -282,15 +337,31 @@ impl World {
     pub async fn settle(&self, bound: Duration) -> Result<crate::Logs, Unsettled> {
         let stats = &self.shared.stats;
         let simulators = self.shared.simulators.as_deref();
-        settle(&self.shared.bus, bound, || stats.under_way.get() + simulators.map_or(0, Simulators::under_way)).await
+        settle(&self.shared.bus, crate::Logs::default(), bound, || stats.under_way.get() + simulators.map_or(0, Simulators::under_way)).await
+    }
+
+    /// The same; then cashiers count their drawers and go, and that is waited for as long again.
+    pub async fn end(&self, bound: Duration) -> Result<crate::Logs, Unsettled> {
+        let logs = self.settle(bound).await?;
+        for event in booths::counted(&logs) {
+            send(&self.shared.bus, &self.shared.stats, at_a_desk(&event)).await;
+        }
+        settle(&self.shared.bus, logs, bound, || self.shared.stats.under_way.get()).await
     }
 }
 
 /// Whether a car was not let in, so that it cannot leave.
 fn refused(shared: &Shared, action: &Action) -> bool {
-    let entries = [("-x-", "-e-"), ("-r-", "-e-"), ("-t-", "-e-"), ("-y-", "-b-")];
+    let entries = [("-x-", "-e-"), ("-r-", "-e-"), ("-t-", "-e-"), ("-y-", "-b-"), ("-w-", "-o-"), ("-z-", "-c-")];
     let entry = entries.into_iter().fold(action.event.id.to_string(), |id, (letter, entry)| id.replacen(letter, entry, 1));
     entry.parse().is_ok_and(|entry| shared.lanes.was_refused(&entry))
+}
+
+/// Whether a car comes, or leaves: who settles a debt comes once more only where it was turned away.
+fn returns(shared: &Shared, action: &Action) -> bool {
+    let id = action.event.id.as_str();
+    let Some(letter) = ["-c-", "-z-"].into_iter().find(|letter| id.contains(letter)) else { return true };
+    id.replacen(letter, "-o-", 1).parse::<EventId>().is_ok_and(|before| shared.lanes.was_refused(&before))
 }
 
 async fn listen_again(bus: &Arc<dyn Bus>, subject: &str) -> Box<dyn streams::Listening> {
@@ -315,8 +386,10 @@ fn payments(event: &Event, now: Moment) -> Vec<Message> {
     match event {
         Event::Order(OrderEvent::Reopened { order, amount, .. }) => vec![channels::pay_debt(*order, *amount, now)],
         Event::Order(order) => channels::pay(order, now),
-        // It had failed before it could pay anything: its driver still stands there.
-        Event::Payment(PaymentEvent::Reversed { bill, amount, applied: false, .. }) => vec![channels::pay_debt(bill.order, *amount, now)],
+        // It had failed before it could pay anything: its driver still stands there. Points that are let go were a part of what he pays.
+        Event::Payment(PaymentEvent::Reversed { bill, source, amount, applied: false }) if &*source.channel != channels::POINTS => {
+            vec![channels::pay_debt(bill.order, *amount, now)]
+        }
         _ => Vec::new(),
     }
 }
@@ -326,8 +399,37 @@ fn payments_at(simulators: &Simulators, event: &Event, now: Moment) -> u64 {
     match event {
         Event::Order(OrderEvent::Reopened { order, amount, .. }) => channels::pay_debt_at(simulators, *order, *amount, now),
         Event::Order(order) => channels::pay_at(simulators, order, now),
-        Event::Payment(PaymentEvent::Reversed { bill, amount, applied: false, .. }) => channels::pay_debt_at(simulators, bill.order, *amount, now),
+        Event::Payment(PaymentEvent::Reversed { bill, source, amount, applied: false }) if &*source.channel != channels::POINTS => {
+            channels::pay_debt_at(simulators, bill.order, *amount, now)
+        }
         _ => 0,
+    }
+}
+
+/// What drivers and cashiers do because of what is recorded.
+async fn pay(shared: &Shared, pace: &Pace, recorded: &Recorded, is_late: bool) {
+    let served = if pace.booths { shared.booths.deeds(recorded) } else { None };
+    if let Some(deeds) = served {
+        if !deeds.is_empty() {
+            tokio::time::sleep(pace.pay_after).await;
+        }
+        for deed in deeds {
+            shared.carry_out(deed).await;
+        }
+        return;
+    }
+    let event = &recorded.event;
+    if let Some(simulators) = &shared.simulators {
+        tokio::time::sleep(pace.pays_after(event, is_late)).await;
+        shared.stats.payments.add(payments_at(simulators, event, shared.now()));
+        return;
+    }
+    if !payments(event, shared.now()).is_empty() {
+        tokio::time::sleep(pace.pays_after(event, is_late)).await;
+    }
+    for message in payments(event, shared.now()) {
+        shared.stats.payments.add(1);
+        send(&shared.bus, &shared.stats, message).await;
     }
 }
 
@@ -354,20 +456,18 @@ async fn pay_orders(shared: Arc<Shared>, pace: Pace, journal: Journal, kinds: &[
                 paying.spawn(async move {
                     let content_type = delivery.stored.headers.get(wire::CONTENT_TYPE).map(String::as_str);
                     let recorded = wire::decode_recorded(journal, content_type, &delivery.stored.payload);
-                    if let (Ok(recorded), Some(simulators)) = (&recorded, &shared.simulators) {
-                        tokio::time::sleep(pace.pays_after(&recorded.event)).await;
-                        shared.stats.payments.add(payments_at(simulators, &recorded.event, shared.now()));
-                    } else if let Ok(recorded) = recorded {
-                        if !payments(&recorded.event, shared.now()).is_empty() {
-                            tokio::time::sleep(pace.pays_after(&recorded.event)).await;
-                        }
-                        for message in payments(&recorded.event, shared.now()) {
-                            shared.stats.payments.add(1);
-                            send(&shared.bus, &shared.stats, message).await;
-                        }
+                    let is_late = recorded.as_ref().is_ok_and(|recorded| shared.is_late(&recorded.event));
+                    // What is paid long after is read before that, and not again.
+                    if is_late {
+                        let _ = shared.bus.ack(&delivery).await;
+                    }
+                    if let Ok(recorded) = &recorded {
+                        pay(&shared, &pace, recorded, is_late).await;
                     }
                     // A lost ack brings the order again, and the same transactions with it.
-                    let _ = shared.bus.ack(&delivery).await;
+                    if !is_late {
+                        let _ = shared.bus.ack(&delivery).await;
+                    }
                 });
             }
         }

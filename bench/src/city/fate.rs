@@ -124,11 +124,30 @@ pub enum Payer {
     Beaten,
     /// By the antenna, whose debit fails later; then by phone, as a debt.
     Fails,
+    /// In cash, at the lot's booth.
+    Cash,
+    /// By points, cash and phone together; one driver of some changes his mind, and pays all of it by phone.
+    Split,
+    /// By the antenna, whose debit fails once the car has gone. It is turned away where it comes next, its driver pays by phone, and it comes once
+    /// more.
+    SettlesDebt,
 }
 
 impl Payer {
     /// All of them.
-    pub const ALL: [Self; 8] = [Self::Once, Self::Twice, Self::Repeated, Self::WrongAmount, Self::Stray, Self::Accepted, Self::Beaten, Self::Fails];
+    pub const ALL: [Self; 11] = [
+        Self::Once,
+        Self::Twice,
+        Self::Repeated,
+        Self::WrongAmount,
+        Self::Stray,
+        Self::Accepted,
+        Self::Beaten,
+        Self::Fails,
+        Self::Cash,
+        Self::Split,
+        Self::SettlesDebt,
+    ];
 
     /// Its word.
     pub const fn word(self) -> &'static str {
@@ -141,6 +160,9 @@ impl Payer {
             Self::Accepted => "accepted",
             Self::Beaten => "beaten",
             Self::Fails => "fails",
+            Self::Cash => "cash",
+            Self::Split => "split",
+            Self::SettlesDebt => "settles_debt",
         }
     }
 
@@ -196,6 +218,9 @@ impl Mix {
             (Payer::Accepted, 200),
             (Payer::Beaten, 10),
             (Payer::Fails, 10),
+            (Payer::Cash, 60),
+            (Payer::Split, 20),
+            (Payer::SettlesDebt, 10),
         ];
         Self { fates, payers }
     }
@@ -210,7 +235,7 @@ impl Mix {
     /// Half of everything goes wrong.
     pub fn rough() -> Self {
         let fates = Fate::ALL.into_iter().filter(|fate| *fate != Fate::Plain).map(|fate| (fate, 50)).collect();
-        let payers = Payer::ALL.into_iter().filter(|payer| *payer != Payer::Once).map(|payer| (payer, 120)).collect();
+        let payers = Payer::ALL.into_iter().filter(|payer| *payer != Payer::Once).map(|payer| (payer, 95)).collect();
         Self { fates, payers }
     }
 
@@ -229,6 +254,11 @@ impl Mix {
         }
         let sums = [self.fates.iter().map(|(_, weight)| weight).sum::<u32>(), self.payers.iter().map(|(_, weight)| weight).sum()];
         if sums.into_iter().any(|sum| sum > 1_000) { Err(format!("{word}: more than a thousand of a thousand visits have a share")) } else { Ok(()) }
+    }
+
+    /// Whether anybody pays at a booth.
+    pub(super) fn has_booths(&self) -> bool {
+        self.payers.iter().any(|(payer, weight)| matches!(payer, Payer::Cash | Payer::Split) && *weight > 0)
     }
 
     /// Draws a fate and a payer.

@@ -68,7 +68,7 @@ mod tests {
         let city = City::new(Shape { visits_max: 3_000, ..Shape::demo(3, Moment(1_795_399_200_000_000)) });
         let mut known = BTreeSet::new();
         let mut kinds = [0, 0];
-        for event in city.said() {
+        for event in said(&city) {
             let Says::Stated { what, of, .. } = event.checked().expect("it is sound").says else { panic!("a statement") };
             kinds[usize::from(what.kind() == Kind::Bans)] += 1;
             assert!(of.into_iter().all(|car| known.insert(car)), "each car is named once");

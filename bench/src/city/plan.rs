@@ -3,13 +3,14 @@
 //! Invariants
 //! 1. Actions come in the order in which they are sent   (`city::tests::a_plan_is_in_order`).
 //! 2. Who left unpaid comes again to a lot that minds   (`city::tests::who_owes_comes_again_to_a_lot_that_minds`).
+//! 3. So does who settles a debt, and once more after that   (`city::tests::who_settles_a_debt_comes_twice_to_a_lot_that_minds`).
 
 use super::{City, Fate, Payer, fleet, lots};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rand_distr::{Distribution, Exp, Zipf};
 use schema::{
-    Credential, DeskEvent, GateEvent, GateKind, LaneId, LotId, Moment, Verdict,
+    Credential, DeskEvent, GateEvent, GateKind, LotId, Moment, Verdict,
     desk::Says,
     gate::Colour,
     rate::{Validation, ValidationKind},
@@ -27,6 +28,10 @@ use streams::Message;
 const RUSH: [u32; 24] = [20, 12, 8, 8, 12, 30, 70, 150, 190, 150, 120, 125, 130, 120, 110, 115, 130, 165, 190, 160, 130, 105, 65, 40];
 /// The highest of [`RUSH`], as a factor.
 const RUSH_MAX: f64 = 1.9;
+/// How many minutes after its exit a car comes that has come to owe meanwhile …
+const OWING_AFTER: std::ops::Range<i64> = 15..22;
+/// … and how many until it comes once more, where it was turned away: by then its debt is paid.
+const AGAIN_AFTER: std::ops::Range<i64> = 45..60;
 /// Cars that come back: so many plates there are.
 const PLATES: u32 = 400_000;
 
@@ -39,6 +44,8 @@ pub enum Step {
     Exit,
     /// What only happens if the entry was not refused: the exit's plate read a second time, a car that crosses.
     ReadAgain,
+    /// The entry of a car that was turned away because of what it owed, which only happens if it was.
+    Returns,
     /// Something that stands for itself.
     Alone,
 }
@@ -257,31 +264,37 @@ impl<'a> Plan<'a> {
             let event = GateEvent { credential: entry.credential.clone(), decided: None, ..seen("t", id, enters, GateKind::Passed, seen_at) };
             self.add(Action { send_at: enters_at.plus(4 * SECOND), visit, step: Step::ReadAgain, copy: 0, event, says: None });
         }
+        if payer == Payer::SettlesDebt && !matches!(fate, Fate::ByItself | Fate::LateEntry) {
+            self.settles_debt(&exit, leaves_at, visit);
+        }
         self.add(Action { send_at: enters_at, visit, step: Step::Entry, copy: 0, event: entry, says: None });
         self.add(Action { send_at: leaves_at, visit, step: Step::Exit, copy: 0, event: exit, says: None });
     }
 
     /// Who has left by itself comes again before that is paid, to a lot that minds; it leaves from there as anybody, if it was let in.
     fn comes_again(&mut self, exit: &GateEvent, told_at: Moment, visit: u64) {
-        let city = self.city;
-        let minds = |lot: &&LotDeclared| lot.policies.arrears != Policy::Allow && !lot.lanes[0].sensor;
-        let lots: Vec<&LotDeclared> = city.declared.lots.iter().filter(minds).collect();
-        let Some(lot) = lots.get(self.dice.random_range(0..lots.len().max(1))) else { return };
+        let Some(lot) = a_lot_that_minds(self.city, &mut self.dice) else { return };
         let entered_at = told_at.plus(self.dice.random_range(40..160) * SECOND);
         let left_at = entered_at.plus(self.stay_us());
-        let seen = |letter: &str, lane: LaneId, kind, seen_at| GateEvent {
-            id: exit.id.as_str().replacen("-x-", letter, 1).parse().expect("digits and words are a token"),
-            lot: lot.lot,
-            lane,
-            kind,
-            seen_at,
-            decided: None,
-            ..exit.clone()
-        };
-        let entry = seen("-b-", lot.lanes[0].lane, GateKind::Entry, entered_at);
-        let leaves = seen("-y-", lot.lanes[1].lane, GateKind::Exit, left_at);
+        let entry = seen_again(exit, "-b-", lot, GateKind::Entry, entered_at);
+        let leaves = seen_again(exit, "-y-", lot, GateKind::Exit, left_at);
         self.add(Action { send_at: entered_at, visit, step: Step::Alone, copy: 0, event: entry, says: None });
         self.add(Action { send_at: left_at, visit, step: Step::Exit, copy: 0, event: leaves, says: None });
+    }
+
+    /// Who owes because what had paid has failed is turned away at a lot that minds, and comes there once more when that is paid. The dice are the
+    /// visit's own, so that how many settle debts changes nothing else of a city.
+    fn settles_debt(&mut self, exit: &GateEvent, told_at: Moment, visit: u64) {
+        let mut dice = ChaCha12Rng::seed_from_u64(self.city.shape.seed ^ visit.rotate_left(32) ^ 0xdeb7);
+        let Some(lot) = a_lot_that_minds(self.city, &mut dice) else { return };
+        for (letters, step, after) in [(["-o-", "-w-"], Step::Alone, OWING_AFTER), (["-c-", "-z-"], Step::Returns, AGAIN_AFTER)] {
+            let entered_at = told_at.plus(dice.random_range(after) * MINUTE);
+            let left_at = entered_at.plus(dice.random_range(20..120) * MINUTE);
+            let entry = seen_again(exit, letters[0], lot, GateKind::Entry, entered_at);
+            let leaves = seen_again(exit, letters[1], lot, GateKind::Exit, left_at);
+            self.add(Action { send_at: entered_at, visit, step, copy: 0, event: entry, says: None });
+            self.add(Action { send_at: left_at, visit, step: Step::Exit, copy: 0, event: leaves, says: None });
+        }
     }
 
     fn add(&mut self, action: Action) {
@@ -305,6 +318,26 @@ impl Iterator for Plan<'_> {
         }
         let Reverse((_, made)) = self.waiting.pop()?;
         self.actions.remove(&made)
+    }
+}
+
+/// A lot that lets in nobody who owes, and whose lanes need not see a car cross.
+fn a_lot_that_minds<'a>(city: &'a City, dice: &mut impl Rng) -> Option<&'a LotDeclared> {
+    let minds = |lot: &&LotDeclared| lot.policies.arrears != Policy::Allow && !lot.lanes[0].sensor;
+    let lots: Vec<&LotDeclared> = city.declared.lots.iter().filter(minds).collect();
+    lots.get(dice.random_range(0..lots.len().max(1))).copied()
+}
+
+/// The car of an exit, seen at another lot: as it drives in, or out.
+fn seen_again(exit: &GateEvent, letter: &str, lot: &LotDeclared, kind: GateKind, seen_at: Moment) -> GateEvent {
+    GateEvent {
+        id: exit.id.as_str().replacen("-x-", letter, 1).parse().expect("digits and words are a token"),
+        lot: lot.lot,
+        lane: lot.lanes[usize::from(kind == GateKind::Exit)].lane,
+        kind,
+        seen_at,
+        decided: None,
+        ..exit.clone()
     }
 }
 

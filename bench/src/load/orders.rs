@@ -114,7 +114,7 @@ impl Orders {
         let now = at.plus(i64::try_from(start.elapsed().as_micros()).unwrap_or(i64::MAX));
         let who = Credential::plate(&format!("粤M{:07}", self.visit), Colour::Green);
         let came = now.plus(-(10 * MINUTE + self.dice.random_range(0..480) * SECOND));
-        let event = |letter, lane, seen_at| seen(self.visit, letter, "plain", lot, lane, seen_at, &who);
+        let event = |letter, lane, seen_at| seen(self.visit, letter, ("plain", "once"), lot, lane, seen_at, &who);
         let action = |step, event| Action { send_at: now, visit: self.visit, step, copy: 0, event, says: None };
         [action(Step::Entry, event('e', lot.lanes[0].lane, came)), action(Step::Exit, event('x', lot.lanes[1].lane, now))]
     }

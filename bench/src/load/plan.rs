@@ -46,18 +46,25 @@ pub struct Shares {
     pub coupon: u32,
     /// Let out by a lane that had no answer, and so in arrears until they are paid.
     pub by_itself: u32,
+    /// Paid in cash, at a booth.
+    pub cash: u32,
+    /// Paid by points, cash and phone together.
+    pub split: u32,
+    /// Paid by a debit that fails once the car has gone, and paid again later.
+    pub settles_debt: u32,
 }
 
 impl Default for Shares {
     fn default() -> Self {
-        Self { holders: 150, banned: 5, prepays: 100, coupon: 50, by_itself: 5 }
+        Self { holders: 150, banned: 5, prepays: 100, coupon: 50, by_itself: 5, cash: 30, split: 10, settles_debt: 5 }
     }
 }
 
 impl fmt::Display for Shares {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { holders, banned, prepays, coupon, by_itself } = self;
-        write!(f, "holders={holders} banned={banned} prepays={prepays} coupon={coupon} by_itself={by_itself}")
+        let Self { holders, banned, prepays, coupon, by_itself, cash, split, settles_debt } = self;
+        write!(f, "holders={holders} banned={banned} prepays={prepays} coupon={coupon} by_itself={by_itself} ")?;
+        write!(f, "cash={cash} split={split} settles_debt={settles_debt}")
     }
 }
 
@@ -75,11 +82,32 @@ impl Shares {
                 "prepays" => &mut shares.prepays,
                 "coupon" => &mut shares.coupon,
                 "by_itself" => &mut shares.by_itself,
+                "cash" => &mut shares.cash,
+                "split" => &mut shares.split,
+                "settles_debt" => &mut shares.settles_debt,
                 _ => return Err(format!("no share is called {name}: there are {}", Self::default())),
             };
             *share = per_mille;
         }
         Ok(shares)
+    }
+
+    /// Whether somebody pays at a booth.
+    pub fn has_booths(self) -> bool {
+        self.cash + self.split > 0
+    }
+
+    /// How a visit is paid: the same whenever it is asked, and evenly spread.
+    fn payer(self, visit: u64) -> &'static str {
+        let drawn = u32::try_from(visit.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).unwrap_or_default() % 1_000;
+        match visit % 100 {
+            7 => "twice",
+            8 => "repeated",
+            _ if drawn < self.cash => "cash",
+            _ if drawn < self.cash + self.split => "split",
+            _ if drawn < self.cash + self.split + self.settles_debt => "settles_debt",
+            _ => "once",
+        }
     }
 }
 
@@ -180,7 +208,7 @@ pub fn plan(declared: &Declared, asked: Asked) -> Vec<Planned> {
             } else {
                 'x'
             };
-            let mut event = seen(visit, letter, "plain", car.lot, lane, now, &car.credential);
+            let mut event = seen(visit, letter, ("plain", asked.shares.payer(visit)), car.lot, lane, now, &car.credential);
             let says = car.coupon.then(|| Box::new(coupon(visit, &car.credential)));
             if step == Step::Exit && dice.random_range(0..1_000) < asked.shares.by_itself {
                 event.decided = Some(Verdict::Open);
@@ -203,7 +231,7 @@ pub fn plan(declared: &Declared, asked: Asked) -> Vec<Planned> {
             let late = (PERCENT..2 * PERCENT).contains(&drawn);
             let age = if late { dice.random_range(15..180) * MINUTE } else { dice.random_range(0..480) * SECOND };
             let fate = if late { "late_entry" } else { "plain" };
-            let event = seen(visit, 'e', fate, lot, lot.lanes[0].lane, now.plus(-age), &credential);
+            let event = seen(visit, 'e', (fate, asked.shares.payer(visit)), lot, lot.lanes[0].lane, now.plus(-age), &credential);
             if !late {
                 let ready = at_us + dice.random_range(500_000..3_000_000);
                 let [asks, coupon] = [asked.shares.prepays, asked.shares.coupon].map(|share| dice.random_range(0..1_000) < share);
@@ -222,13 +250,16 @@ pub fn plan(declared: &Declared, asked: Asked) -> Vec<Planned> {
     }
 }
 
-/// What a device saw. Its id tells who pays how.
-pub fn seen(visit: u64, letter: char, fate: &str, lot: &LotDeclared, lane: schema::LaneId, seen_at: Moment, credential: &Credential) -> GateEvent {
-    let payer = match visit % 100 {
-        7 => "twice",
-        8 => "repeated",
-        _ => "once",
-    };
+/// What a device saw. Its id tells what happens, and who pays how.
+pub fn seen(
+    visit: u64,
+    letter: char,
+    (fate, payer): (&str, &str),
+    lot: &LotDeclared,
+    lane: schema::LaneId,
+    seen_at: Moment,
+    credential: &Credential,
+) -> GateEvent {
     let id = format!("{visit}-{letter}-{fate}-{payer}").parse().expect("digits and words are a token");
     let kind = match letter {
         'e' => GateKind::Entry,
@@ -266,6 +297,16 @@ mod tests {
         assert!(plan.windows(2).all(|two| two[0].offset_us < two[1].offset_us));
         let exits = plan.iter().filter(|planned| planned.action.step == Step::Exit).count();
         assert!((15_000..19_000).contains(&exits), "{exits}");
+    }
+
+    #[test]
+    fn so_many_pay_at_booths_as_were_asked_for() {
+        let asked = Shares { cash: 300, split: 100, settles_debt: 50, ..Shares::default() };
+        let count = |wanted: &str| (0..10_000).filter(|visit| asked.payer(*visit) == wanted).count();
+        let counts = ["cash", "split", "settles_debt", "twice"].map(count);
+        assert!((2_700..3_200).contains(&counts[0]) && (850..1_100).contains(&counts[1]), "{counts:?}");
+        assert!((400..600).contains(&counts[2]) && counts[3] == 100, "{counts:?}");
+        assert!(asked.has_booths() && !Shares { cash: 0, split: 0, ..asked }.has_booths());
     }
 
     #[test]

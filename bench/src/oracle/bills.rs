@@ -20,8 +20,8 @@ enum Stands {
     Due(Money),
     /// It costs nothing, or nobody knows what.
     Nothing,
-    /// It is paid.
-    Paid,
+    /// It is paid, by however many means.
+    Paid(Money),
     /// It is over. The one for which it had waited was paid, where there is one here.
     Over { first: Option<Id> },
 }
@@ -80,7 +80,7 @@ impl<'a> Bills<'a> {
                 let province = stay.province;
                 vec![OrderEvent::Withdrawn { order: first, by: order, question: Box::new(question) }, OrderEvent::Cancelled { order: old, province }]
             }
-            Some((by, Stands::Paid) | (_, Stands::Over { first: Some(by) })) if !knows(by) => {
+            Some((by, Stands::Paid(_)) | (_, Stands::Over { first: Some(by) })) if !knows(by) => {
                 let inside = inside.then_some((*sequence, departure.left_at));
                 let bill = Bill { stay: stay.clone(), inside, stands: Stands::Over { first: Some(by) }, replaced_by: None, owed: None };
                 self.orders.insert(order, bill);
@@ -148,7 +148,7 @@ impl<'a> Bills<'a> {
         let noted = |note| vec![OrderEvent::Noted { note, order, province }];
         let Some(bill) = self.orders.get_mut(&order) else { return noted(Note::Unknown) };
         match &mut bill.stands {
-            Stands::Paid => noted(Note::AlreadyKnown),
+            Stands::Paid(_) => noted(Note::AlreadyKnown),
             Stands::Due(amount) => {
                 let begins = bill.owed.replace(*amount).is_none();
                 vec![OrderEvent::Owed { order, session: stay.session, lot: stay.lot, province, amount: *amount, begins }]
@@ -164,9 +164,11 @@ impl<'a> Bills<'a> {
     /// What an event of PAYMENT becomes.
     pub fn payment(&mut self, event: &PaymentEvent) -> Vec<OrderEvent> {
         match event {
-            PaymentEvent::Applied { bill, source, amount, paid_at, .. } => self.paid(bill.order, source, *amount, paid_at.unwrap_or_default()),
+            PaymentEvent::Applied { bill, source, amount, paid_at, part, .. } => {
+                self.paid(bill.order, source, part.map_or(*amount, |part| part.of), paid_at.unwrap_or_default())
+            }
             PaymentEvent::Withdrawn { bill } => self.withdrawn(bill.order),
-            PaymentEvent::Reversed { bill, amount, applied: true, .. } => self.reopened(bill.order, *amount),
+            PaymentEvent::Reversed { bill, applied: true, .. } => self.reopened(bill.order),
             _ => Vec::new(),
         }
     }
@@ -175,10 +177,10 @@ impl<'a> Bills<'a> {
         let province = id::place(order.as_str()).map_or(Province(0), |place| place.province);
         let noted = |note| vec![OrderEvent::Noted { note, order, province }];
         let Some(bill) = self.orders.get_mut(&order) else { return noted(Note::Unknown) };
-        if bill.stands == Stands::Paid {
+        if matches!(bill.stands, Stands::Paid(_)) {
             return noted(Note::AlreadyKnown);
         }
-        bill.stands = Stands::Paid;
+        bill.stands = Stands::Paid(amount);
         let (session, lot, province) = (bill.stay.session, bill.stay.lot, bill.stay.province);
         let prepays = bill.inside.map(|(sequence, until)| Prepays { sequence, until, paid_at });
         let (waits, owed) = (bill.replaced_by, bill.owed.take());
@@ -191,10 +193,12 @@ impl<'a> Bills<'a> {
         events
     }
 
-    fn reopened(&mut self, order: Id, amount: Money) -> Vec<OrderEvent> {
+    /// All of it is due again, also where a part of what paid it has failed.
+    fn reopened(&mut self, order: Id) -> Vec<OrderEvent> {
         let province = id::place(order.as_str()).map_or(Province(0), |place| place.province);
-        match self.orders.get_mut(&order).filter(|bill| bill.stands == Stands::Paid) {
-            Some(bill) => {
+        let paid = self.orders.get_mut(&order).and_then(|bill| if let Stands::Paid(amount) = bill.stands { Some((bill, amount)) } else { None });
+        match paid {
+            Some((bill, amount)) => {
                 (bill.stands, bill.inside) = (Stands::Due(amount), None);
                 let (session, lot) = (bill.stay.session, bill.stay.lot);
                 let begins = bill.owed.replace(amount).is_none();

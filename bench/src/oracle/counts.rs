@@ -2,19 +2,20 @@
 //!
 //! Invariants
 //! 1. Revenue is what was applied, by the lot and the local day on which the car left   (`oracle::tests::a_right_log_is_equal`).
+//! 2. A shift's difference is what was counted less what should have been there   (`tests::shifts_and_debts_are_counted`).
 
 use super::identity::Sums;
 use crate::logs::Logs;
 use schema::{
-    Currency, Event, Journal, LotId, Money,
+    Credential, Currency, Event, Journal, LotId, Money,
     exception::ReconEvent,
     id::{self, Province},
-    journal::{Note, OrderEvent, PaymentEvent, Refusal, SessionEvent},
+    journal::{Note, OrderEvent, PaymentEvent, Refusal, SessionEvent, ShiftAt},
     ledger::LedgerEvent,
     time::Day,
 };
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a lot took on one of its days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -25,6 +26,19 @@ pub struct Taking {
     pub day: Day,
     /// How much.
     pub money: Money,
+}
+
+/// What became of a cashier's shift, in minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Drawer {
+    /// How often cash was taken or given back.
+    pub times: u64,
+    /// What was taken.
+    pub taken: i64,
+    /// What was given back.
+    pub given_back: i64,
+    /// What was counted in the end less what should have been there; none while it goes on.
+    pub difference: Option<i64>,
 }
 
 /// The totals of a system.
@@ -92,6 +106,8 @@ pub struct Counts {
     pub payments_held: u64,
     /// Payments that count.
     pub payments_applied: u64,
+    /// Orders that are paid by several means together, each once for every time it is paid so.
+    pub payments_split: u64,
     /// Payments among these that a channel had accepted and then refused.
     pub payments_failed: u64,
     /// Refunds that were asked for, each once.
@@ -120,6 +136,14 @@ pub struct Counts {
     pub sessions_gone: u64,
     /// Stays that were left unpaid when their car had gone.
     pub sessions_owed: u64,
+    /// Debts that began.
+    pub debts_begun: u64,
+    /// Debts that ended: they were paid, or another price took their place.
+    pub debts_ended: u64,
+    /// Cars that were turned away because of what they owed, and let in at the same lot later.
+    pub let_in_again: u64,
+    /// What cashiers took, by `lot shift`.
+    pub shifts: BTreeMap<String, Drawer>,
     /// Sessions under a right.
     pub sessions_under_right: u64,
     /// Sessions of cars whose right was in use by as many as may use it.
@@ -135,10 +159,14 @@ impl Counts {
     pub(super) fn of(logs: &Logs) -> Self {
         let mut counts = Self { gate_messages: logs.gate.len() as u64, channel_messages: logs.channel.len() as u64, ..Self::default() };
         let mut takings: BTreeMap<(LotId, Day, Currency), i64> = BTreeMap::new();
+        let mut turned_away: BTreeSet<(LotId, &Credential)> = BTreeSet::new();
         for line in Journal::ALL.iter().flat_map(|journal| logs.journal(*journal)) {
             counts.journal_events += 1;
             match &line.recorded.event {
-                Event::Session(event) => counts.session(event),
+                Event::Session(event) => {
+                    counts.session(event);
+                    counts.let_in_again += u64::from(is_let_in_again(event, &mut turned_away));
+                }
                 Event::Order(event) => counts.order(event),
                 Event::Payment(event) => counts.payment(event, &mut takings),
                 Event::Ledger(LedgerEvent::Posted { .. }) => counts.postings += 1,
@@ -189,8 +217,9 @@ impl Counts {
             OrderEvent::Unpriced { .. } => self.orders_unpriced += 1,
             OrderEvent::Paid { .. } => self.orders_paid += 1,
             OrderEvent::Reopened { .. } => self.orders_reopened += 1,
+            OrderEvent::Owed { begins: true, .. } => self.debts_begun += 1,
+            OrderEvent::Cleared { .. } => self.debts_ended += 1,
             OrderEvent::Owed { .. }
-            | OrderEvent::Cleared { .. }
             | OrderEvent::Overpaid { .. }
             | OrderEvent::Withdrawn { .. }
             | OrderEvent::Overtaken { .. }
@@ -202,8 +231,9 @@ impl Counts {
 
     fn payment(&mut self, event: &PaymentEvent, takings: &mut BTreeMap<(LotId, Day, Currency), i64>) {
         match event {
-            PaymentEvent::Applied { bill, amount, .. } => {
+            PaymentEvent::Applied { bill, amount, part, .. } => {
                 self.payments_applied += 1;
+                self.payments_split += u64::from(part.is_some_and(|part| part.last));
                 self.earn(bill, amount.currency, amount.minor, takings);
             }
             PaymentEvent::Reversed { bill, amount, applied: true, .. } => {
@@ -221,6 +251,15 @@ impl Counts {
             PaymentEvent::Refunded { .. } => self.refunds_made += 1,
             PaymentEvent::Noted { note, .. } => *self.noted.entry(*note).or_default() += 1,
             PaymentEvent::Withdrawn { .. } => self.orders_withdrawn += 1,
+            PaymentEvent::ShiftOpened { shift, .. } => {
+                self.drawer(shift);
+            }
+            PaymentEvent::ShiftTook { shift, amount, .. } => {
+                let drawer = self.drawer(shift);
+                drawer.times += 1;
+                if amount.minor > 0 { drawer.taken += amount.minor } else { drawer.given_back -= amount.minor }
+            }
+            PaymentEvent::ShiftClosed { shift, expected, counted, .. } => self.drawer(shift).difference = Some(counted.minor - expected.minor),
             PaymentEvent::Expected { .. }
             | PaymentEvent::Settled { .. }
             | PaymentEvent::PassedOver { .. }
@@ -232,12 +271,13 @@ impl Counts {
             | PaymentEvent::Chosen { .. }
             | PaymentEvent::Attempted { .. }
             | PaymentEvent::AttemptStood { .. }
-            | PaymentEvent::ShiftOpened { .. }
-            | PaymentEvent::ShiftTook { .. }
             | PaymentEvent::ShiftCounted { .. }
-            | PaymentEvent::ShiftClosed { .. }
             | PaymentEvent::ShiftNoted { .. } => {}
         }
+    }
+
+    fn drawer(&mut self, shift: &ShiftAt) -> &mut Drawer {
+        self.shifts.entry(format!("{} {}", shift.lot, shift.name)).or_default()
     }
 
     fn earn(&mut self, bill: &schema::journal::Bill, currency: Currency, minor: i64, takings: &mut BTreeMap<(LotId, Day, Currency), i64>) {
@@ -253,5 +293,56 @@ impl Counts {
         self.inside += inside;
         self.leaving += leaving;
         self.waiting += waiting;
+    }
+}
+
+/// Whether a car is let in where it was turned away before because of what it owed.
+fn is_let_in_again<'a>(event: &'a SessionEvent, turned_away: &mut BTreeSet<(LotId, &'a Credential)>) -> bool {
+    match event {
+        SessionEvent::Refused { lot, credential, reason: Refusal::Arrears, .. } => {
+            turned_away.insert((*lot, credential));
+            false
+        }
+        SessionEvent::Opened { stay, .. } => turned_away.remove(&(stay.lot, &stay.credential)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logs::Line;
+    use schema::{Cause, Id, Inbox, Moment, Recorded, desk::Said};
+
+    #[test]
+    fn shifts_and_debts_are_counted() {
+        let order: Id = "O4426112307SE85PbTwoLFzFY9q".parse().expect("an id");
+        let (lot, province) = ("lot-1".parse().expect("a token"), Province(44));
+        let shift = ShiftAt { lot, province, name: "day".parse().expect("a token") };
+        let by = Said { author: "cashier".parse().expect("a token"), reason: "test".into(), at: Moment(1) };
+        let cny = |minor| Money::new(minor, Currency::Cny);
+        let took = |minor| Event::Payment(PaymentEvent::ShiftTook { shift: shift.clone(), order, amount: cny(minor), by: by.clone() });
+        let session = "S4426112307SE85PbTwoLFzFY9q".parse().expect("an id");
+        let owed = |begins| Event::Order(OrderEvent::Owed { order, session, lot, province, amount: cny(500), begins });
+        let (expected, counted) = (cny(20_500), cny(20_450));
+        let events = [
+            Event::Payment(PaymentEvent::ShiftOpened { shift: shift.clone(), float: cny(20_000), by: by.clone() }),
+            took(700),
+            took(-200),
+            Event::Payment(PaymentEvent::ShiftClosed { shift: shift.clone(), expected, counted, by: by.clone() }),
+            owed(true),
+            owed(false),
+            Event::Order(OrderEvent::Cleared { order, lot, province, amount: cny(500) }),
+        ];
+        let mut logs = Logs::default();
+        for event in events {
+            let cause = Cause { inbox: Inbox::Desk, sequence: 1, event: "1".into(), time: Moment(1), index: 0 };
+            let journal = if matches!(event, Event::Order(_)) { Journal::Order } else { Journal::Payment };
+            let lines = logs.journals.entry(journal).or_default();
+            lines.push(Line { sequence: 1, subject: String::new(), recorded: Recorded { at: Moment(1), cause, event } });
+        }
+        let counts = Counts::of(&logs);
+        let drawer = Drawer { times: 2, taken: 700, given_back: 200, difference: Some(-50) };
+        assert_eq!((counts.shifts, counts.debts_begun, counts.debts_ended), (BTreeMap::from([("lot-1 day".to_owned(), drawer)]), 1, 1));
     }
 }

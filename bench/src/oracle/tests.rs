@@ -454,7 +454,7 @@ fn what_is_paid_out_is_booked_as_it_was_told() {
         Box::new(|logs| drop_line(logs, Journal::Recon, "paid_out")),
         Box::new(|logs| repeat(logs, Journal::Ledger, "posted", 9)),
         Box::new(move |logs| {
-            posting(logs, |entries| entries.iter_mut().for_each(|entry| (entry.debit, entry.credit) = (entry.debit / 2, entry.credit / 2)))
+            posting(logs, |entries| entries.iter_mut().for_each(|entry| (entry.debit, entry.credit) = (entry.debit / 2, entry.credit / 2)));
         }),
         Box::new(move |logs| posting(logs, |entries| entries[1].account = Account::ParkingRevenue)),
     ];

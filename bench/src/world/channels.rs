@@ -3,6 +3,8 @@
 //! Invariants
 //! 1. The same refund is made once and answered the same way, however often it is asked for   (`world::tests::a_refund_call_that_comes_again_is_answered_alike`).
 //! 2. A driver who is asked again pays with the same transactions   (`tests::the_same_order_is_paid_with_the_same_transactions`).
+//!
+//! Not here: what is paid at booths, alone or with other means (`booths`).
 
 use crate::{city::Payer, simulators::Simulators};
 use schema::{
@@ -24,6 +26,10 @@ const REFUSED_EVERY: u32 = 8;
 const BLOCKED_EVERY: u32 = 6;
 /// One deduction of so many fails after it was accepted.
 const FAILS_EVERY: u32 = 10;
+/// The channel that holds what it is to bring, until it is told to take it.
+pub const POINTS: &str = "points";
+/// The channel of which nobody is called: a person takes it, and gives it back.
+pub const CASH: &str = "cash";
 
 /// What the channels say because of an order; nothing where nothing is to be paid.
 pub fn pay(event: &OrderEvent, now: Moment) -> Vec<Message> {
@@ -47,13 +53,14 @@ pub fn pay(event: &OrderEvent, now: Moment) -> Vec<Message> {
     let settled = || debit(|attempt, transaction, amount| ChannelFact::Succeeded { attempt, transaction, amount });
     let failed = || debit(|attempt, transaction, amount| ChannelFact::Failed { attempt, transaction, amount });
     let once = success(first, 1, 1, due);
-    match Payer::of(&departure.event).unwrap_or(Payer::Once) {
+    match payer(departure) {
         // What may still fail is for who leaves.
-        Payer::Accepted | Payer::Beaten | Payer::Fails if inside.is_some() => vec![message(&once, 0)],
+        Payer::Accepted | Payer::Beaten | Payer::Fails | Payer::SettlesDebt if inside.is_some() => vec![message(&once, 0)],
         Payer::Accepted => vec![message(&accepted(), 0), message(&settled(), 0)],
         Payer::Beaten => vec![message(&accepted(), 0), message(&success("wechat", 2, 2, due), 0), message(&settled(), 0)],
-        Payer::Fails => vec![message(&accepted(), 0), message(&failed(), 0)],
-        Payer::Once => vec![message(&once, 0)],
+        Payer::Fails | Payer::SettlesDebt => vec![message(&accepted(), 0), message(&failed(), 0)],
+        // Where there is no booth, one pays by phone.
+        Payer::Once | Payer::Cash | Payer::Split => vec![message(&once, 0)],
         Payer::Twice => {
             let second = if first == "etc" { "wechat" } else { "etc" };
             vec![message(&once, 0), message(&success(second, 2, 2, due), 0)]
@@ -71,8 +78,16 @@ pub fn pay(event: &OrderEvent, now: Moment) -> Vec<Message> {
     }
 }
 
+/// How a stay is paid. Who settles a debt pays like anybody where it comes after that.
+pub fn payer(departure: &Departure) -> Payer {
+    match Payer::of(&departure.event).unwrap_or(Payer::Once) {
+        Payer::SettlesDebt if !departure.event.as_str().contains("-x-") => Payer::Once,
+        payer => payer,
+    }
+}
+
 /// Whether a driver waits for the channel to deduct by the plate. One who pays twice does not.
-fn plate_pays(departure: &Departure, inside: Option<u32>) -> bool {
+pub fn plate_pays(departure: &Departure, inside: Option<u32>) -> bool {
     departure.deducts.is_some() && inside.is_none() && Payer::of(&departure.event) != Some(Payer::Twice)
 }
 
@@ -84,19 +99,36 @@ pub fn note(notice: &EntryNotice, now: Moment) -> Message {
     message(&ChannelEvent { channel: notice.channel.clone(), happened_at: now, fact }, 0)
 }
 
-/// What a channel answers to a call about an attempt: a fee that it deducts by the plate is accepted, and then settled, or fails.
+/// What a channel answers to a call about an attempt: a fee that it deducts by the plate is accepted, and then settled, or fails. Points are held
+/// until they are taken or let go; everything else can be paid until it is closed.
 pub fn answer(call: &ChannelCall, now: Moment) -> Vec<Message> {
     let ChannelCall { attempt, act, tries, amount, channel, .. } = call;
     let said = |fact| message(&ChannelEvent { channel: channel.clone(), happened_at: now, fact }, 0);
-    if *act != Act::Open || call.deducts.is_none() {
-        return vec![said(ChannelFact::CallAnswered { attempt: *attempt, act: *act, tries: *tries, outcome: Outcome::Impossible, code: None })];
+    let outcome = match (act, call.deducts.is_some(), &**channel == POINTS) {
+        (Act::Open, true, _) | (Act::Open | Act::Settle, false, true) => None,
+        (Act::Open, false, false) => Some(Outcome::Opened),
+        (Act::Close, false, _) => Some(Outcome::Closed),
+        (Act::Query, false, _) => Some(Outcome::Unpaid),
+        (Act::Settle, _, _) | (Act::Close | Act::Query, true, _) => Some(Outcome::Impossible),
+    };
+    if let Some(outcome) = outcome {
+        return vec![said(ChannelFact::CallAnswered { attempt: *attempt, act: *act, tries: *tries, outcome, code: None })];
     }
     let (attempt, transaction, amount) = (*attempt, Arc::from(attempt.as_str()), *amount);
     let accepted = ChannelFact::Accepted { attempt, transaction, amount };
     let transaction = Arc::from(attempt.as_str());
+    if call.deducts.is_none() {
+        return vec![said(if *act == Act::Settle { ChannelFact::Succeeded { attempt, transaction, amount } } else { accepted })];
+    }
     let fails = pick(attempt, FAILS_EVERY) == 0;
     let ended = if fails { ChannelFact::Failed { attempt, transaction, amount } } else { ChannelFact::Succeeded { attempt, transaction, amount } };
     vec![said(accepted), said(ended)]
+}
+
+/// What a channel says because what was opened is paid.
+pub fn paid(channel: &str, attempt: Id, amount: Money, now: Moment) -> Message {
+    let fact = ChannelFact::Succeeded { attempt, transaction: attempt.as_str().into(), amount };
+    message(&ChannelEvent { channel: channel.into(), happened_at: now, fact }, 0)
 }
 
 /// What a channel says because a debt is paid.
@@ -128,13 +160,13 @@ pub fn pay_at(simulators: &Simulators, event: &OrderEvent, now: Moment) -> u64 {
     let pays = |channel: &str, attempt: Id, fen: i64| u64::from(simulators.pay(channel, attempt.as_str(), fen, now).is_ok());
     let attempt = |number| id::attempt(*order, number);
     let debits = |captures| u64::from(simulators.debit("etc", attempt(1).as_str(), due, now, captures).is_ok());
-    match Payer::of(&departure.event).unwrap_or(Payer::Once) {
-        Payer::Accepted | Payer::Beaten | Payer::Fails if inside => pays(first, attempt(1), due),
+    match payer(departure) {
+        Payer::Accepted | Payer::Beaten | Payer::Fails | Payer::SettlesDebt if inside => pays(first, attempt(1), due),
         Payer::Accepted => debits(true),
         Payer::Beaten => debits(true) + pays("wechat", attempt(2), due),
-        Payer::Fails => debits(false),
-        // Channels repeat what they tell of themselves.
-        Payer::Once | Payer::Repeated => pays(first, attempt(1), due),
+        Payer::Fails | Payer::SettlesDebt => debits(false),
+        // Channels repeat what they tell of themselves. Where there is no booth, one pays by phone.
+        Payer::Once | Payer::Repeated | Payer::Cash | Payer::Split => pays(first, attempt(1), due),
         Payer::Twice => pays(first, attempt(1), due) + pays(if first == "etc" { "wechat" } else { "etc" }, attempt(2), due),
         Payer::WrongAmount => pays(first, attempt(1), due + 100) + pays(first, attempt(2), due),
         Payer::Stray => {
@@ -149,18 +181,19 @@ pub fn pay_debt_at(simulators: &Simulators, order: Id, due: Money, now: Moment) 
     u64::from(simulators.pay("wechat", id::attempt(order, 9).as_str(), due.minor, now).is_ok())
 }
 
-/// What a channel answers to a refund call, and whether the money went back.
+/// What a channel answers to a refund call, and whether the money went back. Of cash nobody is called: a person gives it back.
 pub fn refund(call: &RefundCall, now: Moment) -> (Message, bool) {
+    let is_cash = &*call.channel == CASH;
     // One of the refused was never heard of, so that asking about it finds nothing.
     let refused = pick(call.refund, REFUSED_EVERY) == 0;
-    let succeeded = !refused || (call.tries > 1 && !call.asks);
-    let standing = (refused && call.asks).then_some(Standing::NotFound);
+    let succeeded = !is_cash && (!refused || (call.tries > 1 && !call.asks));
+    let standing = if is_cash { Some(Standing::Abnormal) } else { (refused && call.asks).then_some(Standing::NotFound) };
     let fact = ChannelFact::RefundAnswered { refund: call.refund, order: call.order, succeeded, tries: call.tries, standing };
     (message(&ChannelEvent { channel: call.channel.clone(), happened_at: now, fact }, 0), succeeded)
 }
 
 /// A number below `most` that an id determines.
-fn pick(id: Id, most: u32) -> u32 {
+pub fn pick(id: Id, most: u32) -> u32 {
     id.as_str().bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % most
 }
 
@@ -209,13 +242,64 @@ mod tests {
 
     #[test]
     fn the_same_order_is_paid_with_the_same_transactions() {
-        for (payer, messages) in
-            [("once", 1), ("twice", 2), ("repeated", 3), ("wrong_amount", 2), ("stray", 2), ("accepted", 2), ("beaten", 3), ("fails", 2)]
-        {
+        for (payer, messages) in [
+            ("once", 1),
+            ("twice", 2),
+            ("repeated", 3),
+            ("wrong_amount", 2),
+            ("stray", 2),
+            ("accepted", 2),
+            ("beaten", 3),
+            ("fails", 2),
+            ("cash", 1),
+            ("split", 1),
+            ("settles_debt", 2),
+        ] {
             let [one, again] = [Moment(5), Moment(9)].map(|now| pay(&priced(payer), now));
             assert_eq!(one.len(), messages, "{payer}");
             let ids = |messages: &[Message]| messages.iter().map(|message| message.headers["Nats-Msg-Id"].clone()).collect::<Vec<_>>();
             assert_eq!(ids(&one), ids(&again), "{payer}");
         }
+    }
+
+    #[test]
+    fn points_are_held_and_taken_and_what_is_opened_waits_for_its_driver() {
+        let call = |channel: &str, act| ChannelCall {
+            attempt: id::attempt("O4426112307SE85PbTwoLFzFY9q".parse().expect("a token"), 1),
+            channel: channel.into(),
+            act,
+            amount: Money::new(500, Currency::Cny),
+            until: Moment(9),
+            tries: 1,
+            lot: None,
+            deducts: None,
+            by_plate: false,
+        };
+        for (channel, act, kind) in [
+            ("points", Act::Open, "accepted"),
+            ("points", Act::Settle, "succeeded"),
+            ("points", Act::Close, "call_answered"),
+            ("wechat", Act::Open, "call_answered"),
+            ("wechat", Act::Query, "call_answered"),
+        ] {
+            let told = answer(&call(channel, act), Moment(5));
+            assert_eq!(told.len(), 1, "{channel} {act:?}");
+            assert!(told[0].subject.ends_with(&format!(".{channel}.{kind}")), "{}", told[0].subject);
+        }
+    }
+
+    #[test]
+    fn cash_goes_back_by_hand_alone() {
+        let call = |channel: &str| RefundCall {
+            refund: "R4426112307SE85PbTwoLFzFY11".parse().expect("a token"),
+            order: "O4426112307SE85PbTwoLFzFY9q".parse().expect("a token"),
+            channel: channel.into(),
+            transaction: "1".into(),
+            amount: Money::new(500, Currency::Cny),
+            tries: 2,
+            captured: None,
+            asks: false,
+        };
+        assert_eq!(["wechat", CASH].map(|channel| refund(&call(channel), Moment(5)).1), [true, false]);
     }
 }

@@ -35,10 +35,9 @@ impl std::error::Error for Unsettled {
     }
 }
 
-/// Waits until nothing is left and nothing is under way, for at most `bound`; gives the logs.
-pub async fn settle(bus: &Arc<dyn Bus>, bound: Duration, under_way: impl Fn() -> u64) -> Result<Logs, Unsettled> {
+/// Waits until nothing is left and nothing is under way, for at most `bound`; reads the logs on from where they are, and gives them.
+pub async fn settle(bus: &Arc<dyn Bus>, mut logs: Logs, bound: Duration, under_way: impl Fn() -> u64) -> Result<Logs, Unsettled> {
     let end = Instant::now() + bound;
-    let mut logs = Logs::default();
     let mut left = oracle::Left::default();
     let mut looked = false;
     let mut error = None;

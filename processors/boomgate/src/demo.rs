@@ -14,7 +14,7 @@ use anyhow::Context;
 use bench::{
     City, Logs, Simulators, Terms, Verdict,
     city::Shape,
-    oracle::Counts,
+    oracle::{Counts, Drawer},
     simulators::{self, Faults, Settings},
     world::{Latency, Pace, Stats, Unsettled, World},
 };
@@ -93,7 +93,7 @@ pub async fn run(wanted: Wanted, mut shutdown: watch::Receiver<bool>) -> anyhow:
     let (simulators, doors) = channels(&parts, &wanted, closed).await?;
     let mut books = Vec::new();
     let lives = async {
-        let pace = Pace { speed: wanted.speed, ..Pace::default() };
+        let pace = Pace { speed: wanted.speed, booths: city.has_booths(), ..Pace::default() };
         let world = World::with(parts.bus.clone(), pace, Some(simulators.clone())).await?;
         let stats = world.stats();
         let (end, mut ended) = watch::channel(false);
@@ -107,8 +107,8 @@ pub async fn run(wanted: Wanted, mut shutdown: watch::Receiver<bool>) -> anyhow:
         world.say(city.said()).await?;
         world.run(city.plan(), from, &mut ended).await;
         watcher.abort();
-        println!("no more cars come; waiting for the last payments and refunds");
-        let settled = world.settle(SETTLE).await;
+        println!("no more cars come; waiting for the last payments and refunds, and for cashiers to count their drawers");
+        let settled = world.end(SETTLE).await;
         books = settled.as_ref().map(|logs| simulators::compare(&simulators, logs)).unwrap_or_default();
         closing.send_replace(true);
         for part in doors {
@@ -243,6 +243,31 @@ async fn watch_city(stats: &Stats, parts: &Parts, seconds: Option<u64>, shutdown
     }
 }
 
+/// Prints what was taken at booths, and what was owed.
+fn print_booths(counts: &Counts) {
+    let sum = |part: fn(&Drawer) -> i64| counts.shifts.values().map(part).fold(0_i64, i64::saturating_add);
+    let times = counts.shifts.values().map(|drawer| drawer.times).sum::<u64>();
+    let closed = counts.shifts.values().filter(|drawer| drawer.difference.is_some()).count();
+    println!("split        {} orders paid by points, cash and phone together", counts.payments_split);
+    println!(
+        "debts        {} begun, {} paid later or priced anew; {} cars turned away for one and let in after that",
+        counts.debts_begun, counts.debts_ended, counts.let_in_again
+    );
+    println!(
+        "cash         {} taken, {} given back, {times} times; {closed} of {} shifts have ended, with a difference of {} in all, in minor units",
+        sum(|drawer| drawer.taken),
+        sum(|drawer| drawer.given_back),
+        counts.shifts.len(),
+        sum(|drawer| drawer.difference.unwrap_or(0))
+    );
+    let mut shifts: Vec<(&String, &Drawer)> = counts.shifts.iter().filter(|(_, drawer)| drawer.times > 0).collect();
+    shifts.sort_by_key(|(name, drawer)| (std::cmp::Reverse(drawer.taken), *name));
+    for (name, Drawer { taken, given_back, difference, .. }) in shifts.into_iter().take(5) {
+        let difference = difference.map_or_else(|| "not counted".to_owned(), |difference| format!("difference {difference}"));
+        println!("  {name:<16} {taken:>14} taken, {given_back} given back, {difference}");
+    }
+}
+
 /// Prints the report for a person.
 fn print(report: &Report) {
     let Counts { sessions_opened, sessions_closed, inside, leaving, refused, .. } = &report.counts;
@@ -256,6 +281,7 @@ fn print(report: &Report) {
     println!("refusals     {}", if refused.is_empty() { "none".to_owned() } else { refused.join(", ") });
     println!("orders       {} priced, {} of them free, {} paid", counts.orders_priced, counts.orders_free, counts.orders_paid);
     println!("payments     {} applied, {} refunds asked for, {} made", counts.payments_applied, counts.refunds_requested, counts.refunds_made);
+    print_booths(counts);
     println!(
         "inputs       {} gate events, {} channel facts, {} doubled, {} dead letters",
         counts.gate_messages, counts.channel_messages, counts.duplicates, counts.dead_letters

@@ -375,7 +375,7 @@ enum Payouts {
     /// Brings them in by the inbox of statements, each to be booked once; again changes nothing, and another amount under the same reference is refused. The
     /// provinces of their merchants are in `[reconcile]`.
     Import {
-        /// A CSV with the columns channel, merchant, day (the channel's, as 2026-11-23), amount (yuan), reference (the bank's), booked_at (by the bank, in China or
+        /// A CSV with the columns channel, merchant, day (the channel's, as 2026-11-23), amount (yuan), reference (the bank's), `booked_at` (by the bank, in China or
         /// with an offset) and, if wanted, operator; a row for each day of a payout. `-` for standard input.
         file: PathBuf,
         /// Who says so.

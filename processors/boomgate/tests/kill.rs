@@ -100,7 +100,7 @@ impl System {
 
     /// The town's devices and drivers, who pay at the channels.
     async fn world(&self) -> World {
-        let pace = Pace { speed: 60.0, ..Pace::default() };
+        let pace = Pace { speed: 60.0, booths: true, ..Pace::default() };
         World::with(self.bus.clone(), pace, Some(self.simulators.clone())).await.expect("the server is there")
     }
 
@@ -185,7 +185,7 @@ async fn whatever_is_killed_nothing_is_lost_and_nothing_counts_twice() {
         boomgate
     };
     let ((), mut boomgate) = tokio::join!(town, killer);
-    let settled = world.settle(Duration::from_secs(150)).await;
+    let settled = world.end(Duration::from_secs(150)).await;
     let logs = match settled {
         Ok(logs) => logs,
         Err(unsettled) => panic!("{unsettled}\nthe end of boomgate's log:\n{}", system.log("first.log")),
@@ -194,6 +194,9 @@ async fn whatever_is_killed_nothing_is_lost_and_nothing_counts_twice() {
     assert!(verdict.is_equal(), "{} differences: {:#?}", verdict.difference_count, verdict.differences);
     let books = simulators::compare(&system.simulators, &logs);
     assert!(books.is_empty() && system.simulators.too_much() == 0, "the channels' books differ: {books:#?}");
+    let taken: i64 = verdict.counts.shifts.values().map(|drawer| drawer.taken).sum();
+    assert!(taken > 0 && verdict.counts.shifts.values().all(|drawer| drawer.difference.is_some()), "every drawer is counted, and some have cash");
+    assert!(verdict.counts.payments_split > 0, "some pay by several means: {:?}", verdict.counts);
     assert!(verdict.counts.noticed > 10, "some fees are deducted by the plate: {:?}", verdict.counts);
     assert!(verdict.counts.sessions_opened > 1_000 && verdict.counts.orders_paid > 100, "{:?}", verdict.counts);
     // On a system that runs …
@@ -233,6 +236,7 @@ async fn verify_tells_what_differs() {
     let world = system.world().await;
     let mut boomgate = system.run_all("first.log");
     let (stop, mut stopped) = watch::channel(false);
+    world.say(city.shifts()).await.expect("the server takes it");
     tokio::join!(world.run(city.plan(), city.shape().from, &mut stopped), async {
         wait(5_000).await;
         stop.send_replace(true);

@@ -6,6 +6,7 @@
 //! 1. Whatever happens, the oracle finds the logs right and the auditor finds rows and journals equal   (each seed).
 //! 2. The same seed gives the same bytes, so that a failing seed can be looked at   (the first seeds run twice).
 //! 3. Among a few seeds some settlement windows close, and some cars are turned away because of what they owe   (`main`).
+//! 4. Among more of them some pay in cash, some by several means together, and some cars are let in again once what they owed is paid   (`main`).
 
 #[path = "simulation/faults.rs"]
 mod faults;
@@ -14,6 +15,7 @@ use bench::{
     City,
     city::Shape,
     judge,
+    oracle::Counts,
     world::{Pace, World},
 };
 use boomgate::{
@@ -47,6 +49,8 @@ const START: Moment = Moment(1_795_399_100_000_000);
 const SEEDS: u64 = 200;
 /// Among so many seeds some settlement windows close, and some cars owe where they come.
 const WINDOWS_AMONG: u64 = 10;
+/// Among so many some pay at a booth, and some come once more.
+const BOOTHS_AMONG: u64 = 50;
 /// How many of them run twice, to compare their bytes.
 const TWICE: u64 = 5;
 
@@ -92,15 +96,22 @@ fn main() -> ExitCode {
         tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).without_time().init();
     }
     println!("\nrunning {} seeds", seeds.end - seeds.start);
-    let (mut failed, [closed, adjustments, owing]) = run_all(seeds.clone());
+    let (mut failed, [closed, adjustments, owing, cash, back, split, again, twice]) = run_all(seeds.clone());
     println!("{closed} settlement windows have closed, and there are {adjustments} adjustments of them; {owing} cars owed and were turned away");
-    if seeds.end - seeds.start >= WINDOWS_AMONG && closed == 0 {
-        println!("FAILED: no window has closed");
-        failed += 1;
-    }
-    if seeds.end - seeds.start >= WINDOWS_AMONG && owing == 0 {
-        println!("FAILED: nobody was turned away because of what it owes");
-        failed += 1;
+    println!("{cash} shifts took cash, {back} gave some back; {split} orders were paid by several means, {again} cars were let in again; {twice} were read twice at an exit");
+    for (among, count, what) in [
+        (WINDOWS_AMONG, closed, "no window has closed"),
+        (WINDOWS_AMONG, owing, "nobody was turned away because of what it owes"),
+        (WINDOWS_AMONG, twice, "nobody was read again once it was let out"),
+        (BOOTHS_AMONG, cash, "nobody paid in cash"),
+        (BOOTHS_AMONG, back, "no cash was given back"),
+        (BOOTHS_AMONG, split, "nobody paid by several means"),
+        (BOOTHS_AMONG, again, "nobody was let in again once it owed nothing"),
+    ] {
+        if seeds.end - seeds.start >= among && count == 0 {
+            println!("FAILED: {what}");
+            failed += 1;
+        }
     }
     let passed = (seeds.end - seeds.start).saturating_sub(failed);
     let word = if failed == 0 { "ok" } else { "FAILED" };
@@ -108,10 +119,10 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs seeds on all cores, each on one thread; gives how many failed, and how many settlement windows, adjustments and cars that owed there were.
-fn run_all(seeds: std::ops::Range<u64>) -> (u64, [u64; 3]) {
+/// Runs seeds on all cores, each on one thread; gives how many failed, and what was counted in the others.
+fn run_all(seeds: std::ops::Range<u64>) -> (u64, Totals) {
     let (next, failed) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
-    let [closed, adjustments, owing] = [const { AtomicU64::new(0) }; 3];
+    let totals = [const { AtomicU64::new(0) }; TOTALS];
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -120,9 +131,9 @@ fn run_all(seeds: std::ops::Range<u64>) -> (u64, [u64; 3]) {
             }
             match twice_or_once(seed) {
                 Ok(lived) => {
-                    closed.fetch_add(lived.closed, Ordering::Relaxed);
-                    adjustments.fetch_add(lived.adjustments, Ordering::Relaxed);
-                    owing.fetch_add(lived.owing, Ordering::Relaxed);
+                    for (total, count) in totals.iter().zip(lived.totals) {
+                        total.fetch_add(count, Ordering::Relaxed);
+                    }
                 }
                 Err(what) => {
                     failed.fetch_add(1, Ordering::Relaxed);
@@ -136,20 +147,22 @@ fn run_all(seeds: std::ops::Range<u64>) -> (u64, [u64; 3]) {
             threads.spawn(work);
         }
     });
-    (failed.into_inner(), [closed.into_inner(), adjustments.into_inner(), owing.into_inner()])
+    (failed.into_inner(), totals.map(AtomicU64::into_inner))
 }
+
+/// How much is counted of a town.
+const TOTALS: usize = 8;
+/// Settlement windows that have closed, adjustments of them, cars that were turned away because of what they owe; shifts that took cash, and that
+/// gave some back; orders that were paid by several means, cars that were let in again, and reads of cars that were let out already.
+type Totals = [u64; TOTALS];
 
 /// What became of a town.
 #[derive(PartialEq, Eq)]
 struct Lived {
     /// A digest of everything that was stored.
     digest: String,
-    /// How many settlement windows have closed.
-    closed: u64,
-    /// How many adjustments of them there are.
-    adjustments: u64,
-    /// How many cars were turned away because of what they owe.
-    owing: u64,
+    /// What was counted.
+    totals: Totals,
 }
 
 fn twice_or_once(seed: u64) -> Result<Lived, String> {
@@ -172,7 +185,7 @@ async fn life_of_a_town(seed: u64) -> Result<Lived, String> {
     let from = START.plus(-45 * MINUTE);
     let city = City::new(Shape::tiny(seed, from));
     let reference = Arc::new(Reference::resolve(city.declared().clone()).map_err(|error| error.to_string())?);
-    let pace = Pace { speed: 8.0, ..Pace::default() };
+    let pace = Pace { speed: 8.0, booths: city.has_booths(), ..Pace::default() };
     let world = World::open(bus.clone(), pace).await.map_err(|error| error.to_string())?;
     let (stop, stopped) = watch::channel(false);
     let mut replicas = tokio::task::JoinSet::new();
@@ -195,7 +208,7 @@ async fn life_of_a_town(seed: u64) -> Result<Lived, String> {
     world.run(city.plan(), from, &mut stopped.clone()).await;
     weather.abort();
     dice.calm_down();
-    let logs = world.settle(Duration::from_secs(600)).await.map_err(|unsettled| unsettled.to_string())?;
+    let logs = world.end(Duration::from_secs(600)).await.map_err(|unsettled| unsettled.to_string())?;
     // What a dead replica appended last, and nobody has had a reason to look at since, is found by polling one idle partition a second (rule 9).
     wait(Duration::from_secs(u64::from(Partition::COUNT) + 10)).await;
     stop.send_replace(true);
@@ -217,9 +230,18 @@ async fn life_of_a_town(seed: u64) -> Result<Lived, String> {
         return Err(format!("partition {} of {} is not saved to its end", saved.partition, saved.journal));
     }
     let digest = digest(&*bus).await.map_err(|error| error.to_string())?;
-    let counts = verdict.counts;
+    Ok(Lived { digest, totals: totals(&verdict.counts)? })
+}
+
+/// What was counted of a town whose cashiers have all counted their drawers.
+fn totals(counts: &Counts) -> Result<Totals, String> {
+    if let Some((name, _)) = counts.shifts.iter().find(|(_, drawer)| drawer.difference.is_none()) {
+        return Err(format!("the shift {name} was not counted"));
+    }
     let owing = counts.refused.get(&Refusal::Arrears).copied().unwrap_or_default();
-    Ok(Lived { digest, closed: counts.windows_closed, adjustments: counts.adjustments, owing })
+    let (cash, back) =
+        counts.shifts.values().fold((0, 0), |(cash, back), drawer| (cash + u64::from(drawer.taken > 0), back + u64::from(drawer.given_back > 0)));
+    Ok([counts.windows_closed, counts.adjustments, owing, cash, back, counts.payments_split, counts.let_in_again, counts.read_again])
 }
 
 /// Windows are short here, so that some close; in every other town at once, where something may come into them after that.
