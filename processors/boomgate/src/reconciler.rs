@@ -32,7 +32,7 @@ mod stays;
 
 use crate::{background, clock, config::Config, connect::Parts};
 use anyhow::{Context, Result};
-use compare::{CLEARED_LATER, compare};
+use compare::compare;
 pub use fetch::Sources;
 use futures_util::FutureExt;
 use schema::{
@@ -526,7 +526,7 @@ impl Reconciler {
         // What T+2 has found meanwhile is not for T+1 to close.
         let is_late = term == Term::Next && self.saved(&[at.key(Term::After)]).await? > 0;
         let open = if is_late { Vec::new() } else { self.open(work).await? };
-        let tells_fees = &*work.of.channel != CLEARED_LATER || spool::tells_fees(&self.settings.spool, work.run.as_str());
+        let tells_fees = spool::tells_fees(&self.settings.spool, work.run.as_str());
         let mut compared = background::run(move || compare(&at, term, &lines, &payments, &open, tells_fees)).await?;
         if let Some(StatementEvent { fact: StatementFact::Matched { stays: told, .. }, .. }) = compared.last_mut() {
             *told = stays;

@@ -45,10 +45,12 @@ use std::{
 use streams::table;
 use tokio::io::AsyncWriteExt;
 
-/// How the names of fetched statements begin: before those of all others, so that what a person lays beside one counts.
+/// How the names of fetched statements begin: what a person lays beside one counts.
 pub const FETCHED: &str = "0-fetched-";
 /// How the name goes on of what was refused. It is kept until the next one is, for whoever looks into it.
 const REFUSED: &str = ".refused";
+/// What became of an ask that was broken off because we end.
+const STOPPED: &str = "stopped";
 /// How names begin of what is being fetched.
 const PART: &str = ".fetching-";
 /// What lies in the place of a statement of a day on which nothing happened (`channels::statement::Form::begin`).
@@ -212,6 +214,21 @@ impl Laying {
     }
 }
 
+/// Whether a day's statement lies there. T+2 asks once more where the channel had said of T+1 that there is none: it may have been late with it.
+fn is_laid(folder: &Path, day: Date, term: Term) -> bool {
+    let found = split::find(folder, day);
+    let is_none = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy() == format!("{FETCHED}{day}"))
+            && path.metadata().is_ok_and(|about| about.len() == NOTHING.len() as u64)
+            && fs::read(path).is_ok_and(|bytes| bytes == NOTHING)
+    };
+    match &found[..] {
+        [] => false,
+        [one] if term == Term::After => !is_none(one),
+        _ => true,
+    }
+}
+
 /// Removes what was begun longer than `keep` ago and is not done: whoever began it has died.
 pub fn sweep(folder: &Path, keep: Duration) {
     let Ok(files) = fs::read_dir(folder) else { return };
@@ -248,8 +265,8 @@ impl Reconciler {
     async fn fetch(&self, from: &Statements, of: &DayWork, day: Date, writer: &str) -> Result<Option<String>> {
         let (name, form) = channels::form(&of.channel)?;
         let folder = self.settings.folder.join(name);
-        let looked = folder.clone();
-        if background::run(move || !split::find(&looked, day).is_empty()).await? {
+        let (looked, term) = (folder.clone(), of.term);
+        if background::run(move || is_laid(&looked, day, term)).await? {
             return Ok(None);
         }
         let now = self.bus.look("WORK").await?.now;
@@ -263,11 +280,11 @@ impl Reconciler {
         };
         let merchant = Some(of.merchant.to_string()).filter(|merchant| !merchant.is_empty());
         let laying = Laying { form, wanted: Wanted { day, merchant }, folder, writer: writer.to_owned() };
-        let mut shutdown = self.shutdown.clone();
+        let (mut shutdown, is_late) = (self.shutdown.clone(), now >= due.plus(MADE_WITHIN));
         let brought = tokio::select! {
             biased;
-            _ = shutdown.wait_for(|stop| *stop) => Err(Missed::new("stopped", "whoever fetched it was stopped")),
-            brought = laying.bring(from, now >= due.plus(MADE_WITHIN)) => brought,
+            _ = shutdown.wait_for(|stop| *stop) => Err(Missed::new(STOPPED, "whoever fetched it was stopped")),
+            brought = laying.bring(from, is_late) => brought,
         };
         let outcome = brought.as_ref().map_or_else(|missed| missed.outcome, |outcome| *outcome);
         metrics::counter!("boomgate_statements_fetched_total", "channel" => name, "outcome" => outcome).increment(1);
@@ -277,15 +294,15 @@ impl Reconciler {
             return Ok(None);
         };
         tokio::fs::remove_file(laying.part()).await.ok();
-        self.missed(name, day, &missed);
+        self.missed(name, day, &missed, is_late);
         self.hand_back(mine, &missed).await?;
         Ok(Some(format!("{name} is asked for it: {missed}")))
     }
 
-    /// Tells why a statement is not there.
-    fn missed(&self, name: &'static str, day: Date, missed: &Missed) {
+    /// Tells why a statement is not there: a channel that says for hours that it has none yet may have another reason.
+    fn missed(&self, name: &'static str, day: Date, missed: &Missed, is_late: bool) {
         let (Missed { outcome, why }, by) = (missed, &self.replica);
-        if ["not_yet", "stopped"].contains(outcome) {
+        if *outcome == STOPPED || (*outcome == "not_yet" && !is_late) {
             tracing::info!(channel = name, %day, outcome, why, by, "a statement is not fetched yet");
         } else {
             tracing::error!(channel = name, %day, outcome, why, by, "a statement cannot be fetched");
@@ -317,10 +334,12 @@ impl Reconciler {
         }
     }
 
-    /// Hands a turn back that was in vain: for a while nobody asks.
+    /// Hands a turn back that was in vain: for a while nobody asks, unless it was we who broke off.
     async fn hand_back(&self, Mine { key, revision, turn }: Mine, missed: &Missed) -> Result<()> {
-        let until = self.bus.look("WORK").await?.now.plus(again(self.settings.sources.again, turn.tries));
-        let turn = Turn { until, why: Some(missed.why.chars().take(WHY_MAX).collect()), ..turn };
+        let is_ours = missed.outcome == STOPPED;
+        let (tries, wait) = if is_ours { (turn.tries.saturating_sub(1), 0) } else { (turn.tries, again(self.settings.sources.again, turn.tries)) };
+        let until = self.bus.look("WORK").await?.now.plus(wait);
+        let turn = Turn { until, tries, why: Some(missed.why.chars().take(WHY_MAX).collect()), ..turn };
         match self.buckets.put(table::RECONCILE, &key, serde_json::to_vec(&turn)?.into(), Some(revision)).await {
             // It was over, and is another one's by now.
             Err(error) if error.kind == streams::Kind::Stale => Ok(()),

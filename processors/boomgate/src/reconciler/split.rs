@@ -110,6 +110,8 @@ fn is_settled(path: &Path) -> bool {
 /// The statement of a day in a channel's folder: the last by name of those that are one, so that one which corrects an earlier one takes its place by a later name.
 fn choose(form: &Form, wanted: &statement::Wanted, folder: &Path) -> Result<PathBuf, Why> {
     let mut found = find(folder, wanted.day);
+    // The last counts: what a person lays there rather than what was fetched, whatever its name is.
+    found.sort_by_key(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(FETCHED)));
     if let Some(path) = found.iter().find(|path| !is_settled(path)) {
         return Err(Why::Missing(format!("{} is being written still", path.display())));
     }

@@ -191,6 +191,18 @@ async fn that_nothing_happened_is_believed_once_it_would_be_known() {
 }
 
 #[tokio::test]
+async fn that_nothing_happened_is_asked_once_more_a_day_later() {
+    let town = Town::open(Faults::default(), 3).await;
+    assert!(town.works("etc").await);
+    let folder = town.folder.path().join("statements/etc");
+    let day = split::date(DAY_OF).expect("a date");
+    assert_eq!([Term::Next, Term::After].map(|term| is_laid(&folder, day, term)), [true, false]);
+    // What a person lays there counts, whatever its name is, and nobody is asked any more.
+    fs::write(folder.join("#2026-11-22.csv"), NOTHING).expect("it can be written");
+    assert!(is_laid(&folder, day, Term::After));
+}
+
+#[tokio::test]
 async fn nothing_is_fetched_where_a_file_lies() {
     let town = Town::open(Faults::default(), 1).await;
     let folder = town.folder.path().join("statements/etc");
