@@ -515,6 +515,8 @@ pub enum Refusal {
     ClockAhead,
     /// The event is older than what is remembered.
     TooLate,
+    /// The lot declares its lanes, and this is none of them.
+    UnknownLane,
     /// The lane does not serve this direction.
     WrongLane,
     /// The lane does not serve vehicles of this class.
@@ -545,6 +547,7 @@ impl Refusal {
             Self::Full => "full",
             Self::ClockAhead => "clock_ahead",
             Self::TooLate => "too_late",
+            Self::UnknownLane => "unknown_lane",
             Self::WrongLane => "wrong_lane",
             Self::WrongClass => "wrong_class",
             Self::WrongEnergy => "wrong_energy",

@@ -46,7 +46,8 @@ pub struct LotDeclared {
     /// The id of its rate table; none where it has none, and then its exits ask a person.
     #[serde(default)]
     pub rate_table: Option<Arc<str>>,
-    /// Its lanes; one that has nothing to say beside its name can be its name alone.
+    /// Its lanes; one that has nothing to say beside its name can be its name alone. At a lane that is not among them a person is asked; where
+    /// there are none at all, every name is a lane for everybody and both ways.
     pub lanes: Vec<LaneDeclared>,
     /// Whose it is. Bans and arrears count within an operator.
     #[serde(default = "the_operator")]

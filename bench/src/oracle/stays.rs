@@ -154,7 +154,7 @@ impl<'a> Stays<'a> {
         }
         if let Some(old) = &old {
             let apart = (event.seen_at.0 - old.entered_at.0).abs();
-            if policies.double_read_s > 0 && old.lane == event.lane && apart <= i64::from(policies.double_read_s) * SECOND {
+            if policies.double_read_s > 0 && declares(lot, event) && old.lane == event.lane && apart <= i64::from(policies.double_read_s) * SECOND {
                 let ask = Some((event.lane, event.id, NO_END));
                 return vec![SessionEvent::Noted { note: Note::DoubleRead, concerns: Some(old.session), lot: event.lot, province, ask }];
             }
@@ -222,6 +222,9 @@ impl<'a> Stays<'a> {
         }
         if lot.declared.holders_only && !holds {
             return Some((Refusal::NoRight, false));
+        }
+        if !declares(lot, event) {
+            return Some((Refusal::UnknownLane, true));
         }
         if owes {
             return Some((Refusal::Arrears, true));
@@ -402,6 +405,9 @@ impl<'a> Stays<'a> {
 
     fn exit(&mut self, event: &GateEvent, province: Province, car: Car, actual: &[&SessionEvent]) -> Vec<SessionEvent> {
         let local = event.decided.is_some();
+        if !local && self.world.lot(&event.lot).is_some_and(|lot| !declares(lot, event)) {
+            return vec![turned_away(event, province, Refusal::UnknownLane, true)];
+        }
         if let Some(session) = self.just_left(&car, event) {
             let departure = Departure { lane: event.lane, left_at: event.seen_at, event: event.id, local, deducts: None };
             return vec![SessionEvent::ReadAgain { session, lot: car.0, province, credential: car.1, departure, expires_at: NO_END }];
@@ -887,6 +893,11 @@ fn was_missed(actual: &[&SessionEvent], kind: fact::Kind) -> bool {
 fn turned_away(event: &GateEvent, province: Province, reason: Refusal, ask: bool) -> SessionEvent {
     let GateEvent { id: event, lot, lane, seen_at, credential, .. } = event.clone();
     SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at: NO_END, ask, made_of: None }
+}
+
+/// Whether a lot knows the lane of an event; one that names no lanes knows them all.
+fn declares(lot: &LotReference, event: &GateEvent) -> bool {
+    lot.declared.lanes.is_empty() || lot.declared.lanes.iter().any(|lane| lane.lane == event.lane)
 }
 
 /// Why a car does not leave by a lane, and whether a person is asked.

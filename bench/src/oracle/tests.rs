@@ -727,6 +727,48 @@ fn who_owes_is_turned_away_as_the_lot_says() {
 }
 
 #[test]
+fn a_lane_that_its_lot_does_not_declare_asks_a_person() {
+    use schema::{Verdict, reference::Policies};
+    // The lanes that the lot declares, what came before, what is seen at which lane and whether that had opened by itself; what that should become.
+    for (lanes, before, kind, lane, decided, expected) in [
+        ("in out", None, GateKind::Entry, "in", None, "opened"),
+        ("in out", None, GateKind::Entry, "side", None, "unknown_lane ask=true"),
+        ("in out", None, GateKind::Entry, "side", Some(Verdict::Open), "opened"),
+        ("", None, GateKind::Entry, "side", None, "opened"),
+        ("in out", Some("in"), GateKind::Exit, "out", None, "leaving"),
+        ("in out", Some("in"), GateKind::Exit, "side", None, "unknown_lane ask=true"),
+        ("in out", Some("in"), GateKind::Exit, "side", Some(Verdict::Open), "leaving gone"),
+        ("", Some("in"), GateKind::Exit, "side", None, "leaving"),
+        // It is no second read, either: it is inside already.
+        ("in out", Some("in"), GateKind::Entry, "in", None, "noted"),
+        ("in out", Some("side"), GateKind::Entry, "side", None, "already_inside ask=false"),
+    ] {
+        let mut declared = declared();
+        declared.lots[0].lanes = lanes.split_whitespace().map(|lane| lane.parse().expect("a token")).collect();
+        declared.lots[0].policies = Policies { double_read_s: 90, ..Policies::default() };
+        let reference = Reference::resolve(declared).expect("the reference is whole");
+        let logs = Logs::default();
+        let world = World { reference: &reference, late_max: Terms::default().late_max, heard: Heard::of(&logs) };
+        let mut stays = Stays::new(&world, Partition::of_lot("north"));
+        let at_lane = |id, kind, lane: &str, minutes| {
+            let lane = lane.parse().expect("a token");
+            GateEvent { lane, ..seen(kind, id, "north", "粤B11111", minutes) }
+        };
+        if let Some(lane) = before {
+            let entry = GateEvent { decided: Some(Verdict::Open), ..at_lane("e1", GateKind::Entry, lane, 0) };
+            stays.gate(&entry, entry.seen_at, &[]);
+        }
+        let event = GateEvent { decided, ..at_lane("e2", kind, lane, 1) };
+        let told = |event: &SessionEvent| match event {
+            SessionEvent::Refused { reason, ask, .. } => format!("{} ask={ask}", reason.as_str()),
+            other => Event::Session(other.clone()).kind().to_owned(),
+        };
+        let becomes: Vec<_> = stays.gate(&event, event.seen_at, &[]).iter().map(told).collect();
+        assert_eq!(becomes.join(" "), expected, "{lanes:?}, inside by {before:?}, {kind:?} at {lane}, {decided:?}");
+    }
+}
+
+#[test]
 fn a_coupon_over_its_limit_is_flagged() {
     use schema::{
         DeskEvent,

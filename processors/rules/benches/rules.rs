@@ -136,7 +136,7 @@ fn checks(criterion: &mut Criterion) {
         energy: Energy::Fuel,
         confidence: Some(97.try_into().expect("0 to 100")),
         lot,
-        lane: LaneSays { entry: true, exit: false, classes: &[VehicleClass::Small], energies: &[Energy::Fuel, Energy::New] },
+        lane: LaneSays { declared: true, entry: true, exit: false, classes: &[VehicleClass::Small], energies: &[Energy::Fuel, Energy::New] },
         here: Here { occupied: 98, reserved: 2, inside_since: None, read_at: Some(seen_at.plus(-MINUTE)) },
         facts,
     };

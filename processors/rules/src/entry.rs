@@ -15,7 +15,9 @@
 //! 11. Who is kept out for what it owes is told how much, and for which order   (`tests::who_owes_is_told_what_and_for_which_order`).
 //! 12. A channel that deducts fees by the plate is told of each car that drives in, and named where it leaves   (`notice::tests`).
 //! 13. A car that was let out, and is read at an exit again within seconds, waits for no entry   (`again::tests::who_was_let_out_is_not_let_out_again`).
-//! 14. Of coupons that a vehicle may use so many of on a day, one that is over that is flagged and takes nothing off   (`coupon::tests`).
+//! 14. At a lane that its lot does not declare a person is asked; what has happened there by itself or by hand is believed
+//!     (`tests::who_comes_or_leaves_by_a_lane_that_nobody_declared_is_asked_about`).
+//! 15. Of coupons that a vehicle may use so many of on a day, one that is over that is flagged and takes nothing off   (`coupon::tests`).
 //!
 //! Not here: what a stay costs (`pricing`).
 
@@ -190,8 +192,9 @@ fn gate(view: &dyn View, facts: &Facts, input: &Input, event: &GateEvent) -> Vec
         GateKind::Exit => {
             let held = if event.decided.is_none() { admit::held_at_exit(view, lot, event) } else { None };
             match (again::left(view, lot, event, inside), held) {
+                // A lane that nobody declared is not opened once more, either.
+                (_, Some((reason @ Refusal::UnknownLane, ask))) | (None, Some((reason, ask))) => refuse(province, reason, ask),
                 (Some(left), _) => again::read(left, lot, event, expires_at),
-                (None, Some((reason, ask))) => refuse(province, reason, ask),
                 (None, None) => leaves(lot, event, (inside, waiting), expires_at),
             }
         }

@@ -22,8 +22,8 @@ pub fn at(minutes: i64) -> Moment {
 }
 
 /// Lots of one operator: `small` with two spaces and 5 yuan an hour after 15 free minutes, `bare` without a rate table, `shut`, `closes` for who
-/// comes in again, `strict`, `deducts` with a channel that deducts by the plate, `minds` what cars owe, `senses`, whose lanes tell who crosses, and
-/// `limits` to two coupons a day, all of which count.
+/// comes in again, `strict`, `deducts` with a channel that deducts by the plate, `minds` what cars owe, `senses`, whose lanes tell who crosses,
+/// `limits` to two coupons a day, all of which count, and `laneless`, which declares no lanes.
 pub fn reference() -> Reference {
     let rates = RateTable {
         id: "hourly".into(),
@@ -59,6 +59,7 @@ pub fn reference() -> Reference {
         LotDeclared { policies: Policies { arrears: Policy::Refuse, ..Policies::default() }, ..lot("minds", 2, true, Some("hourly")) },
         LotDeclared { lanes: vec![sensing("in", Direction::In), sensing("out", Direction::Out)], ..lot("senses", 2, true, Some("hourly")) },
         lot("limits", 2, true, Some("limited")),
+        LotDeclared { lanes: Vec::new(), ..lot("laneless", 2, true, Some("hourly")) },
     ];
     Reference::resolve(Declared { lots, rate_tables: vec![rates, limited], ..Declared::default() }).expect("the trial's own reference data")
 }

@@ -152,6 +152,21 @@ fn a_refusal_names_what_it_rests_on() {
 }
 
 #[test]
+fn a_lane_that_nobody_declared_is_told_as_a_question() {
+    use schema::journal::{Made, Refusal};
+    let clock = |moment: Moment| format!("minute {}", moment.since(START) / MINUTE);
+    let schema::GateEvent { id: event, lot, lane, credential, seen_at, .. } = gate(GateKind::Entry, "AB00001", 0);
+    let checks = "lot_open lane_declared=ask:unknown_lane".into();
+    let made_of = Some(Box::new(Made { checks, facts: Vec::new(), owes: None, grounds: Vec::new() }));
+    let (province, reason, expires_at, ask) = (id::Province(44), Refusal::UnknownLane, seen_at, true);
+    let refused = SessionEvent::Refused { lot, lane, province, credential, reason, event, seen_at, expires_at, ask, made_of };
+    let told = words::of(&Event::Session(refused), &clock).join("\n");
+    for said in ["blue plate AB00001 stood at lane in of small, and a person was asked: unknown_lane", "lane_declared → ask:unknown_lane"] {
+        assert!(told.contains(said), "{said:?} is not told in\n{told}");
+    }
+}
+
+#[test]
 fn a_coupon_tells_how_it_stands_to_its_limit() {
     use schema::{
         desk::Said,

@@ -100,6 +100,7 @@ fn case<'a>(view: &'a dyn View, lot: &'a LotReference, event: &'a GateEvent, ins
             missed: policies.missed,
         },
         lane: LaneSays {
+            declared: lane.is_some() || declared.lanes.is_empty(),
             entry: direction != Direction::Out,
             exit: direction != Direction::In,
             classes: lane.map_or(&[], |lane| &lane.classes),

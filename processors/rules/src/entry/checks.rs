@@ -5,7 +5,9 @@
 //! 2. A refusal on what is known does not wait for the rest   (`tests::a_decisive_refusal_does_not_wait`).
 //! 3. A fact that did not come in time gets its check's own policy, and no other check's   (`tests::a_missed_fact_gets_its_checks_policy`).
 //! 4. An overrun of a right never refuses   (`tests::an_overrun_is_flagged_and_never_refused`).
-//! 5. Nothing is allocated: a [`Judged`] borrows from its [`Case`]   (`tests::a_judgement_is_plain_data`).
+//! 5. A lane that its lot does not declare opens for nobody by itself, also not once more
+//!    (`tests::a_lane_that_its_lot_does_not_declare_asks_a_person`).
+//! 6. Nothing is allocated: a [`Judged`] borrows from its [`Case`]   (`tests::a_judgement_is_plain_data`).
 //!
 //! Not here: what the lot's reference data looks like, how facts are loaded and how long they are waited for.
 
@@ -77,6 +79,8 @@ pub struct LotSays<'a> {
 /// What a lane's reference data says.
 #[derive(Clone, Copy, Debug)]
 pub struct LaneSays<'a> {
+    /// Whether its lot declares it; a lot that declares no lanes has them all.
+    pub declared: bool,
     /// Whether cars come in here.
     pub entry: bool,
     /// Whether cars leave here.
@@ -276,10 +280,11 @@ const RIGHTS: [Check; 2] = [
 ];
 
 /// All checks. Where several refuse, the first one's reason is said.
-pub const TABLE: [Check; 15] = [
+pub const TABLE: [Check; 16] = [
     check("double_read", true, nothing, double_read, allowed),
     check("already_inside", false, nothing, already_inside, allowed),
     check("lot_open", false, nothing, lot_open, allowed),
+    check("lane_declared", true, nothing, lane_declared, allowed),
     check("lane_direction", true, nothing, lane_direction, allowed),
     check("lane_class", false, nothing, lane_class, allowed),
     check("lane_energy", false, nothing, lane_energy, allowed),
@@ -443,7 +448,7 @@ fn refuse_if(wrong: bool, reason: Refusal) -> Finding<'static> {
 
 fn double_read<'a>(case: &Case<'a>) -> Finding<'a> {
     let again = case.here.read_at.is_some_and(|before| case.seen_at.since(before).saturating_abs() <= case.lot.double_read);
-    if again { Finding::Again } else { Finding::Pass }
+    if again && case.lane.declared { Finding::Again } else { Finding::Pass }
 }
 
 fn already_inside<'a>(case: &Case<'a>) -> Finding<'a> {
@@ -456,6 +461,10 @@ fn already_inside<'a>(case: &Case<'a>) -> Finding<'a> {
 
 fn lot_open<'a>(case: &Case<'a>) -> Finding<'a> {
     refuse_if(!case.lot.open, Refusal::LotClosed)
+}
+
+fn lane_declared<'a>(case: &Case<'a>) -> Finding<'a> {
+    if case.lane.declared { Finding::Pass } else { Finding::Ask(Refusal::UnknownLane) }
 }
 
 fn lane_direction<'a>(case: &Case<'a>) -> Finding<'a> {

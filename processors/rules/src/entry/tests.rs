@@ -374,6 +374,52 @@ fn a_car_leaves_by_a_way_out_and_well_read() {
 }
 
 #[test]
+fn who_comes_or_leaves_by_a_lane_that_nobody_declared_is_asked_about() {
+    let by_itself = Some(Verdict::Open);
+    // What the car did before; then the lot, the lane, what is asked and whether the lane had opened by itself; what it becomes, and what is told.
+    for (before, (lot, lane), kind, decided, told) in [
+        ("", ("strict", "in"), GateKind::Entry, None, "opened: Open welcome"),
+        ("", ("strict", "side"), GateKind::Entry, None, "unknown_lane: Ask unknown_lane"),
+        ("", ("small", "side"), GateKind::Entry, None, "unknown_lane: Ask unknown_lane"),
+        ("", ("laneless", "side"), GateKind::Entry, None, "opened: Open welcome"),
+        ("", ("strict", "side"), GateKind::Entry, by_itself, "opened: "),
+        ("", ("shut", "side"), GateKind::Entry, None, "lot_closed: Refuse lot_closed"),
+        ("in A 1", ("strict", "out"), GateKind::Exit, None, "leaving: "),
+        ("in A 1", ("strict", "side"), GateKind::Exit, None, "unknown_lane: Ask unknown_lane"),
+        ("in A 1", ("small", "side"), GateKind::Exit, None, "unknown_lane: Ask unknown_lane"),
+        ("in A 1", ("laneless", "side"), GateKind::Exit, None, "leaving: "),
+        ("in A 1", ("strict", "side"), GateKind::Exit, by_itself, "leaving+gone: "),
+        // Nobody is let out once more by such a lane, and who stands at another one already is not sent back to it.
+        ("in A 1, out A 9, paid A", ("strict", "out"), GateKind::Exit, None, "read_again: Open goodbye"),
+        ("in A 1, out A 9, paid A", ("strict", "side"), GateKind::Exit, None, "unknown_lane: Ask unknown_lane"),
+        ("in A 1, out A 9", ("strict", "side"), GateKind::Exit, None, "unknown_lane: Ask unknown_lane"),
+        // A price may be asked for anywhere: that opens nothing.
+        ("in A 1", ("strict", "side"), GateKind::Price, None, "asked: "),
+    ] {
+        let mut trial = if before.is_empty() { Trial::new(&RULES) } else { day(lot, before).0 };
+        let earlier = trial.effects().len();
+        let events = trial.gate(GateEvent { lane: lane.parse().expect("a name"), decided, ..gate(kind, lot, "A", 10) });
+        let became: Vec<_> = events.iter().map(word).collect();
+        let told_lane = |effect: Effect| if let Effect::Lane(told) = effect { Some(format!("{:?} {}", told.verdict, told.reason)) } else { None };
+        let commands: Vec<_> = trial.effects().into_iter().skip(earlier).filter_map(told_lane).collect();
+        assert_eq!(format!("{}: {}", became.join("+"), commands.join("+")), told, "{before}, {kind:?} at {lane} of {lot}");
+    }
+}
+
+#[test]
+fn what_is_asked_at_a_lane_that_nobody_declared_says_so_and_a_person_may_let_it_in() {
+    let (mut trial, lane) = (Trial::new(&RULES), "side".parse().expect("a name"));
+    let asked = trial.gate(GateEvent { lane, ..gate(GateKind::Entry, "small", "A", 1) });
+    let [Event::Session(SessionEvent::Refused { made_of: Some(made_of), ask: true, .. })] = asked.as_slice() else { panic!("{asked:?}") };
+    assert!(made_of.checks.split(' ').any(|check| check == "lane_declared=ask:unknown_lane"), "{made_of:?}");
+    let (who, lot) = (Credential::plate("A", Colour::Blue), "small".parse().expect("a name"));
+    let says = Says::LetThrough { lane, way: GateKind::Entry, who: Some(who), at: None, open: true };
+    let (id, author) = ("said-2".parse().expect("a name"), "lin".parse().expect("a name"));
+    let through = trial.desk(DeskEvent { id, lot, said_at: at(2), author, reason: "because".into(), says });
+    assert_eq!(through.iter().map(word).collect::<Vec<_>>(), ["let_through", "opened"]);
+}
+
+#[test]
 fn who_owes_is_told_what_and_for_which_order() {
     let yuan = |minor| Money::new(minor, Currency::Cny);
     let debt = |order: &str, operator: &str, minute, minor| {

@@ -32,6 +32,7 @@ struct World {
     inside: Passback,
     arrears: Policy,
     missed: Missed,
+    declared: bool,
     entry: bool,
     classes: Vec<VehicleClass>,
     energies: Vec<Energy>,
@@ -57,6 +58,7 @@ fn world() -> World {
         inside: Passback::Refuse,
         arrears: Policy::Refuse,
         missed: Missed { bans: Policy::Allow, rights: Policy::Allow, arrears: Policy::Allow, reservations: Policy::Allow },
+        declared: true,
         entry: true,
         classes: vec![],
         energies: vec![],
@@ -110,7 +112,7 @@ impl World {
                 double_read: 5 * SECOND,
                 missed: self.missed,
             },
-            lane: LaneSays { entry: self.entry, exit: !self.entry, classes: &self.classes, energies: &self.energies },
+            lane: LaneSays { declared: self.declared, entry: self.entry, exit: !self.entry, classes: &self.classes, energies: &self.energies },
             here: self.here,
             facts,
         }
@@ -318,6 +320,30 @@ fn an_unsure_read_asks_a_person() {
     }
     // What refuses is stronger than what asks.
     check(&World { confidence: Some(0), ..world() }.holds("b", banned(here(), 0, None)), "refuse, banned");
+}
+
+#[test]
+fn a_lane_that_its_lot_does_not_declare_asks_a_person() {
+    let undeclared = || World { declared: false, ..world() };
+    let read_again = Here { read_at: Some(NOW), ..Here::default() };
+    for (world, expected) in [
+        (undeclared(), "ask, unknown_lane"),
+        (World { declared: true, ..undeclared() }, "open"),
+        (World { kind: GateKind::Exit, entry: false, ..undeclared() }, "ask, unknown_lane"),
+        (World { kind: GateKind::Exit, entry: false, confidence: Some(1), ..undeclared() }, "ask, unknown_lane"),
+        (World { arrears: Policy::Ask, ..undeclared() }.holds("a", owed("city", 1)), "ask, unknown_lane"),
+        // What would be the same read at a lane that is declared is not opened once more.
+        (World { here: read_again, ..undeclared() }, "ask, unknown_lane"),
+        (World { here: read_again, ..world() }, "again"),
+        // What refuses is stronger than what asks.
+        (World { open: false, ..undeclared() }, "refuse, lot_closed"),
+        (undeclared().holds("b", banned(here(), 0, None)), "refuse, banned"),
+    ] {
+        check(&world, expected);
+    }
+    // It waits for what may refuse it, and who leaves waits for nothing.
+    assert_eq!(undeclared().judge(Kinds::NONE), "wants {Rights, Bans, Arrears, Presence, Reservations}");
+    assert_eq!(World { kind: GateKind::Exit, entry: false, ..undeclared() }.judge(Kinds::NONE), "ask, unknown_lane");
 }
 
 #[test]
