@@ -334,6 +334,8 @@ pub struct Left {
 impl Left {
     /// How late such a read may be told of.
     pub const KEPT: i64 = MINUTE;
+    /// How long after such a read the entry may be told of that shows it to be the exit of another stay.
+    pub const READ_KEPT: i64 = 60_i64.saturating_mul(MINUTE);
 }
 
 impl Lot {

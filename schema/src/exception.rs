@@ -97,7 +97,7 @@ pub enum StatementFact {
         term: Term,
         /// What came of its lines and payments, in the order of [`Difference::ALL`]; what there is none of is left out.
         sums: Vec<DifferenceSum>,
-        /// What the statement says that the channel keeps of its lines; none where it does not tell of a payment on the payment's day.
+        /// What the statement says that the channel keeps of its own day's lines; none where it does not tell of fees.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fees: Option<Money>,
         /// The stays that do not go with their money; none where all do. They change by themselves, so the hash does not tell of them.

@@ -287,7 +287,8 @@ pub struct Figures {
     /// What the channel's statements have more than we booked, explained or not: negative where they have less.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub found: i64,
-    /// What the channel, or the drawers, have to bring us for it, or have brought to the bank: a payout changes nothing of it.
+    /// What the channel, or the drawers, have to bring us for it, or have brought to the bank: a payout changes nothing of it, but for points, whose
+    /// issuer has brought money then.
     pub net: i64,
 }
 

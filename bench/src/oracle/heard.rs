@@ -9,7 +9,7 @@
 
 use crate::logs::Logs;
 use schema::{
-    Credential, Day, Event, Id, Journal, LotId, Moment,
+    Credential, Day, Event, Id, Journal, LotId, Moment, Money,
     fact::{AssignedRight, OperatorId, PartId, Stated, What},
     journal::{Ground, Marks, RightUsed, SessionEvent},
     reference::LotReference,
@@ -44,6 +44,7 @@ struct Debt<'a> {
     car: &'a Credential,
     operator: OperatorId,
     order: Id,
+    amount: Money,
     from: Moment,
     /// When it was paid, or became another one.
     until: Option<Moment>,
@@ -69,7 +70,7 @@ fn owing<'a>(debts: &mut Vec<Debt<'a>>, event: &'a SessionEvent, at: Moment) {
             for debt in &mut *debts {
                 debt.ends(at);
             }
-            let debt = Debt { car: &stay.credential, operator: *operator, order: *order, from: at, until: None, sure_until: None };
+            let debt = Debt { car: &stay.credential, operator: *operator, order: *order, amount: *amount, from: at, until: None, sure_until: None };
             debts.extend((amount.minor > 0).then_some(debt));
         }
         SessionEvent::Closed { order, gone: true, .. } => settled(debts, order.as_str(), at),
@@ -185,7 +186,9 @@ impl<'a> Heard<'a> {
             Ground::Ban { part, from, until, reason } => {
                 !self.is_stated(part, car, |what| matches!(what, What::Ban(ban) if (ban.from, ban.until, &ban.reason) == (*from, *until, reason)))
             }
-            Ground::Arrear { order, .. } => !self.debts.get(car).into_iter().flatten().any(|debt| debt.order == *order),
+            Ground::Arrear { order, amount, .. } => {
+                !self.debts.get(car).into_iter().flatten().any(|debt| (debt.order, debt.amount) == (*order, *amount))
+            }
             Ground::Right { part } | Ground::Overrun { part } => !self.is_stated(part, car, |what| matches!(what, What::Right(_))),
             Ground::Reservation { part } => !self.is_stated(part, car, |what| matches!(what, What::Reservation(_))),
         })

@@ -239,7 +239,8 @@ impl<'a> Stays<'a> {
             match event {
                 SessionEvent::Closed { stay, departure, same_read_until: Some(until), .. }
                 | SessionEvent::Gone { stay, departure, same_read_until: Some(until), .. } => {
-                    self.left.retain(|(lot, _), left| *lot != stay.lot || left.kept >= at);
+                    let may_be_an_exit = |left: &Left| left.again.as_ref().is_some_and(|again| again.left_at.plus(60 * MINUTE) >= at);
+                    self.left.retain(|(lot, _), left| *lot != stay.lot || left.kept >= at || may_be_an_exit(left));
                     let (session, left_at, until, kept) = (stay.session, departure.left_at, *until, at.max(*until).plus(KEPT));
                     self.left.insert((stay.lot, stay.credential.clone()), Left { session, left_at, until, kept, again: None });
                 }
@@ -683,8 +684,9 @@ impl<'a> Stays<'a> {
         let version = &tariff.versions()[tariff.in_force(LocalTime::at(stay.entered_at, &lot.zone))?];
         let most = version.table.validations.per_vehicle_day?;
         let day = lot.zone.day(event.said_at.clamp(stored_at.plus(-DAY), stored_at));
-        let operator = lot.declared.operator;
         let limited = self.asks.get(&stay.session).and_then(|asks| asks.limited);
+        let day = limited.map_or(day, |(newest, _)| newest.max(day));
+        let operator = lot.declared.operator;
         let here = limited.filter(|(on, _)| *on == day).map_or(0, |(_, uses)| uses);
         // That it did not come in time nobody can tell from here.
         let lent =

@@ -98,7 +98,9 @@ fn main() -> ExitCode {
     println!("\nrunning {} seeds", seeds.end - seeds.start);
     let (mut failed, [closed, adjustments, owing, cash, back, split, again, twice]) = run_all(seeds.clone());
     println!("{closed} settlement windows have closed, and there are {adjustments} adjustments of them; {owing} cars owed and were turned away");
-    println!("{cash} shifts took cash, {back} gave some back; {split} orders were paid by several means, {again} cars were let in again; {twice} were read twice at an exit");
+    println!(
+        "{cash} shifts took cash, {back} gave some back; {split} orders were paid by several means, {again} cars were let in again; {twice} were read twice at an exit"
+    );
     for (among, count, what) in [
         (WINDOWS_AMONG, closed, "no window has closed"),
         (WINDOWS_AMONG, owing, "nobody was turned away because of what it owes"),

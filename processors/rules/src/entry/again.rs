@@ -63,7 +63,8 @@ pub(super) fn remembered(mut lot: Lot, event: &SessionEvent, at: Moment) -> Lot 
         SessionEvent::Closed { stay, departure, same_read_until: Some(until), .. }
         | SessionEvent::Gone { stay, departure, same_read_until: Some(until), .. } => {
             let (credential, session, left_at, until) = (stay.credential.clone(), stay.session, departure.left_at, *until);
-            lot.left.retain(|left| left.kept >= at && left.credential != credential);
+            let may_be_an_exit = |left: &Left| left.again.as_ref().is_some_and(|again| again.left_at.plus(Left::READ_KEPT) >= at);
+            lot.left.retain(|left| left.credential != credential && (left.kept >= at || may_be_an_exit(left)));
             lot.left.push(Left { credential, session, left_at, until, kept: until.max(at).plus(Left::KEPT), again: None });
         }
         SessionEvent::ReadAgain { credential, departure, .. } => {

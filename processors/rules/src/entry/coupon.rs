@@ -32,6 +32,8 @@ pub(super) fn judge(view: &dyn View, input: &Input, event: &DeskEvent, session: 
     let most = most(session, lot)?;
     // It counts on the day on which it was said, though of a day long over nobody knows any more what was used.
     let day = lot.zone.day(event.said_at.clamp(input.received_at.plus(DAY.saturating_neg()), input.received_at));
+    // What is said late of a day before the newest on which the stay has used one counts on that: no day's count begins anew.
+    let day = session.coupons.map_or(day, |(newest, _)| newest.max(day));
     let operator = lot.declared.operator;
     let before = session.coupons.filter(|(on, _)| *on == day).map_or(0, |(_, uses)| uses);
     let elsewhere = match view.fact(&session.stay.credential, Kind::Coupons) {
@@ -142,6 +144,7 @@ mod tests {
             ("limits", vec![used("s", "another", TODAY.0, 2)], vec![5], "counts 1+0 of 2 on 261123"),
             ("limits", vec![used("s", &own, 261_122, 2)], vec![5], "counts 1+0 of 2 on 261123"),
             ("limits", vec![used("s", &own, TODAY.0, 2)], vec![959, 960], "over 0+2 of 2 on 261123, counts 1+0 of 2 on 261124"),
+            ("limits", vec![], vec![960, 959, 961], "counts 1+0 of 2 on 261124, counts 2+0 of 2 on 261124, over 2+0 of 2 on 261124"),
             ("limits", vec![], vec![5, 960, 961], "counts 1+0 of 2 on 261123, counts 1+0 of 2 on 261124, counts 2+0 of 2 on 261124"),
         ] {
             let mut trial = inside(lot, known);

@@ -147,9 +147,12 @@ impl<'a> Walk<'a> {
                 origin = self.origin(stretch, at, &band);
             }
             let lines = stretch.resolved.lines.get(held).map(Vec::as_slice).unwrap_or_default();
-            let since = at.saturating_sub(origin.0);
+            // A tier is the price of its band's minutes in all, and says nothing of those of the band before.
+            let is_tiered = lines.first().is_some_and(|line| line.kind == RateLineType::FlatRateTier);
+            let begins = if is_tiered { origin.0.max(band.from) } else { origin.0 };
+            let since = at.saturating_sub(begins);
             let Some((place, line)) = lines.iter().enumerate().find(|(_, line)| since < line.to) else { break };
-            let hard = to.min(origin.1).min(origin.0.saturating_add(line.to));
+            let hard = to.min(origin.1).min(begins.saturating_add(line.to));
             let soft = hard.min(band.to).min(window.to);
             let key = (band.from, origin.0, place);
             let (what, line, units, amount, next) = match line.kind {
@@ -162,7 +165,7 @@ impl<'a> Walk<'a> {
                     (LineKind::Flat, line, units, units.saturating_mul(line.price), soft)
                 }
                 RateLineType::FlatRateTier => {
-                    let (line, next) = tier(lines, origin.0, to.min(origin.1).min(band.to).min(window.to)).unwrap_or((line, soft));
+                    let (line, next) = tier(lines, begins, to.min(origin.1).min(band.to).min(window.to)).unwrap_or((line, soft));
                     let before = known.before((band.from, origin.0, 0));
                     known.cost = line.price;
                     (LineKind::Tier, line, i64::from(before.is_none()), line.price.saturating_sub(before.unwrap_or_default()), next)

@@ -15,8 +15,9 @@ struct Unit {
     length: i64,
     served: i64,
     needs_all: bool,
-    /// The duration where its line ends.
+    /// The duration where its line ends, and since when that counts.
     line_end: i64,
+    base: i64,
 }
 
 /// The price of a stay of one table without rights, validations, payments and rounding.
@@ -36,7 +37,7 @@ pub(super) fn slow_price(terms: &Terms, calendar: &Calendar, zone: &Zone, entere
     let mut units: Vec<Unit> = Vec::new();
     let mut is_running = false;
     let (mut band, mut held, mut is_new_band) = (0, None, true);
-    let (mut first_day, mut day) = (None, i64::MIN);
+    let (mut first_day, mut day, mut band_from) = (None, i64::MIN, start);
     let (mut window, mut restart, mut origin) = (0, None, start);
     let mut flat = None;
     // Of the tiers of a band: since when they count, and what they cost so far.
@@ -78,21 +79,22 @@ pub(super) fn slow_price(terms: &Terms, calendar: &Calendar, zone: &Zone, entere
         if let Some(unit) = units.last_mut()
             && is_running
             && unit.served < unit.length
-            && minute - origin < unit.line_end
+            && minute - unit.base < unit.line_end
         {
             unit.served += 1;
             continue;
         }
         if is_new_band {
             is_new_band = false;
-            band += 1;
+            (band, band_from) = (band + 1, minute);
             if terms.restart == Restart::EachBand {
                 origin = minute;
             }
         }
-        let since = minute - origin;
         let collection = held.expect("every minute has a collection");
         let lines = &terms.collections[collection].lines;
+        let base = if lines[0].kind == RateLineType::FlatRateTier { origin.max(band_from) } else { origin };
+        let since = minute - base;
         let place = lines.iter().position(|line| line.to_min.is_none_or(|to| since < to)).expect("the last line has no end");
         let line = &lines[place];
         is_running = line.kind == RateLineType::IncrementingRate;
@@ -109,7 +111,7 @@ pub(super) fn slow_price(terms: &Terms, calendar: &Calendar, zone: &Zone, entere
             }
         };
         if let Some(price) = price {
-            units.push(Unit { band, line: (origin, place), collection, window, price, length, served: 1, needs_all, line_end });
+            units.push(Unit { band, line: (origin, place), collection, window, price, length, served: 1, needs_all, line_end, base });
         }
     }
     total += sum(terms, &units);
