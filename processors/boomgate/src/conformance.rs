@@ -451,17 +451,9 @@ async fn what_was_lost_on_the_way_is_found_in_the_statement_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let bus = town.memory.clone();
     let store: Arc<dyn store::Store> = Arc::new(store::Sqlite::in_memory());
-    let with = With {
-        bus: town.bus.clone(),
-        store: store.clone(),
-        cache: Arc::new(store::cache::Memory::new(1_000)),
-        reference: Arc::new(schema::Reference::resolve(crate::trial::declared()).expect("valid reference data")).into(),
-        // By contract they would keep less than they do.
-        limits: rules::Limits { fees: [("wechat".into(), 4_000), ("alipay".into(), 4_000)].into(), ..rules::Limits::default() },
-        settings: crate::settings::Settings { keep_inputs: true, ..crate::settings::Settings::default() },
-        json: vec![],
-        replica: "one".into(),
-    };
+    // By contract they would keep less than they do.
+    let limits = rules::Limits { fees: [("wechat".into(), 4_000), ("alipay".into(), 4_000)].into(), ..rules::Limits::default() };
+    let with = With { limits, ..crate::trial::with(town.bus.clone(), store.clone()) };
     let (stop, stopped) = watch::channel(false);
     let processors = vec![&rules::payment::RULES, &rules::exceptions::RULES, &rules::settlement::RULES];
     let running = tokio::spawn(run(processors, with, Arc::new(Readiness::default()), stopped));

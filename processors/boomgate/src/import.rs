@@ -164,8 +164,8 @@ mod tests {
     use super::*;
     use crate::{
         replica::Readiness,
-        run::{With, run},
-        trial::{START, declared},
+        run::run,
+        trial::{self, START},
     };
     use schema::{Entity, Table};
     use std::time::Duration;
@@ -190,16 +190,7 @@ mod tests {
     async fn what_is_brought_in_twice_is_there_once() {
         let bus: Arc<dyn Bus> = Arc::new(Memory::new(START));
         let store: Arc<dyn Store> = Arc::new(Sqlite::in_memory());
-        let with = With {
-            bus: bus.clone(),
-            store: store.clone(),
-            cache: Arc::new(store::cache::Memory::new(1_000)),
-            reference: Arc::new(schema::Reference::resolve(declared()).expect("valid reference data")).into(),
-            limits: rules::Limits::default(),
-            settings: crate::settings::Settings { keep_inputs: true, ..crate::settings::Settings::default() },
-            json: vec![],
-            replica: "one".into(),
-        };
+        let with = trial::with(bus.clone(), store.clone());
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(run(rules::ALL.to_vec(), with, Arc::new(Readiness::default()), stopped));
         let text = format!("{HEAD}A-1,wechat,42-1,5.00,2026-11-22 08:00:00,m,,,\nA-2,wechat,42-2,7.00,2026-11-22 23:59:59,m,trade,,done\n");

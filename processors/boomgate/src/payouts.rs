@@ -13,7 +13,8 @@
 use crate::{clock, reconciler::finding, settle};
 use ::csv::{ReaderBuilder, StringRecord, Trim};
 use anyhow::{Context, Result, ensure};
-use jiff::civil::{Date, DateTime};
+use channels::statement::{amount, time};
+use jiff::civil::Date;
 use schema::{
     Currency, Day, Entity, Key, Moment, Money, Partition, StatementEvent, StatementFact, Table,
     desk::AuthorId,
@@ -37,8 +38,6 @@ use streams::Bus;
 const COLUMNS: [&str; 6] = ["channel", "merchant", "day", "amount", "reference", "booked_at"];
 /// The column that says whose money it is, and may lack.
 const OPERATOR: &str = "operator";
-/// How far clocks in China are ahead of UTC, in microseconds.
-const CHINA: i64 = 8 * 3_600 * SECOND;
 /// How many rows are asked for at once.
 const LOAD_MOST: usize = 500;
 /// How often it is looked what was decided, and for how long.
@@ -103,23 +102,13 @@ impl Columns {
 
 /// An amount in yuan with at most two decimals, as fen.
 fn fen(text: &str) -> Result<i64> {
-    let (is_negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
-    let (yuan, rest) = digits.split_once('.').unwrap_or((digits, "00"));
-    let is_number =
-        (1..=12).contains(&yuan.len()) && (1..=2).contains(&rest.len()) && yuan.bytes().chain(rest.bytes()).all(|byte| byte.is_ascii_digit());
-    ensure!(is_number, "{text:?} is no amount: yuan with at most two decimals");
-    let minor: i64 = format!("{yuan}{rest:0<2}").parse().context("at most 14 digits are a number")?;
-    Ok(if is_negative { minor.saturating_neg() } else { minor })
+    amount(text.as_bytes(), 2).with_context(|| format!("{text:?} is no amount: yuan with at most two decimals"))
 }
 
-/// A time in China, or one with an offset.
+/// A time in China, or one with an offset, to the second.
 fn moment(text: &str) -> Result<Moment> {
-    if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return Ok(Moment(at.as_microsecond()));
-    }
-    let civil: DateTime = text.parse().with_context(|| format!("{text:?} is no time, as 2026-11-24 10:30:00"))?;
-    let as_utc = civil.to_zoned(jiff::tz::TimeZone::UTC).context("a time of this world")?.timestamp();
-    Ok(Moment(as_utc.as_microsecond().saturating_sub(CHINA)))
+    let seconds = time(text.as_bytes()).with_context(|| format!("{text:?} is no time, as 2026-11-24 10:30:00"))?;
+    Ok(Moment(seconds.saturating_mul(SECOND)))
 }
 
 /// What became of a payout that was brought in.

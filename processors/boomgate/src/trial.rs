@@ -4,11 +4,12 @@ use crate::{
     input::{self, Item},
     metrics::Metrics,
     replica::Shared,
+    run::With,
     settings::Settings,
     takeover,
     turn::Cell,
 };
-use rules::Rules;
+use rules::{Limits, Rules};
 use schema::{
     GateEvent, GateKind, Inbox, Journal, Key, Moment, Partition, Recorded, Reference, Table,
     entity::Posting,
@@ -46,6 +47,20 @@ pub fn declared() -> Declared {
         ..LotDeclared::named("small".parse().expect("a name"))
     };
     Declared { lots: vec![lot], rate_tables: vec![table], ..Declared::default() }
+}
+
+/// Whoever runs processors on that lot and keeps what it was told.
+pub fn with(bus: Arc<dyn Bus>, store: Arc<dyn Store>) -> With {
+    With {
+        bus,
+        store,
+        cache: Arc::new(store::cache::Memory::new(1_000)),
+        reference: Arc::new(Reference::resolve(declared()).expect("valid reference data")).into(),
+        limits: Limits::default(),
+        settings: Settings { keep_inputs: true, ..Settings::default() },
+        json: Vec::new(),
+        replica: "one".into(),
+    }
 }
 
 /// The partition of the lot.

@@ -21,7 +21,7 @@ mod refusal;
 mod table;
 pub mod wechat;
 
-pub use cell::{CHINA_S, civil_day, time};
+pub use cell::{CHINA_S, amount, civil_day, time};
 pub use cut::{Cutter, Piece};
 pub use refusal::{Reason, Refusal, Stop};
 

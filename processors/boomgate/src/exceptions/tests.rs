@@ -1,9 +1,8 @@
 use super::*;
 use crate::{
     replica::Readiness,
-    run::{With, run as run_processors},
-    settings::Settings,
-    trial::{START, declared},
+    run::run as run_processors,
+    trial::{self, START},
 };
 use schema::{
     Currency, Money, StatementEvent, StatementFact,
@@ -30,16 +29,7 @@ struct Office {
 impl Office {
     fn open() -> Self {
         let (bus, store): (Arc<dyn Bus>, Arc<dyn Store>) = (Arc::new(Memory::new(START)), Arc::new(Sqlite::in_memory()));
-        let with = With {
-            bus: bus.clone(),
-            store: store.clone(),
-            cache: Arc::new(store::cache::Memory::new(1_000)),
-            reference: Arc::new(schema::Reference::resolve(declared()).expect("valid reference data")).into(),
-            limits: rules::Limits::default(),
-            settings: Settings { keep_inputs: true, ..Settings::default() },
-            json: vec![],
-            replica: "one".into(),
-        };
+        let with = trial::with(bus.clone(), store.clone());
         let (stop, stopped) = watch::channel(false);
         let processors = vec![&rules::payment::RULES, &rules::exceptions::RULES];
         let running = tokio::spawn(run_processors(processors, with, Arc::new(Readiness::default()), stopped));

@@ -1,6 +1,6 @@
 use super::*;
-use crate::trial::{START, declared, gate, message};
-use rules::Limits;
+use crate::run::With;
+use crate::trial::{self, START, declared, gate, message};
 use schema::{ChannelEvent, ChannelFact, GateKind, time::MINUTE, wire::Format};
 use std::{sync::Arc, time::Duration};
 use store::Sqlite;
@@ -16,16 +16,7 @@ async fn day() -> (Arc<dyn Bus>, Reference) {
 async fn day_in(store: Arc<Sqlite>) -> (Arc<dyn Bus>, Reference) {
     let bus: Arc<dyn Bus> = Arc::new(Memory::new(START));
     let reference = Arc::new(Reference::resolve(declared()).expect("valid reference data"));
-    let with = crate::run::With {
-        bus: bus.clone(),
-        store,
-        cache: Arc::new(store::cache::Memory::new(1_000)),
-        reference: reference.clone().into(),
-        limits: Limits::default(),
-        settings: crate::settings::Settings { keep_inputs: true, ..crate::settings::Settings::default() },
-        json: vec![Journal::Session],
-        replica: "one".parse().expect("a name"),
-    };
+    let with = With { json: vec![Journal::Session], reference: reference.clone().into(), ..trial::with(bus.clone(), store) };
     let (stop, stopped) = watch::channel(false);
     let running = tokio::spawn(crate::run::run(rules::ALL.to_vec(), with, Arc::default(), stopped));
     for event in [gate(GateKind::Entry, "AB00001", -100), gate(GateKind::Entry, "AB00002", -99), gate(GateKind::Exit, "AB00001", -5)] {

@@ -2,8 +2,7 @@ use super::*;
 use crate::{
     replica::Readiness,
     run::{self, run},
-    settings::Settings,
-    trial::{START, Weather, declared, gate, message},
+    trial::{self, START, Weather, declared, gate, message},
 };
 use axum::{
     Router,
@@ -73,16 +72,8 @@ impl Whole {
     async fn start() -> Self {
         let (bus, reference) = (Arc::new(Memory::new(START)), Arc::new(Reference::resolve(declared()).expect("valid reference data")));
         let store = Arc::new(Weather { inner: Sqlite::in_memory(), away: AtomicBool::new(false), marks_fail: AtomicBool::new(false) });
-        let with = run::With {
-            bus: bus.clone(),
-            store: store.clone(),
-            cache: Arc::new(store::cache::Memory::new(1_000)),
-            reference: reference.clone().into(),
-            limits: rules::Limits { refund_alone_max: 600, ..rules::Limits::default() },
-            settings: Settings { keep_inputs: true, ..Settings::default() },
-            json: Vec::new(),
-            replica: "one".into(),
-        };
+        let limits = rules::Limits { refund_alone_max: 600, ..rules::Limits::default() };
+        let with = run::With { limits, reference: reference.clone().into(), ..trial::with(bus.clone(), store.clone()) };
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(run(rules::ALL.to_vec(), with, Arc::new(Readiness::default()), stopped.clone()));
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -1,9 +1,8 @@
 use super::*;
 use crate::{
     replica::Readiness,
-    run::{With, run},
-    settings::Settings,
-    trial::{START, declared},
+    run::run,
+    trial::{self, START},
 };
 use schema::{
     Event, Journal,
@@ -37,16 +36,7 @@ struct Office {
 impl Office {
     fn open() -> Self {
         let (bus, store): (Arc<dyn Bus>, Arc<dyn Store>) = (Arc::new(Memory::new(START)), Arc::new(Sqlite::in_memory()));
-        let with = With {
-            bus: bus.clone(),
-            store: store.clone(),
-            cache: Arc::new(store::cache::Memory::new(1_000)),
-            reference: Arc::new(schema::Reference::resolve(declared()).expect("valid reference data")).into(),
-            limits: rules::Limits::default(),
-            settings: Settings { keep_inputs: true, ..Settings::default() },
-            json: vec![],
-            replica: "one".into(),
-        };
+        let with = trial::with(bus.clone(), store.clone());
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(run(rules::ALL.to_vec(), with, Arc::new(Readiness::default()), stopped));
         Self { bus, store, stop, running }

@@ -2,11 +2,11 @@ use super::{ask::Wanted, *};
 use crate::{
     exceptions,
     replica::Readiness,
-    run::{With, run as run_processors},
-    trial::{START, declared},
+    run::run as run_processors,
+    trial::{self, START},
 };
 use schema::{
-    ChannelEvent, ChannelFact, Currency, Journal, Money, Reference,
+    ChannelEvent, ChannelFact, Currency, Journal, Money,
     exception::Term,
     id::{self, Kind, Place},
     statement::Difference,
@@ -32,16 +32,7 @@ impl Office {
         let memory = Memory::new(START);
         let (bus, buckets): (Arc<dyn Bus>, Arc<dyn Buckets>) = (Arc::new(memory.clone()), Arc::new(memory));
         let store: Arc<dyn Store> = Arc::new(Sqlite::in_memory());
-        let with = With {
-            bus: bus.clone(),
-            store: store.clone(),
-            cache: Arc::new(store::cache::Memory::new(1_000)),
-            reference: Arc::new(Reference::resolve(declared()).expect("valid reference data")).into(),
-            limits: rules::Limits::default(),
-            settings: crate::settings::Settings { keep_inputs: true, ..crate::settings::Settings::default() },
-            json: vec![],
-            replica: "one".into(),
-        };
+        let with = trial::with(bus.clone(), store.clone());
         let (stop, stopped) = watch::channel(false);
         let processors = vec![&rules::payment::RULES, &rules::exceptions::RULES];
         let running = vec![tokio::spawn(run_processors(processors, with, Arc::new(Readiness::default()), stopped))];

@@ -1,5 +1,5 @@
 use super::*;
-use crate::trial::{START, declared, gate, message};
+use crate::trial::{self, START, declared, gate, message};
 use rules::{Body, Facts, Input, View};
 use schema::{
     ChannelEvent, ChannelFact, Event, GateEvent, GateKind, Journal, Moment, Partition, Reference, Verdict,
@@ -31,16 +31,8 @@ impl Whole {
     /// Some processors alone.
     fn of(processors: Vec<&'static Rules>, declared: Declared) -> Self {
         let bus: Arc<dyn Bus> = Arc::new(Memory::new(START));
-        let with = With {
-            bus: bus.clone(),
-            store: Arc::new(Sqlite::in_memory()),
-            cache: Arc::new(store::cache::Memory::new(1_000)),
-            reference: Arc::new(Reference::resolve(declared).expect("valid reference data")).into(),
-            limits: Limits::default(),
-            settings: Settings { keep_inputs: true, ..Settings::default() },
-            json: vec![Journal::Session],
-            replica: "one".into(),
-        };
+        let reference = Arc::new(Reference::resolve(declared).expect("valid reference data")).into();
+        let with = With { json: vec![Journal::Session], reference, ..trial::with(bus.clone(), Arc::new(Sqlite::in_memory())) };
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(run(processors, with, Arc::new(Readiness::default()), stopped));
         Self { bus, stop, running }
